@@ -1,0 +1,57 @@
+"""What a load shape is: segments of planned arrivals, each of which may depend on how the last one went."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seamark.core.errors import Problem
+from seamark.core.thresholds import Threshold
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of one asked rate. `arrivals` are the due instants in seconds from the segment's start, ascending."""
+
+    index: int
+    asked_rps: float
+    duration_s: float
+    arrivals: FloatArray
+
+
+@dataclass(frozen=True)
+class SegmentResult:
+    """How a segment went, arrays aligned by request: latency from the due instant (NaN: never answered), success."""
+
+    segment: Segment
+    latency_ms: FloatArray
+    service_latency_ms: FloatArray
+    lateness_ms: FloatArray
+    ok: npt.NDArray[np.bool_]
+
+
+# Yields the next segment to run, is sent its result, returns when the shape is over.
+Segments = Generator[Segment, SegmentResult, None]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A load shape: a record of functions, registered by name in `compute/shapes/__init__.py`.
+
+    check() lists every problem of the parameters (field names relative to the shape: `rate_rps`), never raises.
+    segments() is deterministic for a seed; it is given the plan's thresholds, by which a search decides.
+    describe() says in one line what will be sent. longest_s() bounds the time it can take.
+    The same functions run in the service (to check and preview) and in the load generator's process (to send).
+    """
+
+    name: str
+    check: Callable[[Mapping[str, Any]], list[Problem]]
+    segments: Callable[[Mapping[str, Any], Sequence[Threshold], int], Segments]
+    describe: Callable[[Mapping[str, Any]], str]
+    longest_s: Callable[[Mapping[str, Any]], float]

@@ -1,0 +1,1 @@
+"""The words every room speaks: records, findings, specs, windows, thresholds, clock, errors."""

@@ -1,0 +1,400 @@
+"""What was concluded: every finding carries its window or instant and the rows behind it. None means unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from seamark.core.windows import Window
+
+# --- latency -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LatencyPoint:
+    """Requests of one step: a count of 0 has no ratio and no quantiles (None)."""
+
+    at: datetime
+    count: int
+    error_ratio: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    by: Mapping[str, str] = field(default_factory=dict)  # {"version": ..., "route": ...}
+
+
+# --- drift -------------------------------------------------------------------------------------------------------
+
+
+class DriftState(StrEnum):
+    """What is known of one feature in one window."""
+
+    DRIFT = "drift"
+    CERTAIN_SMALL = "certain_small"  # beyond chance, too small to matter
+    NO_DRIFT = "no_drift"
+    TOO_FEW_ROWS = "too_few_rows"
+    NO_REFERENCE = "no_reference"
+    ALL_NULL = "all_null"
+    NOT_IN_REFERENCE = "not_in_reference"
+    NOT_IN_WINDOW = "not_in_window"
+
+
+@dataclass(frozen=True)
+class FeatureDrift:
+    """One feature against its reference. `threshold` is the score at which the window would count as drifted."""
+
+    feature: str
+    kind: str  # "numeric" | "categorical"
+    method: str
+    state: DriftState
+    rows: int
+    reference_rows: int
+    score: float | None = None
+    threshold: float | None = None
+    p_value: float | None = None
+
+    @property
+    def drifted(self) -> bool | None:
+        """True or False where it was decided, None where it is unknown."""
+        if self.state == DriftState.DRIFT:
+            return True
+        return False if self.state in (DriftState.NO_DRIFT, DriftState.CERTAIN_SMALL) else None
+
+
+@dataclass(frozen=True)
+class DriftFinding:
+    """All features of one model in one window; `drifted` is None where no feature could be judged."""
+
+    model: str
+    version: str | None
+    window: Window
+    features: tuple[FeatureDrift, ...]
+    reference_id: str | None = None
+
+    @property
+    def drifted(self) -> bool | None:
+        """Whether any feature drifted."""
+        known = [f.drifted for f in self.features if f.drifted is not None]
+        return any(known) if known else None
+
+
+# --- quality and performance -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FeatureQuality:
+    """Nulls, values outside the reference's range and categories it never saw, in one window."""
+
+    feature: str
+    kind: str
+    rows: int
+    null_ratio: float | None
+    out_of_range_ratio: float | None  # numeric; None without a reference
+    new_category_ratio: float | None  # categorical; None without a reference
+    new_categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Performance:
+    """Predictions against labels that have come so far. `metrics` maps a name (accuracy, rmse) to its estimate."""
+
+    window: Window
+    predictions: int
+    labelled: int
+    metrics: Mapping[str, PerformanceMetric]
+    label_lag_p50_s: float | None
+    known_up_to: datetime | None  # labels are complete for predictions before this instant, as far as is known
+    task: str | None = None  # "classification" | "regression" | None: not known yet
+
+    @property
+    def coverage(self) -> float | None:
+        """Labelled share of the window's predictions; None without predictions."""
+        return self.labelled / self.predictions if self.predictions else None
+
+
+@dataclass(frozen=True)
+class PerformanceMetric:
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+# --- service level objectives ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SloCounts:
+    """Requests of one window: all of them, those that failed, those that were too slow."""
+
+    window_s: float
+    total: int
+    failed: int
+    slow: int
+
+
+@dataclass(frozen=True)
+class BurnRate:
+    """How fast the error budget goes: 1 means exactly used up at the period's end. None: no requests."""
+
+    severity: str  # "page" | "ticket"
+    factor: float  # alarm above this, in both windows
+    long_s: float
+    short_s: float
+    long: float | None
+    short: float | None
+
+    @property
+    def exceeded(self) -> bool | None:
+        """True when both windows burn faster than the factor; None where either is unknown."""
+        if self.long is None or self.short is None:
+            return None
+        return self.long > self.factor and self.short > self.factor
+
+
+@dataclass(frozen=True)
+class SloStatus:
+    """One objective now. `objective` is its text (`availability >= 0.999 over 30d`)."""
+
+    kind: str  # "availability" | "latency"
+    objective: str
+    target: float
+    over_s: float
+    at: datetime
+    total: int
+    bad: int
+    budget_remaining_ratio: float | None
+    burn_rates: tuple[BurnRate, ...]
+
+
+# --- load tests --------------------------------------------------------------------------------------------------
+
+
+class RunStatus(StrEnum):
+    """The life of a run; the last four are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    ABORTED = "aborted"
+
+    @property
+    def final(self) -> bool:
+        """Whether the run has ended."""
+        return self not in (RunStatus.QUEUED, RunStatus.RUNNING)
+
+
+@dataclass(frozen=True)
+class LatencySummary:
+    """Quantiles in milliseconds, exact over all samples; None where there are none."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    max: float | None
+
+
+@dataclass(frozen=True)
+class ThresholdResult:
+    """A threshold and what was measured; `passed` is None where nothing was."""
+
+    text: str
+    actual: float | None
+    passed: bool | None
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """The highest Poisson rate one replica carried within the SLO, requests per second, with its interval.
+
+    `low` is the highest rate shown to hold, `high` the lowest rate shown not to (None: none was reached).
+    """
+
+    rps: float
+    low: float
+    high: float | None
+    limited_by: str  # "slo" | "saturation" | "stop_rps" | "generator"
+    steps: tuple[CapacityStep, ...]
+    supported: bool  # the quantile is statistically supported by the step's samples
+
+
+@dataclass(frozen=True)
+class CapacityStep:
+    """One step of the search."""
+
+    asked_rps: float
+    achieved_rps: float
+    requests: int
+    error_ratio: float
+    latency: LatencySummary
+    held: bool | None  # None: the samples do not say
+    reason: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a run ended, with the sentence that says why."""
+
+    status: RunStatus
+    reason: str
+    requests: int
+    errors: int
+    asked_rate: float | None
+    achieved_rate: float | None
+    latency_ms: LatencySummary
+    service_latency_ms: LatencySummary
+    lateness_ms: LatencySummary
+    thresholds: tuple[ThresholdResult, ...]
+    capacity: Capacity | None = None
+    generator_saturated: bool = False
+
+
+# --- autoscale ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Arrivals per second at `at`: quantiles, or `state` says why there are none (`too_few_points`)."""
+
+    at: datetime
+    horizon_s: float
+    state: str  # "ok" | "too_few_points" | "stale"
+    method: str
+    p10: float | None = None
+    p50: float | None = None
+    p90: float | None = None
+    p99: float | None = None
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """How many replicas, and why in one sentence. `hold` means: keep what runs, the reason says what is unknown."""
+
+    model: str
+    at: datetime
+    state: str  # "ok" | "hold"
+    replicas: int | None
+    current: int | None
+    min: int
+    max: int
+    reason: str
+    capacity_rps: float | None
+    arrivals_rps: float | None
+    forecast: Forecast | None
+    headroom_ratio: float | None  # (capacity of the current replicas - live load) / capacity; None: unknown
+    cost_per_hour: float | None = None
+
+
+# --- alerts ------------------------------------------------------------------------------------------------------
+
+
+class AlertStatus(StrEnum):
+    """The states of an alert. Unknown input changes none of them."""
+
+    INACTIVE = "inactive"
+    PENDING = "pending"
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True)
+class AlertRule:
+    """What is watched. `key` with `labels` is the alert's identity: nothing that changes may be in it."""
+
+    name: str  # alertname
+    labels: Mapping[str, str]
+    severity: str  # "page" | "ticket"
+    for_s: float = 0.0  # how long it must be so before it fires
+    keep_s: float = 0.0  # how long it must not be so before it resolves
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class AlertState:
+    """Where one alert stands."""
+
+    status: AlertStatus = AlertStatus.INACTIVE
+    since: datetime | None = None  # of the present status
+    started_at: datetime | None = None  # when it began to fire
+    clear_since: datetime | None = None  # while firing: since when the cause is gone
+    unknown_since: datetime | None = None
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Transition:
+    """A change that is sent out: firing or resolved."""
+
+    to: AlertStatus
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One alert as shown and sent."""
+
+    fingerprint: str
+    rule: AlertRule
+    state: AlertState
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+
+
+# --- what people see at a glance -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ModelSeen:
+    """One version of one model in the lake: rows since the asked instant and when it was last heard of."""
+
+    model: str
+    version: str
+    requests: int  # spans that are requests, synthetic ones left out
+    predictions: int
+    last_seen_at: datetime
+
+
+@dataclass(frozen=True)
+class ModelOverview:
+    """One model at a glance: all that the overview page, GET /models and /metrics show of it.
+
+    `liveness` is `live` (heard of in the last two minutes), `stale` (heard of before) or `unknown` (configured,
+    never heard of). `live_rps` is None unless the model is live: silence is not zero traffic.
+    """
+
+    model: str
+    at: datetime
+    liveness: str
+    versions: tuple[ModelSeen, ...]
+    last_seen_at: datetime | None
+    live_rps: float | None
+    latency: tuple[LatencyPoint, ...]  # last five minutes, by version
+    capacity: Capacity | None
+    capacity_at: datetime | None
+    capacity_run_id: str | None
+    slo: tuple[SloStatus, ...]
+    drift: DriftFinding | None
+    performance: Performance | None
+    recommendation: Recommendation | None
+    alerts: tuple[Alert, ...]  # pending and firing
+
+
+def to_document(finding: Any) -> Any:
+    """Return a finding as plain JSON-able data: dataclasses to objects, times to RFC 3339, enums to their text."""
+    if isinstance(finding, datetime):
+        return finding.isoformat().replace("+00:00", "Z")
+    if isinstance(finding, StrEnum):
+        return finding.value
+    if isinstance(finding, Mapping):
+        return {key: to_document(value) for key, value in finding.items()}
+    if isinstance(finding, (list, tuple)):
+        return [to_document(value) for value in finding]
+    if hasattr(finding, "__dataclass_fields__"):
+        return {name: to_document(getattr(finding, name)) for name in finding.__dataclass_fields__}
+    return finding

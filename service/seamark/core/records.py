@@ -1,0 +1,176 @@
+"""What arrives, as Arrow tables: one schema per kind of row, the same in the wire, the buffer and the lake.
+
+Times are microseconds UTC. JSON columns hold one object as text, or null. Ids of spans are raw bytes (16 and 8);
+the wire turns hex into bytes and the edges turn bytes into hex.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from enum import IntEnum
+
+import pyarrow as pa
+
+AT = pa.timestamp("us", tz="UTC")
+
+
+class SpanKind(IntEnum):
+    """OTLP's span kinds, by number."""
+
+    UNSPECIFIED = 0
+    INTERNAL = 1
+    SERVER = 2
+    CLIENT = 3
+    PRODUCER = 4
+    CONSUMER = 5
+
+
+class SpanStatus(IntEnum):
+    """OTLP's span status codes, by number."""
+
+    UNSET = 0
+    OK = 1
+    ERROR = 2
+
+
+# A row per span. `is_request` marks the spans that count as one request to the model: SERVER and CONSUMER spans,
+# and spans without a parent that are no CLIENT or PRODUCER span. `failed` is status ERROR or an HTTP status >= 500.
+# `synthetic` marks load tests and probes (user_agent.synthetic.type): stored, shown, kept out of SLO and drift.
+SPANS = pa.schema(
+    [
+        pa.field("trace_id", pa.binary(), nullable=False),
+        pa.field("span_id", pa.binary(), nullable=False),
+        pa.field("parent_span_id", pa.binary()),
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("version", pa.string(), nullable=False),  # "" where the sender names none
+        pa.field("service", pa.string(), nullable=False),
+        pa.field("instance", pa.string()),  # service.instance.id, else host.name and process.pid, else null
+        pa.field("route", pa.string(), nullable=False),  # http.route, else the span's name
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("kind", pa.int8(), nullable=False),
+        pa.field("status", pa.int8(), nullable=False),
+        pa.field("http_status", pa.int16()),
+        pa.field("is_request", pa.bool_(), nullable=False),
+        pa.field("failed", pa.bool_(), nullable=False),
+        pa.field("synthetic", pa.bool_(), nullable=False),
+        pa.field("start_at", AT, nullable=False),
+        pa.field("duration_ns", pa.int64(), nullable=False),
+        pa.field("attributes", pa.string()),  # JSON object
+        pa.field("resource", pa.string()),  # JSON object
+        pa.field("events", pa.string()),  # JSON array of {name, at, attributes}
+        pa.field("received_at", AT, nullable=False),
+    ]
+)
+
+# A row per prediction. Features lie in two lists, in the order that `schema_id` names (FeatureSchema).
+PREDICTIONS = pa.schema(
+    [
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("version", pa.string(), nullable=False),
+        pa.field("prediction_id", pa.string(), nullable=False),
+        pa.field("at", AT, nullable=False),
+        pa.field("trace_id", pa.binary()),
+        pa.field("segment", pa.string()),  # JSON object
+        pa.field("schema_id", pa.int64(), nullable=False),
+        pa.field("numeric", pa.list_(pa.float64())),
+        pa.field("categorical", pa.list_(pa.string())),
+        pa.field("prediction_number", pa.float64()),
+        pa.field("prediction_text", pa.string()),
+        pa.field("scores", pa.string()),  # JSON object: class -> probability
+        pa.field("latency_ms", pa.float64()),
+        pa.field("synthetic", pa.bool_(), nullable=False),
+        pa.field("received_at", AT, nullable=False),
+    ]
+)
+
+LABELS = pa.schema(
+    [
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("prediction_id", pa.string(), nullable=False),
+        pa.field("label_number", pa.float64()),
+        pa.field("label_text", pa.string()),
+        pa.field("at", AT, nullable=False),
+        pa.field("received_at", AT, nullable=False),
+    ]
+)
+
+# A row per request of a load test. Offsets count from the run's first instant. `latency_ms` counts from the instant
+# the request was due, `service_latency_ms` from the instant it was sent; both are null for a request never sent.
+LOAD_SAMPLES = pa.schema(
+    [
+        pa.field("run_id", pa.string(), nullable=False),
+        pa.field("segment", pa.int32(), nullable=False),  # 0, 1, ...: the stage or capacity step
+        pa.field("due_s", pa.float64(), nullable=False),
+        pa.field("sent_s", pa.float64()),
+        pa.field("latency_ms", pa.float64()),
+        pa.field("service_latency_ms", pa.float64()),
+        pa.field("http_status", pa.int16()),  # null: no answer
+        pa.field("ok", pa.bool_(), nullable=False),
+        pa.field("error", pa.string()),
+    ]
+)
+
+# The rows a model's traffic is held against: its training data, or a stretch of live traffic.
+REFERENCE_ROWS = pa.schema(
+    [
+        pa.field("reference_id", pa.string(), nullable=False),
+        pa.field("schema_id", pa.int64(), nullable=False),
+        pa.field("numeric", pa.list_(pa.float64())),
+        pa.field("categorical", pa.list_(pa.string())),
+    ]
+)
+
+# Every table of the lake, by name.
+TABLES: dict[str, pa.Schema] = {
+    "spans": SPANS,
+    "predictions": PREDICTIONS,
+    "labels": LABELS,
+    "load_samples": LOAD_SAMPLES,
+    "reference_rows": REFERENCE_ROWS,
+}
+
+# The column that says when a row happened; reads and retention are by it.
+TIME_COLUMN = {"spans": "start_at", "predictions": "at", "labels": "at"}
+
+
+@dataclass(frozen=True)
+class FeatureSchema:
+    """The names and order of a model's features: numbers in `numeric`, strings and booleans in `categorical`."""
+
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+
+    @property
+    def schema_id(self) -> int:
+        """A 63-bit hash of names and order: every node derives the same id without asking anyone."""
+        text = json.dumps([self.numeric, self.categorical], ensure_ascii=False)
+        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One row that was not taken: its place in the request and why."""
+
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a request turned into: `tables` by lake table name (only those with rows), and what was refused.
+
+    `ids` are the prediction ids of the accepted rows in the order they were sent; `schemas` are the feature schemas
+    that the prediction rows refer to, by schema_id. `total` counts rows in the request, refused ones included.
+    """
+
+    tables: dict[str, pa.Table]
+    refusals: tuple[Refusal, ...] = ()
+    ids: tuple[str, ...] = ()
+    schemas: tuple[tuple[str, FeatureSchema], ...] = ()  # (model, schema)
+
+    @property
+    def rows(self) -> int:
+        """Rows to be stored, over all tables."""
+        return sum(table.num_rows for table in self.tables.values())

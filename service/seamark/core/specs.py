@@ -1,0 +1,127 @@
+"""What people ask for in seamark.yaml, parsed and checked: models, load tests, targets, channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from seamark.core.thresholds import Threshold
+
+
+@dataclass(frozen=True)
+class SloSpec:
+    """A service level objective over a rolling period of `over_s` seconds.
+
+    `latency` (`p99(latency_ms) < 300`) reads: 99 % of requests are answered in under 300 ms.
+    `availability` (0.999) reads: 99.9 % of requests do not fail. At least one of both is set.
+    """
+
+    over_s: float
+    latency: Threshold | None = None
+    availability: float | None = None
+
+
+@dataclass(frozen=True)
+class DriftSpec:
+    """Watch each feature over the trailing `window_s`; `false_alarms` is the rate per window with no drift at all.
+
+    `methods` names a method per feature where the default for its type is not wanted.
+    """
+
+    window_s: float = 3600.0
+    false_alarms: float = 0.001
+    rows_min: int = 100
+    methods: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AutoscaleSpec:
+    """Bounds of advice. `cold_start_s` None means: not known, a cautious default is used and named."""
+
+    min: int = 1
+    max: int = 10
+    cost_per_replica_hour: float | None = None
+    cold_start_s: float | None = None
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One watched model; a part that is None is not evaluated."""
+
+    name: str
+    slo: SloSpec | None = None
+    drift: DriftSpec | None = None
+    autoscale: AutoscaleSpec | None = None
+
+
+@dataclass(frozen=True)
+class PayloadSpec:
+    """Where request bodies come from: `replay` (the last `replay_s` of the prediction log) or given `rows`."""
+
+    kind: str  # "replay" | "rows"
+    replay_s: float | None = None
+    rows: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class ShapeSpec:
+    """A load shape by its registry name, with its own parameters (checked by the shape itself)."""
+
+    kind: str
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class LoadTestPlan:
+    """A load test as written. `schedule` is a cron line in `timezone`, or None for runs on demand only.
+
+    `document` is the plan as plain JSON-able data, in the words of seamark.yaml: what is stored and shown.
+    """
+
+    name: str
+    model: str
+    target: str
+    payload: PayloadSpec
+    shape: ShapeSpec
+    thresholds: tuple[Threshold, ...] = ()
+    abort: tuple[Threshold, ...] = ()
+    schedule: str | None = None
+    timezone: str = "UTC"
+    scenario: str = "http_json"
+    timeout_s: float = 30.0
+    replicas: int = 1  # behind the target while the test runs; capacity is told per replica
+    document: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ChannelSpec:
+    """One way out for alerts: `kind` is a registry name (webhook, alertmanager), `url` where it goes."""
+
+    name: str
+    kind: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Config:
+    """One whole seamark.yaml."""
+
+    models: tuple[ModelSpec, ...] = ()
+    loadtests: tuple[LoadTestPlan, ...] = ()
+    targets_allow: tuple[str, ...] = ()
+    channels: tuple[ChannelSpec, ...] = ()
+
+    def model(self, name: str) -> ModelSpec | None:
+        """The spec of one model, or None where the file does not name it."""
+        return next((spec for spec in self.models if spec.name == name), None)
+
+
+@dataclass(frozen=True)
+class Known:
+    """The registry names a file may use; filled at the roof, so that the wire need not know the registries."""
+
+    drift_methods: frozenset[str]
+    shapes: Mapping[str, Any]  # name -> check(params) -> list[Problem]
+    channels: frozenset[str]
+    scenarios: frozenset[str]
