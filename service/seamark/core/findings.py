@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+import msgspec
+
 from seamark.core.windows import Window
 
 # --- latency -----------------------------------------------------------------------------------------------------
@@ -387,14 +389,4 @@ class ModelOverview:
 
 def to_document(finding: Any) -> Any:
     """Return a finding as plain JSON-able data: dataclasses to objects, times to RFC 3339, enums to their text."""
-    if isinstance(finding, datetime):
-        return finding.isoformat().replace("+00:00", "Z")
-    if isinstance(finding, StrEnum):
-        return finding.value
-    if isinstance(finding, Mapping):
-        return {key: to_document(value) for key, value in finding.items()}
-    if isinstance(finding, (list, tuple)):
-        return [to_document(value) for value in finding]
-    if hasattr(finding, "__dataclass_fields__"):
-        return {name: to_document(getattr(finding, name)) for name in finding.__dataclass_fields__}
-    return finding
+    return msgspec.to_builtins(finding)

@@ -1,0 +1,287 @@
+"""Findings, reference sets, drift reports, applied configurations and jobs: small repositories of one table each."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import uuid4
+
+import msgspec
+import sqlalchemy as sa
+
+from seamark.core.errors import NotFound
+from seamark.core.findings import to_document
+from seamark.core.records import FeatureSchema
+from seamark.core.windows import Window
+from seamark.store.catalog.database import Database
+from seamark.store.catalog.tables import configs, drift_reports, feature_schemas, findings, jobs, reference_sets
+
+Finding = TypeVar("Finding")
+
+
+@dataclass(frozen=True)
+class Found(Generic[Finding]):
+    """A finding with when it was made and the run that made it, if one did."""
+
+    at: datetime
+    finding: Finding
+    run_id: str | None = None
+
+
+class Findings:
+    """What was concluded, by model and kind."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def put(
+        self, model: str, kind: str, at: datetime, finding: Any, *, run_id: str | None = None, replace: bool = False
+    ) -> None:
+        """Write a finding; `replace` keeps only this one of its kind."""
+        with self._db.begin() as connection:
+            if replace:
+                connection.execute(findings.delete().where(findings.c.model == model, findings.c.kind == kind))
+            row = {"model": model, "kind": kind, "at": at, "run_id": run_id, "body": to_document(finding)}
+            connection.execute(findings.insert().values(row))
+
+    def latest(self, model: str, kind: str, type_: type[Finding]) -> Found[Finding] | None:
+        """The newest finding of a kind, or None."""
+        found = self.history(model, kind, type_, limit=1)
+        return found[0] if found else None
+
+    def history(
+        self, model: str, kind: str, type_: type[Finding], *, since: datetime | None = None, limit: int = 200
+    ) -> list[Found[Finding]]:
+        """Findings of a kind, newest first."""
+        query = sa.select(findings).where(findings.c.model == model, findings.c.kind == kind)
+        if since is not None:
+            query = query.where(findings.c.at >= since)
+        query = query.order_by(findings.c.at.desc(), findings.c.id.desc()).limit(limit)
+        with self._db.read() as connection:
+            rows = connection.execute(query).all()
+        return [Found(row.at, msgspec.convert(row.body, type_), row.run_id) for row in rows]
+
+    def prune(self, before: datetime) -> int:
+        """Drop findings older than that, but capacities: they hold until a newer test says otherwise."""
+        with self._db.begin() as connection:
+            old = findings.delete().where(findings.c.at < before, findings.c.kind != "capacity")
+            return connection.execute(old).rowcount
+
+
+@dataclass(frozen=True)
+class ReferenceSet:
+    """A reference a model's windows are held against; its rows lie in the lake under `id`."""
+
+    id: str
+    model: str
+    version: str
+    created_at: datetime
+    rows: int
+    schema: FeatureSchema
+    source: Mapping[str, Any]
+
+
+class References:
+    """Reference sets by model and version; the newest counts."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def put(self, reference: ReferenceSet) -> None:
+        """Write a reference set; call it after its rows are in the lake."""
+        row = {
+            "id": reference.id,
+            "model": reference.model,
+            "version": reference.version,
+            "created_at": reference.created_at,
+            "rows": reference.rows,
+            "numeric": list(reference.schema.numeric),
+            "categorical": list(reference.schema.categorical),
+            "source": dict(reference.source),
+        }
+        with self._db.begin() as connection:
+            connection.execute(reference_sets.insert().values(row))
+
+    def current(self, model: str, version: str | None = None) -> ReferenceSet | None:
+        """The newest reference of this version, else the newest that is for every version."""
+        query = sa.select(reference_sets).where(
+            reference_sets.c.model == model, reference_sets.c.version.in_(["", version or ""])
+        )
+        query = query.order_by(reference_sets.c.version.desc(), reference_sets.c.created_at.desc()).limit(1)
+        with self._db.read() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        schema = FeatureSchema(tuple(row.numeric), tuple(row.categorical))
+        return ReferenceSet(row.id, row.model, row.version, row.created_at, row.rows, schema, row.source)
+
+
+class Schemas:
+    """Feature schemas by model."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def remember(self, schemas: Iterable[tuple[str, FeatureSchema]]) -> None:
+        """Write schemas that are not known yet."""
+        with self._db.begin() as connection:
+            for model, schema in schemas:
+                row = {
+                    "model": model,
+                    "schema_id": schema.schema_id,
+                    "numeric": list(schema.numeric),
+                    "categorical": list(schema.categorical),
+                }
+                connection.execute(self._db.insert(feature_schemas).values(row).on_conflict_do_nothing())
+
+    def of(self, model: str) -> dict[int, FeatureSchema]:
+        """Every schema a model was seen with."""
+        query = sa.select(feature_schemas).where(feature_schemas.c.model == model)
+        with self._db.read() as connection:
+            rows = connection.execute(query).all()
+        return {row.schema_id: FeatureSchema(tuple(row.numeric), tuple(row.categorical)) for row in rows}
+
+
+@dataclass(frozen=True)
+class AppliedConfig:
+    """A seamark.yaml that was applied."""
+
+    id: int
+    applied_at: datetime
+    text: str
+
+
+class Configs:
+    """Applied configurations; the newest is in force."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def current(self) -> AppliedConfig | None:
+        """The one in force, or None."""
+        query = sa.select(configs).order_by(configs.c.id.desc()).limit(1)
+        with self._db.read() as connection:
+            row = connection.execute(query).first()
+        return AppliedConfig(row.id, row.applied_at, row.text) if row else None
+
+    def put(self, text: str, at: datetime) -> bool:
+        """Put one in force; False where the one in force is the same, letter by letter."""
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        with self._db.begin() as connection:
+            last = connection.execute(sa.select(configs.c.digest).order_by(configs.c.id.desc()).limit(1)).scalar()
+            if last == digest:
+                return False
+            connection.execute(configs.insert().values(applied_at=at, digest=digest, text=text))
+        return True
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """An Evidently report: queued, running, ready or failed."""
+
+    id: str
+    model: str
+    status: str
+    reason: str
+    window: Window
+    created_at: datetime
+
+
+class DriftReports:
+    """Evidently's HTML reports; the last few of each model are kept."""
+
+    KEPT = 3
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def latest(self, model: str) -> DriftReport | None:
+        """The newest report of a model."""
+        query = sa.select(drift_reports).where(drift_reports.c.model == model)
+        query = query.order_by(drift_reports.c.created_at.desc()).limit(1)
+        with self._db.read() as connection:
+            row = connection.execute(query).first()
+        return _report(row) if row else None
+
+    def queue(self, model: str, window: Window, at: datetime) -> DriftReport:
+        """Ask for a report."""
+        report = DriftReport(uuid4().hex[:16], model, "queued", "", window, at)
+        row = {
+            "id": report.id,
+            "model": model,
+            "status": report.status,
+            "window_start": window.start,
+            "window_end": window.end,
+            "created_at": at,
+        }
+        newest = sa.select(drift_reports.c.id).where(drift_reports.c.model == model)
+        newest = newest.order_by(drift_reports.c.created_at.desc()).limit(self.KEPT - 1)
+        with self._db.begin() as connection:
+            kept = connection.execute(newest).scalars().all()
+            old = drift_reports.delete().where(drift_reports.c.model == model, drift_reports.c.id.not_in(kept))
+            connection.execute(old)
+            connection.execute(drift_reports.insert().values(row))
+        return report
+
+    def claim(self) -> DriftReport | None:
+        """Take the oldest queued report."""
+        query = sa.select(drift_reports).where(drift_reports.c.status == "queued")
+        query = query.order_by(drift_reports.c.created_at).limit(1)
+        with self._db.begin() as connection:
+            row = connection.execute(query).first()
+            if row is None:
+                return None
+            mine = drift_reports.update().where(drift_reports.c.id == row.id, drift_reports.c.status == "queued")
+            if not connection.execute(mine.values(status="running")).rowcount:
+                return None
+        return _report(row)
+
+    def finish(self, report_id: str, *, html: bytes | None, reason: str = "") -> None:
+        """Keep what the worker made, or why it made nothing."""
+        values: dict[str, Any] = {"status": "ready" if html else "failed", "reason": reason[:500]}
+        values["html"] = gzip.compress(html, 6) if html else None
+        with self._db.begin() as connection:
+            connection.execute(drift_reports.update().where(drift_reports.c.id == report_id).values(values))
+
+    def html(self, report_id: str) -> bytes:
+        """The page, gzip-compressed."""
+        query = sa.select(drift_reports.c.html).where(drift_reports.c.id == report_id)
+        with self._db.read() as connection:
+            body: bytes | None = connection.execute(query).scalar()
+        if body is None:
+            raise NotFound(f"report {report_id} has no page")
+        return body
+
+
+class Jobs:
+    """When each job of the engine last went through."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def succeeded(self, name: str, at: datetime) -> None:
+        """Note a success."""
+        self._note(name, {"last_success_at": at})
+
+    def failed(self, name: str, at: datetime, error: str) -> None:
+        """Note a failure and why."""
+        self._note(name, {"last_error_at": at, "last_error": error[:500]})
+
+    def _note(self, name: str, values: Mapping[str, Any]) -> None:
+        with self._db.begin() as connection:
+            insert = self._db.insert(jobs).values(name=name, **values)
+            connection.execute(insert.on_conflict_do_update(index_elements=["name"], set_=values))
+
+    def all(self) -> list[dict[str, Any]]:
+        """Every job."""
+        with self._db.read() as connection:
+            return [dict(row._mapping) for row in connection.execute(sa.select(jobs).order_by(jobs.c.name))]
+
+
+def _report(row: Any) -> DriftReport:
+    window = Window(row.window_start, row.window_end)
+    return DriftReport(row.id, row.model, row.status, row.reason, window, row.created_at)

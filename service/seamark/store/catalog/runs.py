@@ -1,0 +1,240 @@
+"""Load-test plans put through the API, and runs: asked for, claimed by one worker, ended once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from seamark.core.errors import Conflict, NotFound
+from seamark.core.findings import RunStatus, Verdict, to_document
+from seamark.core.specs import LoadTestPlan
+from seamark.store.catalog.database import Database
+from seamark.store.catalog.tables import plans, run_progress, runs
+
+PROGRESS_KEPT = 3600  # lines of progress per run: an hour at one a second
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run as the catalog holds it. `verdict` is None until it ended with one."""
+
+    id: str
+    plan: str
+    model: str
+    origin: str
+    document: Mapping[str, Any]
+    trigger: str
+    scheduled_for: datetime | None
+    status: RunStatus
+    reason: str
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    lease_until: datetime | None
+    stop_requested: bool
+    verdict: Verdict | None
+    segments: Sequence[Mapping[str, Any]]
+
+
+class Plans:
+    """Plans by name."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def put(self, name: str, document: Mapping[str, Any], at: datetime) -> None:
+        """Write a plan, replacing one of the same name."""
+        row = {"name": name, "document": dict(document), "updated_at": at}
+        with self._db.begin() as connection:
+            insert = self._db.insert(plans).values(row)
+            connection.execute(insert.on_conflict_do_update(index_elements=["name"], set_=row))
+
+    def delete(self, name: str) -> bool:
+        """Remove a plan; False where there was none."""
+        with self._db.begin() as connection:
+            return bool(connection.execute(plans.delete().where(plans.c.name == name)).rowcount)
+
+    def all(self) -> dict[str, Mapping[str, Any]]:
+        """Every plan's document by name."""
+        with self._db.read() as connection:
+            return {row.name: row.document for row in connection.execute(sa.select(plans).order_by(plans.c.name))}
+
+
+class Runs:
+    """Runs by id, and the queue they stand in."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def create(
+        self, plan: LoadTestPlan, *, trigger: str, at: datetime, scheduled_for: datetime | None = None
+    ) -> RunRecord | None:
+        """Queue a run. None where this cron instant has made one already."""
+        target = urlsplit(plan.target)
+        row = {
+            "id": uuid4().hex[:16],
+            "plan": plan.name,
+            "model": plan.model,
+            "origin": f"{target.scheme}://{target.netloc}",
+            "document": dict(plan.document),
+            "trigger": trigger,
+            "scheduled_for": scheduled_for,
+            "status": RunStatus.QUEUED.value,
+            "created_at": at,
+        }
+        try:
+            with self._db.begin() as connection:
+                connection.execute(runs.insert().values(row))
+        except IntegrityError:
+            return None
+        return self.get(row["id"])
+
+    def get(self, run_id: str) -> RunRecord:
+        """One run; NotFound where there is none."""
+        with self._db.read() as connection:
+            row = connection.execute(sa.select(runs).where(runs.c.id == run_id)).first()
+        if row is None:
+            raise NotFound(f"there is no run {run_id[:64]!r}")
+        return _record(row)
+
+    def recent(self, *, plan: str | None = None, model: str | None = None, limit: int = 50) -> list[RunRecord]:
+        """Runs, newest first."""
+        query = sa.select(runs).order_by(runs.c.created_at.desc(), runs.c.id).limit(limit)
+        if plan is not None:
+            query = query.where(runs.c.plan == plan)
+        if model is not None:
+            query = query.where(runs.c.model == model)
+        with self._db.read() as connection:
+            return [_record(row) for row in connection.execute(query)]
+
+    def last_per_plan(self) -> list[RunRecord]:
+        """The newest ended run of every plan."""
+        ended = runs.c.status.in_([s.value for s in RunStatus if s.final])
+        newest = sa.select(runs.c.plan, sa.func.max(runs.c.ended_at).label("at")).where(ended).group_by(runs.c.plan)
+        last = newest.subquery()
+        query = sa.select(runs).join(last, (runs.c.plan == last.c.plan) & (runs.c.ended_at == last.c.at))
+        with self._db.read() as connection:
+            return [_record(row) for row in connection.execute(query)]
+
+    def last_scheduled(self, plan: str) -> datetime | None:
+        """The newest cron instant that made a run."""
+        query = sa.select(sa.func.max(runs.c.scheduled_for)).where(runs.c.plan == plan)
+        with self._db.read() as connection:
+            at: datetime | None = connection.execute(query).scalar()
+        return at
+
+    def claim(self, at: datetime, lease_until: datetime) -> RunRecord | None:
+        """Take the oldest queued run whose target is free; None where there is none.
+
+        The schema lets one run per target be `running`: of two workers that claim at once, one gets None.
+        """
+        busy = sa.select(runs.c.origin).where(runs.c.status == RunStatus.RUNNING.value)
+        query = (
+            sa.select(runs.c.id)
+            .where(runs.c.status == RunStatus.QUEUED.value, runs.c.origin.not_in(busy))
+            .order_by(runs.c.created_at, runs.c.id)
+            .limit(1)
+        )
+        try:
+            with self._db.begin() as connection:
+                run_id = connection.execute(query).scalar()
+                if run_id is None:
+                    return None
+                taken = connection.execute(
+                    runs.update()
+                    .where(runs.c.id == run_id, runs.c.status == RunStatus.QUEUED.value)
+                    .values(status=RunStatus.RUNNING.value, started_at=at, lease_until=lease_until)
+                ).rowcount
+        except IntegrityError:
+            return None
+        return self.get(run_id) if taken else None
+
+    def renew(self, run_id: str, lease_until: datetime) -> bool:
+        """Keep the lease; the answer says whether somebody asked the run to stop."""
+        with self._db.begin() as connection:
+            connection.execute(runs.update().where(runs.c.id == run_id).values(lease_until=lease_until))
+            return bool(connection.execute(sa.select(runs.c.stop_requested).where(runs.c.id == run_id)).scalar())
+
+    def request_stop(self, run_id: str, at: datetime) -> RunRecord:
+        """Ask a run to stop: a queued one is aborted at once, a running one as soon as its worker hears of it."""
+        record = self.get(run_id)
+        if record.status.final:
+            raise Conflict(f"run {run_id} has ended already: {record.status.value}")
+        with self._db.begin() as connection:
+            connection.execute(
+                runs.update()
+                .where(runs.c.id == run_id, runs.c.status == RunStatus.QUEUED.value)
+                .values(status=RunStatus.ABORTED.value, reason="stopped before it began", ended_at=at)
+            )
+            connection.execute(runs.update().where(runs.c.id == run_id).values(stop_requested=True))
+        return self.get(run_id)
+
+    def finish(
+        self,
+        run_id: str,
+        *,
+        at: datetime,
+        status: RunStatus,
+        reason: str,
+        verdict: Verdict | None = None,
+        segments: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """End a run; one that has ended already stays as it is."""
+        values = {
+            "status": status.value,
+            "reason": reason,
+            "ended_at": at,
+            "lease_until": None,
+            "verdict": to_document(verdict) if verdict else None,
+            "segments": [dict(segment) for segment in segments],
+        }
+        with self._db.begin() as connection:
+            connection.execute(
+                runs.update().where(runs.c.id == run_id, runs.c.status == RunStatus.RUNNING.value).values(values)
+            )
+
+    def expire(self, at: datetime) -> int:
+        """End the runs whose worker is gone: their lease ran out. Returns how many."""
+        with self._db.begin() as connection:
+            return connection.execute(
+                runs.update()
+                .where(runs.c.status == RunStatus.RUNNING.value, runs.c.lease_until < at)
+                .values(
+                    status=RunStatus.ABORTED.value,
+                    reason="the worker that ran it went away (stopped, killed or cut off)",
+                    ended_at=at,
+                    lease_until=None,
+                )
+            ).rowcount
+
+    def add_progress(self, run_id: str, seq: int, body: Mapping[str, Any]) -> None:
+        """Keep one line of live progress; beyond an hour's worth nothing more is kept."""
+        if seq < PROGRESS_KEPT:
+            with self._db.begin() as connection:
+                connection.execute(run_progress.insert().values(run_id=run_id, seq=seq, body=dict(body)))
+
+    def progress(self, run_id: str, after_seq: int = -1) -> list[tuple[int, Mapping[str, Any]]]:
+        """Lines of progress later than `after_seq`, in order."""
+        query = (
+            sa.select(run_progress.c.seq, run_progress.c.body)
+            .where(run_progress.c.run_id == run_id, run_progress.c.seq > after_seq)
+            .order_by(run_progress.c.seq)
+        )
+        with self._db.read() as connection:
+            return [(row.seq, row.body) for row in connection.execute(query)]
+
+
+def _record(row: Any) -> RunRecord:
+    values = dict(row._mapping)
+    values["status"] = RunStatus(values["status"])
+    values["verdict"] = msgspec.convert(values["verdict"], Verdict) if values["verdict"] else None
+    values["segments"] = values["segments"] or []
+    return RunRecord(**values)
