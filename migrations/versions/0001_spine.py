@@ -140,7 +140,7 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("stop_requested", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("stop_requested", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("verdict", sa.JSON(), nullable=True),
         sa.Column("segments", sa.JSON(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),

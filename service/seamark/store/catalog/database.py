@@ -11,11 +11,14 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from seamark.core.errors import CatalogNewer, StartRefused, StoreUnavailable
 from seamark.shipped import shipped
+
+# Lost, locked, full: trying again may help. A rule of the schema that says no, or a wrong query, is not among them.
+_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 
 _UPGRADE_LOCK = 7_362_001  # any number; the same for every node
 
@@ -42,9 +45,7 @@ class Database:
         try:
             with self.engine.begin() as connection:
                 yield connection
-        except sa.exc.IntegrityError:
-            raise  # a rule of the schema said no; the caller knows what it means
-        except (DBAPIError, PoolTimeout) as error:
+        except _AWAY as error:
             raise StoreUnavailable(f"the catalog did not answer: {_first_line(error)}") from error
 
     @contextmanager
@@ -53,7 +54,7 @@ class Database:
         try:
             with self.engine.connect().execution_options(seamark_reads=True) as connection:
                 yield connection
-        except (DBAPIError, PoolTimeout) as error:
+        except _AWAY as error:
             raise StoreUnavailable(f"the catalog did not answer: {_first_line(error)}") from error
 
     def insert(self, table: sa.Table) -> Any:
@@ -94,6 +95,43 @@ class Database:
     def close(self) -> None:
         """Give every connection back."""
         self.engine.dispose()
+
+
+class Leadership:
+    """Which of several workers runs what only one may run: whoever holds a lock of the database.
+
+    On the embedded SQLite there is one process, which leads. On PostgreSQL the lock lives as long as its connection:
+    a leader that dies or is cut off loses it, and another takes over at its next tick.
+    """
+
+    def __init__(self, database: Database, key: int) -> None:
+        self._db, self._key = database, key
+        self._held: sa.Connection | None = None
+
+    def holds(self) -> bool:
+        """Whether this process leads now; takes the lead where it is free."""
+        if self._db.is_sqlite:
+            return True
+        try:
+            if self._held is None:
+                connection = self._db.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+                query = sa.text("SELECT pg_try_advisory_lock(:key)")
+                if not connection.execute(query, {"key": self._key}).scalar():
+                    connection.close()
+                    return False
+                self._held = connection
+            self._held.execute(sa.text("SELECT 1"))
+        except DBAPIError:
+            self.release()
+            return False
+        return True
+
+    def release(self) -> None:
+        """Give the lead away, if held."""
+        held, self._held = self._held, None
+        if held is not None:
+            held.invalidate()  # closes the session, and with it the lock
+            held.close()
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:

@@ -1,0 +1,232 @@
+"""Settings -> a running service: opens the stores, wires the rooms, starts the loops, and undoes it in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from datetime import datetime
+from ipaddress import ip_address
+from pathlib import Path
+
+import httpx
+from fastapi import FastAPI
+
+from seamark import __version__
+from seamark.compute.drift import METHODS
+from seamark.compute.shapes import SHAPES
+from seamark.core.clock import Clock, SystemClock
+from seamark.core.errors import DataFolderBusy, StartRefused
+from seamark.core.specs import ChannelSpec, Known
+from seamark.delivery.channels import CHANNELS
+from seamark.engine import dispatch, loadtests, maintain, reports
+from seamark.engine.configuration import Configuration
+from seamark.engine.evaluate import Evaluator
+from seamark.engine.scheduler import Job, loop
+from seamark.engine.services import Services
+from seamark.settings import Settings
+from seamark.store.buffer import WriteBuffer
+from seamark.store.catalog import Catalog
+from seamark.store.catalog.database import Database, Leadership
+from seamark.store.ducklake import S3Options, open_lake
+from seamark.telemetry import Telemetry
+from seamark.web import alerts, api_docs, auth, autoscale, guard, ingest, keys, models, pages, problems, system, traces
+from seamark.web import loadtests as loadtest_doors
+
+log = logging.getLogger(__name__)
+
+EVALUATION_LEADER = 7_362_002
+SCENARIOS = frozenset({"http_json"})
+
+
+def known_names() -> Known:
+    """The registries' names, handed to whoever checks what people wrote."""
+    shapes = {name: shape.check for name, shape in SHAPES.items()}
+    return Known(frozenset(METHODS), shapes, frozenset(CHANNELS), SCENARIOS)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address can only be reached from this machine."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@contextmanager
+def open_services(settings: Settings, clock: Clock | None = None) -> Iterator[Services]:
+    """Open the stores and yield the services; StartRefused says what stands in the way."""
+    clock = clock or SystemClock()
+    if settings.embedded and settings.role != "all":
+        raise StartRefused(
+            f"--role {settings.role} needs a catalog that several nodes can share: set SEAMARK_DATABASE_URL to a "
+            "PostgreSQL, and SEAMARK_LAKE to an s3:// place or a shared folder"
+        )
+    with ExitStack() as stack:
+        stack.enter_context(hold_folder(settings.data_dir))
+        database = Database(settings.catalog_url)
+        stack.callback(database.close)
+        if settings.embedded:
+            database.upgrade()
+        else:
+            database.require_current()
+        catalog = Catalog(database)
+        open_access = _check_access(settings, catalog)
+        lake = open_lake(
+            data_dir=settings.data_dir,
+            catalog_url=settings.catalog_url,
+            location=settings.lake,
+            s3=_s3(settings),
+        )
+        stack.callback(lake.close)
+        telemetry = Telemetry(version=__version__)
+        channels = tuple(
+            ChannelSpec(f"alertmanager-{index}", "alertmanager", url)
+            for index, url in enumerate(settings.alertmanagers, 1)
+        )
+        configuration = Configuration(catalog, known_names(), channels)
+        if settings.config is not None:
+            configuration.apply(_read(settings.config), clock.now())
+        client = stack.enter_context(httpx.Client(timeout=10.0, follow_redirects=False, trust_env=False))
+        yield Services(
+            clock=clock,
+            lake=lake,
+            buffer=WriteBuffer(lake, rows_max=settings.buffer_rows, on_commit=telemetry.observe_commit),
+            catalog=catalog,
+            telemetry=telemetry,
+            configuration=configuration,
+            http=client,
+            url=settings.url,
+            data_dir=settings.data_dir,
+            open_access=open_access,
+            max_body_bytes=settings.max_body_bytes,
+            retention_days=settings.retention_days,
+        )
+
+
+def _check_access(settings: Settings, catalog: Catalog) -> bool:
+    """Return whether the service is open to whoever reaches it; refuse an address others reach without keys."""
+    if settings.insecure:
+        return True
+    if is_loopback(settings.host):
+        return True
+    if not catalog.keys.any():
+        raise StartRefused(
+            f"{settings.host} can be reached by others and there are no API keys. Make one first "
+            "(`seamark keys create --scope admin --local`), or bind to 127.0.0.1, or say --insecure"
+        )
+    return False
+
+
+def _s3(settings: Settings) -> S3Options | None:
+    if not (settings.lake or "").startswith("s3://"):
+        return None
+    return S3Options(
+        endpoint=settings.s3_endpoint,
+        region=settings.s3_region,
+        access_key_id=settings.s3_access_key_id,
+        secret_access_key=settings.s3_secret_access_key,
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartRefused(f"cannot read {path}: {error}") from None
+
+
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[None]:
+    """Hold a data folder for this process alone; DataFolderBusy where another has it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = open(folder / "seamark.lock", "a+")
+    except OSError as error:
+        raise StartRefused(f"the data folder {folder} cannot be used: {error.strerror}") from None
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            handle.seek(0)
+            holder = handle.read(20).strip() or "unknown"
+            raise DataFolderBusy(
+                f"another seamark serve (process {holder}) holds {folder}; stop it, or name another --data-dir"
+            ) from None
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield
+
+
+def jobs(services: Services, stopping: Callable[[], bool]) -> list[Job]:
+    """Every job of the engine with its interval; those that only one node may run wait for the lead."""
+    leads = Leadership(services.catalog.database, EVALUATION_LEADER).holds
+    evaluator = Evaluator()
+    schedule = loadtests.Schedule(services.clock.now())
+
+    def led(run: Callable[[Services, datetime], object]) -> Callable[[Services, datetime], object]:
+        return lambda s, at: run(s, at) if leads() else None
+
+    return [
+        Job("evaluate", 1.0, led(evaluator.tick)),
+        Job("schedule-load-tests", 1.0, led(schedule.tick)),
+        Job("run-load-tests", 1.0, lambda s, at: loadtests.work(s, at, stopping)),
+        Job("dispatch-alerts", 1.0, dispatch.dispatch),
+        Job("make-drift-reports", 2.0, reports.make_reports),
+        Job("maintain", 300.0, led(maintain.maintain)),
+    ]
+
+
+def create_app(services: Services, *, host: str = "127.0.0.1", role: str = "all") -> FastAPI:
+    """Return the application over opened services. Loops run where the role has them."""
+    app = FastAPI(
+        title="Seamark",
+        version=__version__,
+        summary="Watches deployed models and says how much load they can carry.",
+        lifespan=_lifespan(services, role),
+        docs_url=None,  # its pages load scripts from a CDN; web/api_docs.py needs none
+        redoc_url=None,
+    )
+    app.state.services = services
+    for room in (ingest, models, loadtest_doors, autoscale, alerts, traces, keys, system, pages, api_docs, auth):
+        app.include_router(room.router())
+    app.mount("/static", pages.static_files())
+    problems.install(app)
+    guard.install(app, host=host, url=services.url)
+    return app
+
+
+def _lifespan(services: Services, role: str) -> Callable[[FastAPI], object]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # Torn down in reverse: the loops end, then what senders wait for is committed, then the stores close.
+        async with AsyncExitStack() as stack:
+            pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="seamark")
+            stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+            asyncio.get_running_loop().set_default_executor(pool)
+            await services.buffer.start()
+            stack.push_async_callback(services.buffer.drain, 10.0)
+            if role != "web":
+                await stack.enter_async_context(_loops(services))
+            yield
+
+    return lifespan
+
+
+@asynccontextmanager
+async def _loops(services: Services) -> AsyncIterator[None]:
+    stopping = asyncio.Event()
+    tasks = []
+    for job in jobs(services, stopping.is_set):
+        services.telemetry.expect_job(job.name, job.every_s)
+        tasks.append(asyncio.create_task(loop(services, job, stopping), name=job.name))
+    try:
+        yield
+    finally:
+        stopping.set()
+        await asyncio.gather(*tasks, return_exceptions=True)

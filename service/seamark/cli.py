@@ -1,0 +1,323 @@
+"""The `seamark` command: serve, check, apply, and what CI and people ask a running service for."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from seamark import __version__
+from seamark.client import Client
+from seamark.core.errors import ExitCode, SeamarkError, StartRefused
+from seamark.settings import SECRETS, Settings, read_settings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+RUN_EXIT = {
+    "passed": ExitCode.OK,
+    "failed": ExitCode.FAILED,
+    "inconclusive": ExitCode.INCONCLUSIVE,
+    "aborted": ExitCode.ABORTED,
+}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="seamark")
+def main() -> None:
+    """Seamark watches deployed models and says how much load they can carry."""
+
+
+def refusals(command: Command) -> Command:
+    """Turn refusals into one clear message and exit code 2."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except SeamarkError as error:
+            _fail(error)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def _fail(error: SeamarkError) -> NoReturn:
+    click.echo(f"seamark: {error}", err=True)
+    if not isinstance(error, StartRefused):
+        for problem in error.problems:
+            click.echo(f"  {problem}", err=True)
+    sys.exit(ExitCode.FAILED if error.kind in ("unreachable", "try-later", "internal") else ExitCode.BAD_INPUT)
+
+
+def talks(command: Command) -> Command:
+    """Add --url and --api-key, and hand the command a client."""
+
+    @click.option(
+        "--url", envvar="SEAMARK_URL", default="http://127.0.0.1:8000", show_default=True, help="The service."
+    )
+    @click.option("--api-key", envvar="SEAMARK_API_KEY", default=None, help="A key of sufficient scope.")
+    @wraps(command)
+    def wrapped(url: str, api_key: str | None, **kwargs: Any) -> Any:
+        with Client(url, api_key) as client:
+            return command(client=client, **kwargs)
+
+    return refusals(wrapped)  # type: ignore[return-value]
+
+
+def local_settings(command: Command) -> Command:
+    """Add the flags that name the stores."""
+
+    @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the embedded stores.")
+    @click.option("--database-url", help="SQLAlchemy URL of the catalog; default SQLite in the data folder.")
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        return command(*args, **kwargs)
+
+    return wrapped  # type: ignore[return-value]
+
+
+@main.command()
+@local_settings
+@click.option("--host", help="Address to bind; not loopback: API keys are needed.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [default: 8000]")
+@click.option("--otlp-port", type=click.IntRange(0, 65535), help="Also listened to when free; 0: not.  [default: 4318]")
+@click.option("--config", type=click.Path(path_type=Path), help="A seamark.yaml to apply at start.")
+@click.option("--role", type=click.Choice(["all", "web", "worker"]), help="What this node does.  [default: all]")
+@click.option("--lake", help="Where the lake's files lie: a folder or s3://bucket/prefix.")
+@click.option("--insecure", is_flag=True, default=None, help="Serve without keys on an address others can reach.")
+@refusals
+def serve(**flags: Any) -> None:
+    """Run the service until Ctrl-C or SIGTERM; it then drains and exits 0."""
+    from seamark.serving import serve as run
+
+    settings = read_settings(flags)
+    _set_up_logs(settings)
+    run(settings)
+
+
+@main.command()
+@click.option("-f", "--file", "path", type=click.Path(path_type=Path), default="seamark.yaml", show_default=True)
+@refusals
+def check(path: Path) -> None:
+    """Refuse all that an apply would refuse, without a service."""
+    from seamark.app import known_names
+    from seamark.wire.config import parse_config
+
+    config = parse_config(_read(path), known_names())
+    counts = f"{len(config.models)} models, {len(config.loadtests)} load tests, {len(config.channels)} channels"
+    click.echo(f"{path} is good: {counts}")
+
+
+@main.command()
+@click.option("-f", "--file", "path", type=click.Path(path_type=Path), default="seamark.yaml", show_default=True)
+@click.option("--dry-run", is_flag=True, help="Say what would change and change nothing.")
+@talks
+def apply(client: Client, path: Path, dry_run: bool) -> None:
+    """Put a seamark.yaml in force; prints what changes."""
+    answer = client.put("/api/v1/config", text=_read(path), params={"dry_run": dry_run})
+    for line in answer["changes"]:
+        click.echo(line)
+    word = "would change" if dry_run else "changed"
+    click.echo(f"{len(answer['changes'])} {word}" if answer["changes"] else "nothing to change")
+
+
+@main.group()
+def loadtest() -> None:
+    """Load tests."""
+
+
+@loadtest.command("run")
+@click.argument("name")
+@click.option("--wait", is_flag=True, help="Wait for the verdict; the exit code is the verdict.")
+@click.option("--timeout", type=float, default=6 * 3600.0, show_default=True, help="Seconds to wait at most.")
+@click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML here.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Write a Markdown summary here.")
+@talks
+def loadtest_run(
+    client: Client, name: str, wait: bool, timeout: float, junit: Path | None, markdown: Path | None
+) -> None:
+    """Run a load test. Exit 0 passed, 1 failed, 2 bad plan, 3 inconclusive, 4 aborted."""
+    run = client.post(f"/api/v1/loadtests/{client.quoted(name)}/runs")
+    click.echo(f"run {run['id']} of {name}: {client.url}/runs/{run['id']}", err=True)
+    if not (wait or junit or markdown):
+        click.echo(run["id"])
+        return
+    run = client.wait_for_run(run["id"], timeout, _show_progress)
+    click.echo(f"{run['status']}: {run['reason']}")
+    for threshold in run["thresholds"]:
+        word = {True: "passed", False: "FAILED", None: "unknown"}[threshold["passed"]]
+        actual = "not measured" if threshold["actual"] is None else f"{threshold['actual']:.4g}"
+        click.echo(f"  {word:8}{threshold['text']}  (measured {actual})")
+    for path, kind in ((junit, "junit.xml"), (markdown, "report.md")):
+        if path is not None:
+            path.write_text(client.text(f"/api/v1/runs/{run['id']}/{kind}"))
+    sys.exit(RUN_EXIT[run["status"]])
+
+
+def _show_progress(line: dict[str, Any]) -> None:
+    p99 = "-" if line.get("p99_ms") is None else f"{line['p99_ms']:.0f} ms"
+    told = f"{line['asked_rps']:g}/s asked, {line['done']} done, {line['failed']} failed, p99 {p99}"
+    click.echo(f"  {line['t_s']:6.0f} s  {told}", err=True)
+
+
+@main.group()
+def autoscale() -> None:
+    """Replica recommendations."""
+
+
+@autoscale.command("recommend")
+@click.argument("model")
+@click.option(
+    "--format", "kind", type=click.Choice(["table", "json", "hpa", "keda"]), default="table", show_default=True
+)
+@talks
+def autoscale_recommend(client: Client, model: str, kind: str) -> None:
+    """Say how many replicas a model needs, and why. Exit 3 where it is not known."""
+    path = f"/api/v1/models/{client.quoted(model)}/recommendation"
+    if kind in ("hpa", "keda"):
+        click.echo(client.text(f"{path}/manifest", params={"kind": kind}), nl=False)
+        return
+    advice = client.get(path)
+    if kind == "json":
+        click.echo(json.dumps(advice, indent=2))
+    else:
+        for name in ("state", "replicas", "current", "min", "max", "capacity_rps", "arrivals_rps", "headroom_ratio"):
+            value = advice[name]
+            click.echo(f"{name:16}{'unknown' if value is None else value}")
+        click.echo(advice["reason"])
+    sys.exit(ExitCode.OK if advice["state"] == "ok" else ExitCode.INCONCLUSIVE)
+
+
+@main.group()
+def keys() -> None:
+    """API keys."""
+
+
+@keys.command("create")
+@click.option("--scope", type=click.Choice(["ingest", "read", "run", "admin"]), required=True)
+@click.option("--model", default=None, help="Bind the key to one model.")
+@click.option("--local", is_flag=True, help="Write to the catalog itself: for the first key, before a service runs.")
+@local_settings
+@talks
+def keys_create(client: Client, scope: str, model: str | None, local: bool, **stores: Any) -> None:
+    """Make a key and print it, once."""
+    if local:
+        click.echo(_create_locally(read_settings(stores), scope, model))
+        return
+    made = client.post("/api/v1/keys", {"scope": scope, "model": model})
+    click.echo(made["key"])
+
+
+def _create_locally(settings: Settings, scope: str, model: str | None) -> str:
+    from seamark.core.clock import SystemClock
+    from seamark.core.keys import RANDOM_BYTES, new_key
+    from seamark.store.catalog import Catalog
+    from seamark.store.catalog.database import Database
+    from seamark.store.catalog.keys import KeyRecord
+
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    catalog = Catalog(Database(settings.catalog_url))
+    try:
+        catalog.database.upgrade()
+        made = new_key(scope, secrets.token_bytes(RANDOM_BYTES))
+        catalog.keys.add(KeyRecord(made.key_id, made.hash, scope, model, SystemClock().now(), None))
+    finally:
+        catalog.close()
+    return made.plain
+
+
+@keys.command("list")
+@talks
+def keys_list(client: Client) -> None:
+    """List every key, never the key itself."""
+    for key in client.get("/api/v1/keys"):
+        state = f"revoked {key['revoked_at']}" if key["revoked_at"] else "good"
+        click.echo(
+            f"{key['id']}  {key['scope']:7} {key['model'] or 'every model':20} made {key['created_at']}  {state}"
+        )
+
+
+@keys.command("revoke")
+@click.argument("key_id")
+@talks
+def keys_revoke(client: Client, key_id: str) -> None:
+    """Make a key worthless from now on."""
+    client.delete(f"/api/v1/keys/{client.quoted(key_id)}")
+    click.echo(f"{key_id} is revoked")
+
+
+@main.group()
+def db() -> None:
+    """The catalog's schema."""
+
+
+@db.command("upgrade")
+@local_settings
+@refusals
+def db_upgrade(**stores: Any) -> None:
+    """Bring the catalog to the newest revision this Seamark knows."""
+    from seamark.store.catalog.database import Database
+
+    settings = read_settings(stores)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.catalog_url)
+    before, after = database.upgrade()
+    click.echo(f"already at {after}" if before == after else f"upgraded from {before or 'nothing'} to {after}")
+    database.close()
+
+
+@db.command("current")
+@local_settings
+@refusals
+def db_current(**stores: Any) -> None:
+    """Print the catalog's revision."""
+    from seamark.store.catalog.database import Database
+
+    settings = read_settings(stores)
+    if settings.embedded and not (settings.data_dir / "seamark.db").exists():
+        raise StartRefused(
+            f"there is no catalog in {settings.data_dir}; `seamark serve` or `seamark db upgrade` makes one"
+        )
+    database = Database(settings.catalog_url)
+    click.echo(database.current_revision() or "empty")
+    database.close()
+
+
+@main.command()
+@local_settings
+@refusals
+def doctor(**stores: Any) -> None:
+    """Print the settings in force, versions, disk, and the health of lake and catalog."""
+    from seamark.doctor import examine
+
+    healthy = True
+    for name, value, good in examine(read_settings(stores), SECRETS):
+        click.echo(f"{'ok ' if good else 'BAD'} {name:28}{value}")
+        healthy = healthy and good
+    sys.exit(ExitCode.OK if healthy else ExitCode.FAILED)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartRefused(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _set_up_logs(settings: Settings) -> None:
+    level = logging.getLevelNamesMapping().get(settings.log_level.upper())
+    if level is None:
+        raise StartRefused(f"log level {settings.log_level!r} is not known; known are debug, info, warning, error")
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr)
+    for chatty in ("httpx", "alembic"):
+        logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Calls to a running Seamark, for the command line: every failure becomes one sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from seamark.core.clock import SystemClock
+from seamark.core.errors import InputRefused, Problem, SeamarkError
+
+
+class Unreachable(SeamarkError):
+    """The service did not answer, or failed."""
+
+    kind = "unreachable"
+
+
+class Client:
+    """A client of one service. Refusals raise InputRefused with the service's own words; silence raises Unreachable."""
+
+    def __init__(self, url: str, api_key: str | None) -> None:
+        self.url = url.rstrip("/")
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=60.0, trust_env=False)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._http.close()
+
+    @staticmethod
+    def quoted(name: str) -> str:
+        """A name as one part of a path."""
+        return quote(name, safe="")
+
+    def get(self, path: str, params: dict[str, Any] | None = None) -> Any:
+        """GET a JSON document."""
+        return self._call("GET", path, params=params).json()
+
+    def text(self, path: str, params: dict[str, Any] | None = None) -> str:
+        """GET text."""
+        return self._call("GET", path, params=params).text
+
+    def post(self, path: str, document: Any = None) -> Any:
+        """POST JSON and return the JSON answer."""
+        return self._call("POST", path, json=document).json()
+
+    def put(self, path: str, text: str, params: dict[str, Any] | None = None) -> Any:
+        """PUT text and return the JSON answer."""
+        return self._call("PUT", path, content=text.encode(), params=params).json()
+
+    def delete(self, path: str) -> None:
+        """DELETE."""
+        self._call("DELETE", path)
+
+    def wait_for_run(self, run_id: str, timeout_s: float, show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        """Return the ended run, following its events; `show` is handed each line of live progress."""
+        clock = SystemClock()
+        deadline_s = clock.monotonic_s() + timeout_s
+        path = f"/api/v1/runs/{run_id}"
+        try:
+            with self._http.stream("GET", f"{path}/events") as events:
+                for line in events.iter_lines():
+                    if line.startswith("data: ") and "t_s" in (progress := json.loads(line[6:])):
+                        show(progress)
+                    if clock.monotonic_s() > deadline_s:
+                        break
+        except httpx.HTTPError as error:
+            raise Unreachable(f"{self.url} went away while run {run_id} ran: {error}") from None
+        run: dict[str, Any] = self.get(path)
+        if run["status"] in ("queued", "running"):
+            raise Unreachable(
+                f"run {run_id} has not ended within {timeout_s:g} s; it goes on: {self.url}/runs/{run_id}"
+            )
+        return run
+
+    def _call(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+        try:
+            response = self._http.request(method, path, **kwargs)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Unreachable(
+                f"no answer from {self.url}: {error or type(error).__name__}. Is `seamark serve` running there?"
+            ) from None
+        if response.is_success:
+            return response
+        raise _refusal(response)
+
+
+def _refusal(response: httpx.Response) -> SeamarkError:
+    try:
+        document = response.json()
+        detail = str(document["detail"])
+    except (ValueError, KeyError, TypeError):
+        document, detail = {}, f"HTTP {response.status_code}"
+    if response.status_code >= 500:
+        return Unreachable(f"the service failed: {detail}")
+    problems = [Problem(p.get("field", ""), p.get("message", ""), p.get("line")) for p in document.get("errors", [])]
+    return InputRefused(detail, problems)

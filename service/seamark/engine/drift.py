@@ -1,0 +1,143 @@
+"""A window of predictions and its reference -> drift and quality findings; references from uploads or live traffic."""
+
+from __future__ import annotations
+
+import zlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from datetime import datetime
+from threading import Lock
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+
+from seamark.compute import drift_window, quality
+from seamark.core.errors import NotFound
+from seamark.core.findings import DriftFinding, FeatureQuality
+from seamark.core.records import FeatureSchema
+from seamark.core.specs import DriftSpec
+from seamark.core.windows import Window
+from seamark.engine.services import Services
+from seamark.store import predictions, references
+from seamark.store.catalog.conclusions import ReferenceSet
+from seamark.store.predictions import FeatureColumns
+
+_CACHED = 16
+
+
+class ReferenceCache:
+    """The columns of the references last used: they never change, only newer ones come."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._columns: OrderedDict[str, FeatureColumns] = OrderedDict()
+
+    def columns(self, services: Services, reference: ReferenceSet) -> FeatureColumns:
+        """A reference's columns, read from the lake once."""
+        with self._lock:
+            if reference.id in self._columns:
+                self._columns.move_to_end(reference.id)
+                return self._columns[reference.id]
+        columns = references.columns(services.lake, reference.schema, reference.id)
+        with self._lock:
+            self._columns[reference.id] = columns
+            while len(self._columns) > _CACHED:
+                self._columns.popitem(last=False)
+        return columns
+
+
+_cache = ReferenceCache()
+
+
+def judge(services: Services, model: str, version: str | None, window: Window) -> DriftFinding:
+    """Return what drifted in a window, by the model's drift settings or the defaults."""
+    spec = services.configuration.model(model)
+    drift = (spec.drift if spec else None) or DriftSpec()
+    current = _current(services, model, version, window)
+    reference = services.catalog.references.current(model, version)
+    held = _cache.columns(services, reference) if reference else None
+    return drift_window.judge(
+        model,
+        version,
+        window,
+        columns_of(current),
+        columns_of(held) if held else {},
+        kinds_of(held, current),
+        drift,
+        reference_id=reference.id if reference else None,
+        # One window and reference always give one answer: resampling is seeded by what it is about.
+        seed=zlib.crc32(f"{model}|{version}|{window.end.isoformat()}|{window.span_s}".encode()),
+    )
+
+
+def assess_quality(services: Services, model: str, version: str | None, window: Window) -> list[FeatureQuality]:
+    """Return nulls, values out of range and new categories in a window."""
+    current = _current(services, model, version, window)
+    reference = services.catalog.references.current(model, version)
+    held = _cache.columns(services, reference) if reference else None
+    return quality.assess(columns_of(current), columns_of(held) if held else {}, kinds_of(held, current))
+
+
+def samples(
+    services: Services, model: str, version: str | None, window: Window
+) -> tuple[pa.Table, pa.Table, dict[str, str]]:
+    """Return (reference, current, kinds) as tables of named columns, for a report; NotFound where one is empty."""
+    current = _current(services, model, version, window)
+    reference = services.catalog.references.current(model, version)
+    if reference is None:
+        raise NotFound(f"{model} has no reference; PUT /api/v1/models/{model}/reference first")
+    if current.rows == 0:
+        raise NotFound(f"{model} has no predictions in the window that ends at {window.end.isoformat()}")
+    held = _cache.columns(services, reference)
+    kinds = kinds_of(held, current)
+    shared = [name for name in columns_of(held) if name in columns_of(current)]
+    tables = [pa.table({name: columns_of(side)[name] for name in shared}) for side in (held, current)]
+    return tables[0], tables[1], {name: kinds[name] for name in shared}
+
+
+def columns_of(side: FeatureColumns) -> dict[str, Any]:
+    """Every feature's values by name."""
+    return {**side.numeric, **side.categorical}
+
+
+def kinds_of(*sides: FeatureColumns | None) -> dict[str, str]:
+    """numeric or categorical by name; the first side that knows a name decides."""
+    kinds: dict[str, str] = {}
+    for side in sides:
+        if side is not None:
+            for kind in ("numeric", "categorical"):
+                for name in getattr(side, kind):
+                    kinds.setdefault(name, kind)
+    return kinds
+
+
+def put_reference(
+    services: Services,
+    model: str,
+    version: str,
+    schema: FeatureSchema,
+    rows: pa.Table,
+    source: Mapping[str, Any],
+    at: datetime,
+) -> ReferenceSet:
+    """Keep rows (columns `numeric`, `categorical`) as the model's reference from now on."""
+    reference = ReferenceSet(uuid4().hex[:16], model, version, at, rows.num_rows, schema, source)
+    references.put(services.lake, reference.id, schema, rows)
+    services.catalog.references.put(reference)
+    return reference
+
+
+def reference_from_traffic(services: Services, model: str, version: str, window: Window, at: datetime) -> ReferenceSet:
+    """Keep a stretch of live traffic as the model's reference; NotFound where there was none."""
+    live = _current(services, model, version or None, window)
+    if live.rows == 0:
+        raise NotFound(f"{model} logged no prediction from {window.start.isoformat()} to {window.end.isoformat()}")
+    schema = FeatureSchema(tuple(sorted(live.numeric)), tuple(sorted(live.categorical)))
+    source = {"from": window.start.isoformat(), "to": window.end.isoformat()}
+    return put_reference(services, model, version, schema, references.rows_of(live, schema), source, at)
+
+
+def _current(services: Services, model: str, version: str | None, window: Window) -> FeatureColumns:
+    schemas = services.catalog.schemas.of(model)
+    return predictions.feature_columns(services.lake, schemas, model, version, window)

@@ -1,0 +1,200 @@
+"""Plans -> queued runs -> one Locust process at a time -> a verdict, and the capacity it showed."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
+
+from seamark.compute import verdict as verdicts
+from seamark.core.errors import Conflict, SeamarkError
+from seamark.core.findings import RunStatus, to_document
+from seamark.core.specs import LoadTestPlan
+from seamark.core.windows import Window, format_duration
+from seamark.engine.services import Services
+from seamark.runner import locust
+from seamark.runner.order import LoadOrder, Progress, RunnerOutcome
+from seamark.store import predictions
+from seamark.store.catalog.runs import RunRecord
+
+log = logging.getLogger(__name__)
+
+LEASE_S = 30.0
+QUEUED_MAX = 100
+REPLAY_ROWS_MAX = 5_000
+
+
+def enqueue(services: Services, name: str, at: datetime, *, trigger: str = "api") -> RunRecord:
+    """Ask for a run of a plan now; Conflict where too many wait already."""
+    plan = services.configuration.plan(name)
+    waiting = [run for run in services.catalog.runs.recent(plan=name, limit=QUEUED_MAX) if not run.status.final]
+    if len(waiting) >= QUEUED_MAX:
+        raise Conflict(f"{len(waiting)} runs of {name!r} are waiting already; stop some of them first")
+    run = services.catalog.runs.create(plan, trigger=trigger, at=at)
+    assert run is not None, "only cron instants are unique"
+    return run
+
+
+@dataclass
+class Schedule:
+    """Looks at the cron lines; `looked_at` is up to when they were looked at."""
+
+    looked_at: datetime
+
+    def tick(self, services: Services, at: datetime) -> None:
+        """Queue a run for each plan whose cron instant has come since the last look.
+
+        Of several instants that passed unseen only the newest is made up for; those before the service started, or
+        before the plan was there, are not.
+        """
+        for view in services.configuration.plans().values():
+            if view.plan is None or view.plan.schedule is None:
+                continue
+            due = due_instant(view.plan, at, self.looked_at)
+            if due is not None:
+                services.catalog.runs.create(view.plan, trigger="schedule", at=at, scheduled_for=due)
+        self.looked_at = at
+
+
+def due_instant(plan: LoadTestPlan, at: datetime, since: datetime) -> datetime | None:
+    """Return the newest instant of the plan's cron line in (since, at], or None."""
+    assert plan.schedule is not None
+    zone = ZoneInfo(plan.timezone)
+    latest = None
+    for instant in CronSim(plan.schedule, since.astimezone(zone)):
+        if instant > at:
+            break
+        latest = instant
+    return latest.astimezone(at.tzinfo) if latest else None
+
+
+def next_instant(plan: LoadTestPlan, at: datetime) -> datetime | None:
+    """Return when the plan's cron line is due next, or None for a plan without one."""
+    if plan.schedule is None:
+        return None
+    return next(CronSim(plan.schedule, at.astimezone(ZoneInfo(plan.timezone)))).astimezone(at.tzinfo)
+
+
+def work(services: Services, at: datetime, stopping: Callable[[], bool]) -> bool:
+    """Claim the next queued run and carry it to its end; False where nothing was queued. Blocks while it runs."""
+    services.catalog.runs.expire(at)
+    run = services.catalog.runs.claim(at, at + timedelta(seconds=LEASE_S))
+    if run is None:
+        return False
+    log.info("run %s of %s begins", run.id, run.plan)
+    try:
+        _carry_out(services, run, stopping)
+    except SeamarkError as error:
+        _end(services, run, RunStatus.INCONCLUSIVE, error.message)
+    except Exception:
+        _end(services, run, RunStatus.INCONCLUSIVE, "the service failed while it ran this test; its log says how")
+        raise
+    return True
+
+
+def _end(services: Services, run: RunRecord, status: RunStatus, reason: str) -> None:
+    services.catalog.runs.finish(run.id, at=services.clock.now(), status=status, reason=reason)
+    log.info("run %s of %s: %s (%s)", run.id, run.plan, status.value, reason)
+
+
+def _carry_out(services: Services, run: RunRecord, stopping: Callable[[], bool]) -> None:
+    plan = _plan_of(services, run)
+    payloads, missing = _payloads(services, plan)
+    if missing:
+        _end(services, run, RunStatus.INCONCLUSIVE, missing)
+        return
+    allow = services.configuration.current().targets_allow
+    order = LoadOrder(run.id, plan, payloads, allow, seed=int(run.id[:8], 16))
+    heart = _Heart(services, run.id, stopping)
+    with tempfile.TemporaryDirectory(prefix="seamark-run-", dir=services.data_dir) as work_dir:
+        outcome = locust.run(order, work_dir=Path(work_dir), on_progress=heart.beat, should_stop=heart.should_stop)
+    _conclude(services, run, plan, outcome)
+
+
+def _plan_of(services: Services, run: RunRecord) -> LoadTestPlan:
+    """The plan as it was asked for, held against the allow-list of now."""
+    return services.configuration.parse(run.plan, run.document, services.configuration.current())
+
+
+def _payloads(services: Services, plan: LoadTestPlan) -> tuple[list[Mapping[str, Any]], str | None]:
+    if plan.payload.kind == "rows":
+        return [dict(row) for row in plan.payload.rows], None
+    replay_s = plan.payload.replay_s or 3600.0
+    window = Window.trailing(services.clock.now(), replay_s)
+    schemas = services.catalog.schemas.of(plan.model)
+    rows = predictions.recent_inputs(services.lake, schemas, plan.model, window, REPLAY_ROWS_MAX)
+    if not rows:
+        span = format_duration(replay_s)
+        return [], f"there is nothing to replay: {plan.model} logged no prediction in the last {span}"
+    return list(rows), None
+
+
+class _Heart:
+    """Keeps the lease and the live progress of a run while Locust is at work."""
+
+    def __init__(self, services: Services, run_id: str, stopping: Callable[[], bool]) -> None:
+        self._services, self._run_id, self._stopping = services, run_id, stopping
+        self._seq = 0
+        self._stop_asked = False
+        self._next_look_s = 0.0
+
+    def beat(self, progress: Progress) -> None:
+        """One line of progress, about once a second."""
+        try:
+            self._services.catalog.runs.add_progress(self._run_id, self._seq, to_document(progress))
+        except SeamarkError as error:
+            log.warning("progress of run %s was not kept: %s", self._run_id, error)
+        self._seq += 1
+
+    def should_stop(self) -> bool:
+        """Asked many times a second; looks into the catalog once a second."""
+        if self._stopping():
+            return True
+        now_s = self._services.clock.monotonic_s()
+        if now_s >= self._next_look_s:
+            self._next_look_s = now_s + 1.0
+            lease = self._services.clock.now() + timedelta(seconds=LEASE_S)
+            try:
+                self._stop_asked = self._services.catalog.runs.renew(self._run_id, lease)
+            except SeamarkError as error:
+                log.warning("lease of run %s was not renewed: %s", self._run_id, error)
+        return self._stop_asked
+
+
+def _conclude(services: Services, run: RunRecord, plan: LoadTestPlan, outcome: RunnerOutcome) -> None:
+    if outcome.samples.num_rows:
+        services.lake.append({"load_samples": outcome.samples})
+    if outcome.error and not outcome.samples.num_rows:
+        _end(services, run, RunStatus.INCONCLUSIVE, f"the load generator failed: {outcome.error}")
+        return
+    verdict = verdicts.judge(
+        plan,
+        outcome.samples,
+        outcome.segments,
+        generator_saturated=outcome.generator_saturated,
+        aborted=outcome.aborted,
+        unreachable=outcome.unreachable,
+    )
+    if outcome.error and not verdict.status == RunStatus.ABORTED:
+        verdict = replace(
+            verdict, status=RunStatus.INCONCLUSIVE, reason=f"the load generator ended early: {outcome.error}"
+        )
+    at = services.clock.now()
+    services.catalog.runs.finish(
+        run.id,
+        at=at,
+        status=verdict.status,
+        reason=verdict.reason,
+        verdict=verdict,
+        segments=[to_document(segment) for segment in outcome.segments],
+    )
+    if verdict.capacity is not None and verdict.status == RunStatus.PASSED:
+        services.catalog.findings.put(plan.model, "capacity", at, verdict.capacity, run_id=run.id)
+    log.info("run %s of %s: %s (%s)", run.id, run.plan, verdict.status.value, verdict.reason)

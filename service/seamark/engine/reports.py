@@ -1,0 +1,56 @@
+"""Queued drift reports -> Evidently's HTML, made in a worker process."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from seamark.core.errors import SeamarkError
+from seamark.core.windows import Window
+from seamark.engine import drift
+from seamark.engine.overview import overview
+from seamark.engine.services import Services
+from seamark.runner import evidently
+from seamark.store.catalog.conclusions import DriftReport
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_S = 180.0
+
+
+def current_report(services: Services, model: str, window: Window, *, renew: bool) -> DriftReport:
+    """Return the newest report of a model, queueing one where there is none or a new one is asked for.
+
+    A report that is being made is not asked for twice: the same window within a minute is the same report.
+    """
+    at = services.clock.now()
+    latest = services.catalog.drift_reports.latest(model)
+    if latest is not None:
+        under_way = latest.status in ("queued", "running") and at - latest.created_at < timedelta(seconds=2 * TIMEOUT_S)
+        fresh = latest.window.span_s == window.span_s and abs(latest.window.end - window.end) < timedelta(seconds=60)
+        if not renew or under_way or (fresh and latest.status == "ready"):
+            return latest
+    overview(services, model, at)  # NotFound for a model nobody knows
+    return services.catalog.drift_reports.queue(model, window, at)
+
+
+def make_reports(services: Services, at: datetime) -> bool:
+    """Make the oldest queued report; False where none was."""
+    report = services.catalog.drift_reports.claim()
+    if report is None:
+        return False
+    try:
+        reference, current, kinds = drift.samples(services, report.model, None, report.window)
+        finding = drift.judge(services, report.model, None, report.window)
+        with tempfile.TemporaryDirectory(prefix="seamark-report-", dir=services.data_dir) as folder:
+            out = Path(folder) / "report.html"
+            methods = {f.feature: f.method for f in finding.features}
+            thresholds = {f.feature: f.threshold for f in finding.features}
+            evidently.report(reference, current, kinds, out, TIMEOUT_S, methods=methods, thresholds=thresholds)
+            services.catalog.drift_reports.finish(report.id, html=out.read_bytes())
+    except SeamarkError as error:
+        services.catalog.drift_reports.finish(report.id, html=None, reason=error.message)
+        log.warning("drift report of %s failed: %s", report.model, error.message)
+    return True

@@ -1,0 +1,45 @@
+"""An ended run and its samples -> JUnit, Markdown and HTML."""
+
+from __future__ import annotations
+
+import secrets
+
+from seamark.delivery import reports
+from seamark.engine.services import Services
+from seamark.store import load_samples
+from seamark.store.catalog.runs import RunRecord
+
+PLOTLY_SRC = "/static/plotly.min.js"
+
+
+def junit(services: Services, run: RunRecord) -> str:
+    """The verdict as JUnit XML."""
+    return reports.junit(_report(services, run))
+
+
+def markdown(services: Services, run: RunRecord) -> str:
+    """The verdict as Markdown."""
+    return reports.markdown(_report(services, run))
+
+
+def html(services: Services, run: RunRecord) -> tuple[str, str]:
+    """The verdict as a page with plots, and the content security policy it is to be served with."""
+    nonce = secrets.token_urlsafe(16)
+    policy = f"default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'unsafe-inline'; img-src data: blob:"
+    return reports.html(_report(services, run), PLOTLY_SRC, nonce), policy
+
+
+def _report(services: Services, run: RunRecord) -> reports.RunReport:
+    samples = load_samples.samples(services.lake, run.id)
+    return reports.RunReport(
+        run_id=run.id,
+        plan=run.plan,
+        document=run.document,
+        status=run.status,
+        reason=run.reason,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+        verdict=run.verdict,
+        series=reports.series(samples),
+        segments=run.segments,
+    )

@@ -1,0 +1,33 @@
+"""What the engine's jobs and the web's doors work with: one object, made at the roof."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from seamark.core.clock import Clock
+from seamark.engine.configuration import Configuration
+from seamark.store.buffer import WriteBuffer
+from seamark.store.catalog import Catalog
+from seamark.store.lake import Lake
+from seamark.telemetry import Telemetry
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything with a connection or a state. Jobs are handed this and an instant, `at`."""
+
+    clock: Clock
+    lake: Lake
+    buffer: WriteBuffer
+    catalog: Catalog
+    telemetry: Telemetry
+    configuration: Configuration
+    http: httpx.Client  # for alert channels; follows no redirects
+    url: str  # where people reach this service; links start with it
+    data_dir: Path
+    open_access: bool  # loopback and no keys made yet, or --insecure
+    max_body_bytes: int
+    retention_days: float

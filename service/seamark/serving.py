@@ -1,0 +1,92 @@
+"""Settings -> sockets bound and the application served until a signal; then drained."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import uvicorn
+
+from seamark.app import create_app, open_services
+from seamark.core.errors import StartRefused
+from seamark.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn raises a caught signal again once it has shut down; here a signal is the way to end well."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGINT, signal.SIGTERM)
+        for number in signals:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM; StartRefused says why it does not start."""
+    sockets = _bind(settings)
+    try:
+        port = sockets[0].getsockname()[1]
+        settings = replace(settings, port=port)
+        with open_services(settings) as services:
+            app = create_app(services, host=settings.host, role=settings.role)
+            config = uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=max(int(settings.shutdown_grace_s), 1),
+                h11_max_incomplete_event_size=64 * 1024,
+            )
+            log.info("Seamark is at %s (data in %s, process %d)", settings.url, settings.data_dir, os.getpid())
+            server = _Server(config)
+            asyncio.run(server.serve(sockets=sockets))
+            if not server.started:
+                raise StartRefused("the service did not come up; the log above says why")
+    finally:
+        for bound in sockets:
+            bound.close()
+    log.info("Seamark has stopped; everything acknowledged is stored")
+
+
+def _bind(settings: Settings) -> list[socket.socket]:
+    """Bind the port, and OTLP's own where it is free."""
+    try:
+        sockets = [_socket(settings.host, settings.port)]
+    except OSError as error:
+        raise StartRefused(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}; name another --host or --port"
+        ) from None
+    if settings.otlp_port and settings.otlp_port != settings.port and settings.role != "worker":
+        try:
+            sockets.append(_socket(settings.host, settings.otlp_port))
+        except OSError:
+            log.info("port %d is taken; OTLP is received on port %d only", settings.otlp_port, settings.port)
+    return sockets
+
+
+def _socket(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.listen(2048)
+    except OSError:
+        bound.close()
+        raise
+    return bound

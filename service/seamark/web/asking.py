@@ -1,0 +1,86 @@
+"""What a request asks for: services, instants and durations, each refusal naming the parameter and what would be right."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from fastapi import Request
+
+from seamark.core.errors import Invalid, Problem
+from seamark.core.windows import Window, parse_duration
+from seamark.engine.services import Services
+
+POINTS_MAX = 2_000
+
+
+def services_of(request: Request) -> Services:
+    """The application's services."""
+    services: Services = request.app.state.services
+    return services
+
+
+def instant(name: str, text: str | None, default: datetime) -> datetime:
+    """Return an instant written as RFC 3339 or epoch seconds, or the default."""
+    if not text:
+        return default
+    try:
+        at = datetime.fromtimestamp(float(text), UTC)
+    except (ValueError, OverflowError, OSError):
+        try:
+            at = datetime.fromisoformat(text)
+        except ValueError:
+            raise _wrong(name, text, "write RFC 3339 (2026-01-31T12:00:00Z) or epoch seconds") from None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def duration_s(
+    name: str, text: str | None, default_s: float, *, least_s: float = 1.0, most_s: float = 400 * 86400.0
+) -> float:
+    """Return seconds written like 30s, 5m, 1h30m or as a bare number, or the default."""
+    if not text:
+        return default_s
+    try:
+        seconds = float(text) if text.replace(".", "", 1).isdigit() else parse_duration(text)
+    except ValueError as error:
+        raise _wrong(name, text, str(error)) from None
+    if not least_s <= seconds <= most_s:
+        raise _wrong(name, text, f"write a duration from {least_s:g} s to {most_s:g} s")
+    return seconds
+
+
+def window(services: Services, start: str | None, end: str | None, default_s: float) -> Window:
+    """Return the window from `start` to `end`; by default the last `default_s` seconds."""
+    until = instant("end", end, services.clock.now())
+    since = instant("start", start, until - timedelta(seconds=default_s))
+    if since >= until:
+        raise _wrong("start", start or "", "write an instant before end")
+    return Window(since, until)
+
+
+def step_s(text: str | None, asked: Window) -> float:
+    """Return the step of a series: as asked, or so that about 120 points come; more than 2,000 points are refused."""
+    step = duration_s("step", text, _pleasant(asked.span_s / 120))
+    if asked.span_s / step > POINTS_MAX:
+        raise _wrong(
+            "step", text or "", f"it would make {asked.span_s / step:.0f} points; at most {POINTS_MAX} are given"
+        )
+    return step
+
+
+def among(name: str, text: str | None, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the comma-separated words, each of which must be allowed."""
+    words = tuple(word.strip() for word in (text or "").split(",") if word.strip())
+    for word in words:
+        if word not in allowed:
+            raise _wrong(name, word, f"known are {', '.join(allowed)}")
+    return words
+
+
+def _pleasant(seconds: float) -> float:
+    steps = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
+    return float(next((step for step in steps if step >= seconds), steps[-1]))
+
+
+def _wrong(name: str, value: str, right: str) -> Invalid:
+    message = f"parameter {name}={value[:100]!r} is not usable: {right}"
+    return Invalid(message, [Problem(name, f"{value[:100]!r}: {right}")])

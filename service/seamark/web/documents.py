@@ -1,0 +1,155 @@
+"""Findings and records -> the JSON documents of the public contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from seamark.core.findings import (
+    Alert,
+    DriftFinding,
+    FeatureDrift,
+    FeatureQuality,
+    LatencyPoint,
+    ModelOverview,
+    Performance,
+    SloStatus,
+    to_document,
+)
+from seamark.core.windows import Window
+from seamark.engine.configuration import PlanView
+from seamark.store.catalog.conclusions import ReferenceSet
+from seamark.store.catalog.runs import RunRecord
+
+
+def latency(points: Sequence[LatencyPoint]) -> list[dict[str, Any]]:
+    """One row per step and group, the groups' names beside the figures."""
+    rows = to_document(list(points))
+    return [{**{k: v for k, v in row.items() if k != "by"}, **row["by"]} for row in rows]
+
+
+def drift(finding: DriftFinding) -> dict[str, Any]:
+    """A drift finding with the decisions spelled out."""
+    return {
+        "model": finding.model,
+        "version": finding.version,
+        "window": _window(finding.window),
+        "reference_id": finding.reference_id,
+        "drifted": finding.drifted,
+        "features": [feature(f) for f in finding.features],
+    }
+
+
+def feature(f: FeatureDrift) -> dict[str, Any]:
+    """One feature's drift."""
+    return {**to_document(f), "drifted": f.drifted}
+
+
+def performance(p: Performance) -> dict[str, Any]:
+    """Measured performance with its coverage; `estimated` is null: it needs labels as yet."""
+    document = to_document(p)
+    document["window"] = _window(p.window)
+    return {**document, "coverage": p.coverage, "kind": "measured"}
+
+
+def quality(model: str, asked: Window, features: Sequence[FeatureQuality]) -> dict[str, Any]:
+    """Data quality of a window."""
+    return {"model": model, "window": _window(asked), "features": to_document(list(features))}
+
+
+def slo(status: SloStatus) -> dict[str, Any]:
+    """One objective with each burn rate's decision."""
+    rates = [{**to_document(rate), "exceeded": rate.exceeded} for rate in status.burn_rates]
+    return {**to_document(status), "burn_rates": rates}
+
+
+def model(o: ModelOverview) -> dict[str, Any]:
+    """A model at a glance."""
+    return {
+        "name": o.model,
+        "at": to_document(o.at),
+        "liveness": o.liveness,
+        "last_seen_at": to_document(o.last_seen_at),
+        "live_rps": o.live_rps,
+        "versions": to_document(list(o.versions)),
+        "latency": latency(o.latency),
+        "slo": [slo(status) for status in o.slo],
+        "drift": drift(o.drift) if o.drift else None,
+        "performance": performance(o.performance) if o.performance else None,
+        "capacity": {**to_document(o.capacity), "at": to_document(o.capacity_at), "run_id": o.capacity_run_id}
+        if o.capacity
+        else None,
+        "recommendation": to_document(o.recommendation),
+        "headroom_ratio": o.recommendation.headroom_ratio if o.recommendation else None,
+        "alerts": [alert(a) for a in o.alerts],
+    }
+
+
+def reference(r: ReferenceSet) -> dict[str, Any]:
+    """A reference set without its rows."""
+    return {
+        "id": r.id,
+        "model": r.model,
+        "version": r.version,
+        "created_at": to_document(r.created_at),
+        "rows": r.rows,
+        "features": {"numeric": list(r.schema.numeric), "categorical": list(r.schema.categorical)},
+        "source": to_document(r.source),
+    }
+
+
+def plan(view: PlanView, next_at: datetime | None) -> dict[str, Any]:
+    """A load-test plan: as written, from where, and when its schedule is due next."""
+    return {
+        "name": view.name,
+        "origin": view.origin,
+        "plan": to_document(view.document),
+        "problem": view.problem,
+        "next_run_at": to_document(next_at),
+    }
+
+
+def run(record: RunRecord) -> dict[str, Any]:
+    """A run as CI reads it: figures that are not known yet, or never will be, are null."""
+    verdict = to_document(record.verdict) if record.verdict else {}
+    figures = ("requests", "errors", "asked_rate", "achieved_rate", "latency_ms", "service_latency_ms", "lateness_ms")
+    return {
+        "id": record.id,
+        "plan": record.plan,
+        "model": record.model,
+        "status": record.status.value,
+        "reason": record.reason,
+        "trigger": record.trigger,
+        "scheduled_for": to_document(record.scheduled_for),
+        "created_at": to_document(record.created_at),
+        "started_at": to_document(record.started_at),
+        "ended_at": to_document(record.ended_at),
+        **{name: verdict.get(name) for name in figures},
+        "thresholds": verdict.get("thresholds", []),
+        "capacity": verdict.get("capacity"),
+        "generator_saturated": verdict.get("generator_saturated"),
+        "baseline": None,
+    }
+
+
+def alert(a: Alert) -> dict[str, Any]:
+    """An alert with its state on top."""
+    return {
+        "fingerprint": a.fingerprint,
+        "alertname": a.rule.name,
+        "state": a.state.status.value,
+        "severity": a.rule.severity,
+        "labels": dict(a.rule.labels),
+        "since": to_document(a.state.since),
+        "started_at": to_document(a.state.started_at),
+        "unknown_since": to_document(a.state.unknown_since),
+        "value": a.state.value,
+        "summary": a.rule.summary,
+        "annotations": dict(a.annotations),
+        "links": dict(a.links),
+    }
+
+
+def _window(w: Window) -> dict[str, Any]:
+    return {"start": to_document(w.start), "end": to_document(w.end)}

@@ -1,0 +1,60 @@
+"""API keys: made, listed and revoked; the key itself is told once, when it is made."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Body, Depends, Request, Response
+
+from seamark.core.errors import Invalid, Problem
+from seamark.core.findings import to_document
+from seamark.core.keys import RANDOM_BYTES, new_key
+from seamark.store.catalog.keys import KeyRecord
+from seamark.web.asking import services_of
+from seamark.web.auth import Principal, require
+
+
+class _Wanted(msgspec.Struct, forbid_unknown_fields=True):
+    scope: str
+    model: str | None = None
+
+
+def router() -> APIRouter:
+    """The endpoints under /api/v1/keys."""
+    routes = APIRouter(prefix="/api/v1/keys", tags=["keys"])
+    admin = Depends(require("admin"))
+
+    @routes.post("", status_code=201)
+    def create(request: Request, document: dict[str, Any] = Body(...), who: Principal = admin) -> dict[str, Any]:
+        """Make a key of a scope (ingest, read, run, admin), bound to one model where `model` is given."""
+        try:
+            wanted = msgspec.convert(document, _Wanted)
+        except msgspec.ValidationError as error:
+            right = 'send {"scope": "ingest|read|run|admin", "model": optional}'
+            raise Invalid(f"the key is not usable: {error}; {right}", [Problem("body", str(error))]) from None
+        services = services_of(request)
+        made = new_key(wanted.scope, secrets.token_bytes(RANDOM_BYTES))
+        record = KeyRecord(made.key_id, made.hash, wanted.scope, wanted.model, services.clock.now(), None)
+        services.catalog.keys.add(record)
+        return {**_shown(record), "key": made.plain}
+
+    @routes.get("")
+    def keys(request: Request, who: Principal = admin) -> list[dict[str, Any]]:
+        """Every key, revoked ones too; never the key itself."""
+        return [_shown(record) for record in services_of(request).catalog.keys.all()]
+
+    @routes.delete("/{key_id}", status_code=204)
+    def revoke(request: Request, key_id: str, who: Principal = admin) -> Response:
+        """Make a key worthless from now on."""
+        services = services_of(request)
+        services.catalog.keys.revoke(key_id, services.clock.now())
+        return Response(status_code=204)
+
+    return routes
+
+
+def _shown(record: KeyRecord) -> dict[str, Any]:
+    document: dict[str, Any] = to_document(record)
+    return {name: value for name, value in document.items() if name != "hash"}

@@ -1,0 +1,171 @@
+"""Plans in, runs out: the endpoints CI calls."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+
+from seamark.core.errors import Conflict
+from seamark.engine import loadtests as tests
+from seamark.engine import run_reports
+from seamark.engine.services import Services
+from seamark.store.catalog.runs import RunRecord
+from seamark.web import documents
+from seamark.web.asking import services_of
+from seamark.web.auth import Principal, require
+
+WAIT_MAX_S = 3600.0
+EVENTS_EVERY_S = 1.0
+
+
+def router() -> APIRouter:
+    """The endpoints under /api/v1/loadtests and /api/v1/runs."""
+    routes = APIRouter(prefix="/api/v1", tags=["load tests"])
+    _plan_routes(routes)
+    _start_routes(routes)
+    _run_routes(routes)
+    return routes
+
+
+def _plan_routes(routes: APIRouter) -> None:
+    @routes.get("/loadtests")
+    def plans(request: Request, who: Principal = Depends(require("read"))) -> list[dict[str, Any]]:
+        """Every plan, from seamark.yaml and from the API."""
+        services = services_of(request)
+        at = services.clock.now()
+        views = services.configuration.plans().values()
+        return [documents.plan(v, tests.next_instant(v.plan, at) if v.plan else None) for v in views]
+
+    @routes.get("/loadtests/{name}")
+    def plan(request: Request, name: str, who: Principal = Depends(require("read"))) -> dict[str, Any]:
+        """One plan."""
+        services = services_of(request)
+        view = services.configuration.plan_view(name)
+        return documents.plan(view, tests.next_instant(view.plan, services.clock.now()) if view.plan else None)
+
+    @routes.put("/loadtests/{name}")
+    def put_plan(
+        request: Request,
+        name: str,
+        document: dict[str, Any] = Body(...),
+        who: Principal = Depends(require("run")),
+    ) -> dict[str, Any]:
+        """Write a plan; its target must be on targets.allow of the configuration in force."""
+        services = services_of(request)
+        at = services.clock.now()
+        services.configuration.put_plan(name, document, at)
+        view = services.configuration.plan_view(name)
+        return documents.plan(view, tests.next_instant(view.plan, at) if view.plan else None)
+
+    @routes.delete("/loadtests/{name}", status_code=204)
+    def delete_plan(request: Request, name: str, who: Principal = Depends(require("run"))) -> Response:
+        """Forget a plan of the API; its runs stay."""
+        services_of(request).configuration.delete_plan(name)
+        return Response(status_code=204)
+
+
+def _start_routes(routes: APIRouter) -> None:
+    @routes.post("/loadtests/{name}/runs", status_code=202)
+    async def start(
+        request: Request,
+        name: str,
+        wait: float = Query(0.0, ge=0.0, le=WAIT_MAX_S, description="seconds to wait for the run's end"),
+        who: Principal = Depends(require("run")),
+    ) -> Response:
+        """Ask for a run. With `wait`, the answer is the ended run (200), or 202 where it has not ended by then."""
+        services = services_of(request)
+        record = await run_in_threadpool(tests.enqueue, services, name, services.clock.now())
+        if wait:
+            record = await _ended(services, record, wait)
+        status = 200 if record.status.final else 202
+        return JSONResponse(documents.run(record), status, headers={"Location": f"/api/v1/runs/{record.id}"})
+
+    @routes.get("/loadtests/{name}/runs")
+    def runs_of(
+        request: Request,
+        name: str,
+        limit: int = Query(50, ge=1, le=500),
+        who: Principal = Depends(require("read")),
+    ) -> list[dict[str, Any]]:
+        """A plan's runs, newest first."""
+        return [documents.run(r) for r in services_of(request).catalog.runs.recent(plan=name, limit=limit)]
+
+
+async def _ended(services: Services, record: RunRecord, wait_s: float) -> RunRecord:
+    deadline_s = services.clock.monotonic_s() + wait_s
+    while not record.status.final and services.clock.monotonic_s() < deadline_s:
+        await services.clock.sleep(0.25)
+        record = await run_in_threadpool(services.catalog.runs.get, record.id)
+    return record
+
+
+def _run_routes(routes: APIRouter) -> None:
+    read = Depends(require("read"))
+
+    @routes.get("/runs/{run_id}")
+    def run(request: Request, run_id: str, who: Principal = read) -> dict[str, Any]:
+        """One run."""
+        return documents.run(services_of(request).catalog.runs.get(run_id))
+
+    @routes.get("/runs/{run_id}/events")
+    async def events(request: Request, run_id: str, who: Principal = read) -> StreamingResponse:
+        """Live progress as server-sent events, one a second, then `end` with the status."""
+        services = services_of(request)
+        await run_in_threadpool(services.catalog.runs.get, run_id)
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(_stream(services, run_id), media_type="text/event-stream", headers=headers)
+
+    @routes.get("/runs/{run_id}/junit.xml")
+    def junit(request: Request, run_id: str, who: Principal = read) -> Response:
+        """The verdict as JUnit XML: one test case per threshold."""
+        services = services_of(request)
+        return Response(run_reports.junit(services, _final(services, run_id)), media_type="application/xml")
+
+    @routes.get("/runs/{run_id}/report.md")
+    def markdown(request: Request, run_id: str, who: Principal = read) -> Response:
+        """The verdict as Markdown, for a CI job's summary."""
+        services = services_of(request)
+        text = run_reports.markdown(services, _final(services, run_id))
+        return PlainTextResponse(text, media_type="text/markdown; charset=utf-8")
+
+    @routes.get("/runs/{run_id}/report.html")
+    def html(request: Request, run_id: str, who: Principal = read) -> Response:
+        """The verdict as a page with plots."""
+        services = services_of(request)
+        page, policy = run_reports.html(services, _final(services, run_id))
+        return Response(page, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": policy})
+
+    @routes.post("/runs/{run_id}/stop")
+    def stop(request: Request, run_id: str, who: Principal = Depends(require("run"))) -> dict[str, Any]:
+        """Ask a run to stop; it ends as aborted."""
+        services = services_of(request)
+        return documents.run(services.catalog.runs.request_stop(run_id, services.clock.now()))
+
+
+def _final(services: Services, run_id: str) -> RunRecord:
+    record = services.catalog.runs.get(run_id)
+    if not record.status.final:
+        raise Conflict(f"run {run_id} is {record.status.value}; its report comes when it has ended")
+    return record
+
+
+async def _stream(services: Services, run_id: str) -> AsyncIterator[str]:
+    seq = -1
+    while True:
+        record = await run_in_threadpool(services.catalog.runs.get, run_id)
+        for seq, body in await run_in_threadpool(services.catalog.runs.progress, run_id, seq):  # noqa: B020
+            yield f"id: {seq}\nevent: progress\ndata: {json.dumps(body)}\n\n"
+        if record.status.final:
+            yield f"event: end\ndata: {json.dumps({'status': record.status.value, 'reason': record.reason})}\n\n"
+            return
+        yield ": waiting\n\n"
+        try:
+            await services.clock.sleep(EVENTS_EVERY_S)
+        except asyncio.CancelledError:
+            return

