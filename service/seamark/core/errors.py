@@ -1,14 +1,14 @@
 """Everything that can go wrong, as one tree: each kind knows its HTTP status and whether a retry can help.
 
-    SeamarkError
-    ├── InputRefused 400            permanent: the sender must change something
-    │   ├── BodyTooLarge 413 · WrongMediaType 415 · NotFound 404 · Conflict 409 · Invalid 422
-    │   └── NotAuthenticated 401 · NotPermitted 403
-    ├── TryLater 503                retryable, with Retry-After
-    │   ├── BufferFull · StoreUnavailable
-    ├── DeliveryFailed              an alert channel did not take a message; permanent or not
-    └── StartRefused                the service will not start; exit 2
-        ├── ConfigInvalid · DataFolderBusy · CatalogNewer
+SeamarkError
+├── InputRefused 400            permanent: the sender must change something
+│   ├── BodyTooLarge 413 · WrongMediaType 415 · NotFound 404 · Conflict 409 · Invalid 422
+│   └── NotAuthenticated 401 · NotPermitted 403
+├── TryLater 503                retryable, with Retry-After
+│   ├── BufferFull · StoreUnavailable
+├── DeliveryFailed              an alert channel did not take a message; permanent or not
+└── StartRefused                the service will not start; exit 2
+    ├── ConfigInvalid · DataFolderBusy · CatalogNewer
 """
 
 from __future__ import annotations

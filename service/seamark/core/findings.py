@@ -291,6 +291,7 @@ class Recommendation:
     forecast: Forecast | None
     headroom_ratio: float | None  # (capacity of the current replicas - live load) / capacity; None: unknown
     cost_per_hour: float | None = None
+    needed: int | None = None  # before bounds and hysteresis; what scaling in waits by
 
 
 # --- alerts ------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from seamark.compute import autoscale, forecast, slo
 from seamark.core.findings import Capacity, DriftFinding, Forecast, Performance, Recommendation, SloStatus
@@ -82,10 +82,10 @@ def judge_slo(services: Services, spec: ModelSpec, at: datetime) -> list[Conditi
     """Measure the objectives and return the burn-rate conditions."""
     assert spec.slo is not None
     slow_ms = spec.slo.latency.limit if spec.slo.latency else None
-    windows = sorted({*slo.windows_s(spec.slo), spec.slo.over_s})
+    windows = slo.windows_s(spec.slo)
     counts = {c.window_s: c for c in spans.slo_counts(services.lake, spec.name, at, windows, slow_ms)}
     statuses = tuple(
-        slo.status(objective, counts, counts[spec.slo.over_s], at) for objective in slo.objectives(spec.slo)
+        slo.status(objective, counts, at) for objective in slo.objectives(spec.slo)
     )
     services.catalog.findings.put(spec.name, "slo", at, statuses, replace=True)
     return [_burn(services, spec, status, severity) for status in statuses for severity in ("page", "ticket")]
@@ -137,7 +137,8 @@ def advise(services: Services, spec: ModelSpec, at: datetime) -> Recommendation 
     horizon_s = (COLD_START_DEFAULT_S if cold_start_s is None else cold_start_s) + DECISION_LAG_S
     live_rps, coming = traffic(services, spec.name, at, horizon_s)
     found = services.catalog.findings.latest(spec.name, "capacity", Capacity)
-    previous = services.catalog.findings.latest(spec.name, "recommendation", Recommendation)
+    since = at - timedelta(seconds=autoscale.SCALE_IN_HOLD_S)
+    recent = services.catalog.findings.history(spec.name, "recommendation", Recommendation, since=since)
     recommendation = autoscale.recommend(
         spec.name,
         at,
@@ -146,7 +147,7 @@ def advise(services: Services, spec: ModelSpec, at: datetime) -> Recommendation 
         forecast=coming,
         capacity=found.finding if found else None,
         current=spans.instances(services.lake, spec.name, Window.trailing(at, 60.0)),
-        previous=previous.finding if previous else None,
+        recent=[found.finding for found in recent],
     )
     services.catalog.findings.put(spec.name, "recommendation", at, recommendation)
     return recommendation

@@ -47,6 +47,8 @@ class Shape:
     check() lists every problem of the parameters (field names relative to the shape: `rate_rps`), never raises.
     segments() is deterministic for a seed; it is given the plan's thresholds, by which a search decides.
     describe() says in one line what will be sent. longest_s() bounds the time it can take.
+    `feedback` True: a segment begins when every request of the last one has ended, whose whole result the shape is
+    sent (a search). False: segments follow each other without a gap, and a result holds what is known by then.
     The same functions run in the service (to check and preview) and in the load generator's process (to send).
     """
 
@@ -55,3 +57,4 @@ class Shape:
     segments: Callable[[Mapping[str, Any], Sequence[Threshold], int], Segments]
     describe: Callable[[Mapping[str, Any]], str]
     longest_s: Callable[[Mapping[str, Any]], float]
+    feedback: bool = True

@@ -1,0 +1,71 @@
+"""Rates and durations -> the instants at which requests are due, within bounds that keep a test a test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seamark.core.errors import Problem
+
+FloatArray = npt.NDArray[np.float64]
+
+RATE_MAX_RPS = 10_000.0
+DURATION_MAX_S = 6 * 3600.0
+REQUESTS_MAX = 5_000_000.0
+
+
+def poisson(rate_rps: float, duration_s: float, rng: np.random.Generator) -> FloatArray:
+    """Return ascending instants in [0, duration_s) of a Poisson process.
+
+    Given their number, which is Poisson with mean rate x duration, the instants are uniform order statistics
+    (Ross, Introduction to Probability Models, 5.3).
+    """
+    return np.sort(rng.uniform(0.0, duration_s, rng.poisson(rate_rps * duration_s)))
+
+
+def uniform(rate_rps: float, duration_s: float) -> FloatArray:
+    """Return instants 1/rate apart in [0, duration_s)."""
+    return np.arange(round(rate_rps * duration_s)) / rate_rps
+
+
+def check_number(
+    params: Mapping[str, Any], name: str, problems: list[Problem], *, least: float, most: float, unit: str
+) -> float | None:
+    """Return a number in (least, most], or None with its problem added."""
+    if name not in params:
+        problems.append(Problem(name, f"is missing; write a number up to {most:g} ({unit})"))
+        return None
+    value = params[name]
+    good = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300 and isfinite(value)
+    if not good or not least < value <= most:
+        problems.append(Problem(name, f"{_shown(value)} is not a number above {least:g} and up to {most:g} ({unit})"))
+        return None
+    return float(value)
+
+
+def check_keys(params: Any, known: tuple[str, ...], problems: list[Problem]) -> bool:
+    """Whether `params` is a mapping; adds a problem for each name that is not known."""
+    if not isinstance(params, Mapping):
+        problems.append(Problem("", f"{_shown(params)} is not a mapping; write {', '.join(known)}"))
+        return False
+    for name in params:
+        if name not in known:
+            problems.append(Problem(str(name)[:100], f"is not known here; known are {', '.join(known)}"))
+    return True
+
+
+def check_total(requests: float, duration_s: float, problems: list[Problem]) -> None:
+    """Add a problem for a test that is too long or sends too much."""
+    if duration_s > DURATION_MAX_S:
+        problems.append(Problem("", f"takes {duration_s:.0f} s; at most {DURATION_MAX_S:.0f} s are run"))
+    if requests > REQUESTS_MAX:
+        problems.append(Problem("", f"sends {requests:.0f} requests; at most {REQUESTS_MAX:.0f} are sent"))
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,58 @@
+"""A search for the highest rate that holds the thresholds: doubling, then bisection, each step Poisson."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from seamark.compute.arrivals import DURATION_MAX_S, RATE_MAX_RPS, check_keys, check_number, check_total, poisson
+from seamark.compute.capacity import Search, step_duration_s
+from seamark.compute.shapes.shape import Segment, Segments, Shape
+from seamark.core.errors import Problem
+from seamark.core.thresholds import Threshold
+from seamark.core.windows import format_duration
+
+
+def check(params: Mapping[str, Any]) -> list[Problem]:
+    """Every problem of {start_rps, stop_rps, step_s}."""
+    problems: list[Problem] = []
+    if not check_keys(params, ("start_rps", "stop_rps", "step_s"), problems):
+        return problems
+    start = check_number(params, "start_rps", problems, least=0.0, most=RATE_MAX_RPS, unit="requests per second")
+    stop = check_number(params, "stop_rps", problems, least=0.0, most=RATE_MAX_RPS, unit="requests per second")
+    step = check_number(params, "step_s", problems, least=0.0, most=DURATION_MAX_S, unit="seconds")
+    if start and stop and start > stop:
+        problems.append(Problem("stop_rps", f"{stop:g} is below start_rps {start:g}"))
+    if start and stop and step and not problems:
+        longest = longest_s(params)
+        check_total(longest * stop, longest, problems)
+    return problems
+
+
+def segments(params: Mapping[str, Any], thresholds: Sequence[Threshold], seed: int) -> Segments:
+    """A segment per step, the next one chosen by how the last one went."""
+    rng = np.random.default_rng(seed)
+    search = Search(float(params["start_rps"]), float(params["stop_rps"]))
+    index = 0
+    while (rate := search.next_rate()) is not None:
+        duration = step_duration_s(rate, float(params["step_s"]), thresholds)
+        result = yield Segment(index, rate, duration, poisson(rate, duration, rng))
+        search.observe(result, thresholds)
+        index += 1
+
+
+def describe(params: Mapping[str, Any]) -> str:
+    """One line."""
+    step = format_duration(params["step_s"])
+    return f"search from {params['start_rps']:g} to {params['stop_rps']:g} requests/s in steps of {step} or more"
+
+
+def longest_s(params: Mapping[str, Any]) -> float:
+    """Every step it may take, each as long as it may get."""
+    start, stop = float(params["start_rps"]), float(params["stop_rps"])
+    return Search.steps_max(start, stop) * float(params["step_s"]) * Search.STRETCH_MAX
+
+
+SHAPE = Shape("capacity", check, segments, describe, longest_s, feedback=True)

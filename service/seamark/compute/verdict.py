@@ -1,0 +1,269 @@
+"""A plan's thresholds and a run's samples -> passed, failed, inconclusive or aborted, with the sentence why.
+
+Latency thresholds are over every request that ended, answered or failed, counted from the instant it was due. A run
+that measured too little, or measured the load generator, is inconclusive, never passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from seamark.compute.capacity import aggregate, conclude, judge_step, summary
+from seamark.compute.shapes.shape import FloatArray, Segment, SegmentResult
+from seamark.core.findings import Capacity, CapacityStep, RunStatus, ThresholdResult, Verdict
+from seamark.core.specs import LoadTestPlan
+from seamark.core.thresholds import Threshold
+
+ACHIEVED_LEAST = 0.95
+
+
+class RanSegment(Protocol):
+    """A segment as it was run."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def asked_rps(self) -> float: ...
+    @property
+    def start_s(self) -> float: ...
+    @property
+    def duration_s(self) -> float: ...
+
+
+def judge(
+    plan: LoadTestPlan,
+    samples: pa.Table,
+    segments: Sequence[RanSegment],
+    *,
+    generator_saturated: bool,
+    aborted: str | None,
+    unreachable: str | None,
+) -> Verdict:
+    """Return a run's verdict. `samples` has the columns of core.records.LOAD_SAMPLES."""
+    run = _Run(samples, segments)
+    capacity: Capacity | None = None
+    if plan.shape.kind == "capacity":
+        steps = [judge_step(result, plan.thresholds) for result in run.results()]
+        stop_rps = float(plan.shape.params["stop_rps"])
+        capacity = conclude(steps, plan.thresholds, replicas=plan.replicas, stop_rps=stop_rps)
+        results = _best_step(plan.thresholds, steps, capacity, plan.replicas)
+        status, reason = _search_status(run, steps, capacity, unreachable)
+    else:
+        results = tuple(_result(threshold, run.measure(threshold)) for threshold in plan.thresholds)
+        status, reason = _status(run, results, generator_saturated, unreachable)
+    if aborted is not None:
+        status, reason = RunStatus.ABORTED, aborted
+    return Verdict(
+        status=status,
+        reason=reason,
+        requests=run.requests,
+        errors=run.errors,
+        asked_rate=run.asked_rate,
+        achieved_rate=run.achieved_rate,
+        latency_ms=summary(run.latency_ms),
+        service_latency_ms=summary(run.service_latency_ms),
+        lateness_ms=summary(run.lateness_ms),
+        thresholds=results,
+        capacity=capacity,
+        generator_saturated=generator_saturated,
+    )
+
+
+class _Run:
+    """A run's samples as arrays; rates are over the planned time of its segments."""
+
+    def __init__(self, samples: pa.Table, segments: Sequence[RanSegment]) -> None:
+        self._segments = sorted(segments, key=lambda segment: segment.index)
+        self._segment = samples["segment"].to_numpy()
+        self._due_s = samples["due_s"].to_numpy()
+        self._sent_s = _numbers(samples, "sent_s")
+        self._latency_ms, self._service_ms = _numbers(samples, "latency_ms"), _numbers(samples, "service_latency_ms")
+        self._ok = (
+            samples["ok"].to_numpy(zero_copy_only=False)
+            if isinstance(samples["ok"], pa.Array)
+            else np.array(samples["ok"].to_pylist(), dtype=bool)
+        )
+        self.latency_ms = _known(self._latency_ms)
+        self.service_latency_ms = _known(self._service_ms)
+        self.lateness_ms = np.maximum(_known((self._sent_s - self._due_s) * 1e3), 0.0)
+        self.requests, self.errors = samples.num_rows, int((~self._ok).sum())
+        self.duration_s = float(sum(segment.duration_s for segment in segments))
+
+    @property
+    def sent(self) -> int:
+        return int((~np.isnan(self._sent_s)).sum())
+
+    @property
+    def asked_rate(self) -> float | None:
+        return self.requests / self.duration_s if self.duration_s else None
+
+    @property
+    def achieved_rate(self) -> float | None:
+        return self.sent / self.duration_s if self.duration_s else None
+
+    def measure(self, threshold: Threshold) -> float | None:
+        """What a threshold speaks of; None where it was not measured."""
+        if not self.requests:
+            return None
+        if threshold.metric == "error_ratio":
+            return self.errors / self.requests
+        if threshold.metric == "achieved_rate":
+            return self.sent / self.requests
+        if threshold.metric == "requests":
+            return float(self.requests)
+        if threshold.metric == "rate_rps":
+            return self.achieved_rate
+        return aggregate(getattr(self, threshold.metric), threshold)
+
+    def results(self) -> list[SegmentResult]:
+        """The run cut into its segments."""
+        found = []
+        for ran in self._segments:
+            rows = self._segment == ran.index
+            due = self._due_s[rows] - ran.start_s
+            order = np.argsort(due, kind="stable")
+            take = np.flatnonzero(rows)[order]
+            segment = Segment(ran.index, ran.asked_rps, ran.duration_s, due[order])
+            lateness = (self._sent_s[take] - self._due_s[take]) * 1e3
+            found.append(
+                SegmentResult(segment, self._latency_ms[take], self._service_ms[take], lateness, self._ok[take])
+            )
+        return found
+
+
+def _numbers(samples: pa.Table, name: str) -> FloatArray:
+    return np.asarray(samples[name].cast(pa.float64()).to_numpy(), dtype=np.float64)
+
+
+def _known(values: FloatArray) -> FloatArray:
+    return values[~np.isnan(values)]
+
+
+def _result(threshold: Threshold, actual: float | None) -> ThresholdResult:
+    finite = actual is not None and np.isfinite(actual)
+    passed = threshold.holds(actual) if actual is not None else None
+    return ThresholdResult(str(threshold), actual if finite else None, passed)
+
+
+def _status(
+    run: _Run, results: Sequence[ThresholdResult], generator_saturated: bool, unreachable: str | None
+) -> tuple[RunStatus, str]:
+    nothing = _nothing_measured(run, unreachable)
+    if nothing:
+        return RunStatus.INCONCLUSIVE, nothing
+    if run.sent < ACHIEVED_LEAST * run.requests:
+        share = run.sent / run.requests
+        return RunStatus.INCONCLUSIVE, f"only {share:.1%} of the asked requests could be sent; 95 % are needed to judge"
+    if generator_saturated:
+        return (
+            RunStatus.INCONCLUSIVE,
+            "the load generator was the bottleneck: its latency, not the target's, was measured",
+        )
+    unknown = [result.text for result in results if result.passed is None]
+    if unknown:
+        return RunStatus.INCONCLUSIVE, f"not measured: {', '.join(unknown)}"
+    broken = [result for result in results if not result.passed]
+    if broken:
+        told = ", ".join(
+            f"{r.text} (was {'beyond measure' if r.actual is None else format(r.actual, '.4g')})" for r in broken
+        )
+        return RunStatus.FAILED, f"{len(broken)} of {len(results)} thresholds did not hold: {told}"
+    held = f"all {len(results)} thresholds held" if results else "there are no thresholds to judge by"
+    return RunStatus.PASSED, f"{run.requests} requests, {run.errors} errors; {held}"
+
+
+def _nothing_measured(run: _Run, unreachable: str | None) -> str | None:
+    if unreachable is not None:
+        return f"the target could not be reached: {unreachable}"
+    if run.requests == 0:
+        return "no request was made; nothing was measured"
+    if not len(run.latency_ms):
+        return "no request came to an end; nothing was measured"
+    return None
+
+
+def _search_status(
+    run: _Run, steps: Sequence[CapacityStep], capacity: Capacity | None, unreachable: str | None
+) -> tuple[RunStatus, str]:
+    nothing = _nothing_measured(run, unreachable)
+    if nothing:
+        return RunStatus.INCONCLUSIVE, nothing
+    if capacity is None:
+        first = steps[-1] if steps else None
+        if first is None or first.held is None:
+            return RunStatus.INCONCLUSIVE, first.reason if first else "no step was made"
+        return RunStatus.FAILED, f"not even {first.asked_rps:.3g} requests/s hold: {first.reason}"
+    if capacity.limited_by == "generator":
+        told = f"at least {capacity.rps:.3g} requests/s per replica hold; beyond, the load generator was the bottleneck"
+        return RunStatus.INCONCLUSIVE, told
+    upto = "the highest rate asked for" if capacity.high is None else f"{capacity.high:.3g} did not"
+    return RunStatus.PASSED, f"one replica carries {capacity.rps:.3g} requests/s within the thresholds; {upto}"
+
+
+def _best_step(
+    thresholds: Sequence[Threshold], steps: Sequence[CapacityStep], capacity: Capacity | None, replicas: int
+) -> tuple[ThresholdResult, ...]:
+    """A search ends where thresholds break, so they are told of the best step that held, else of the last step."""
+    shown = steps[-1] if steps else None
+    if capacity is not None:
+        shown = next(step for step in steps if step.held and np.isclose(step.asked_rps, capacity.rps * replicas))
+    return tuple(_result(threshold, _of_step(threshold, shown)) for threshold in thresholds)
+
+
+def _of_step(threshold: Threshold, step: CapacityStep | None) -> float | None:
+    if step is None:
+        return None
+    if threshold.metric == "error_ratio":
+        return step.error_ratio
+    if threshold.metric == "achieved_rate":
+        return step.achieved_rps / step.asked_rps
+    if threshold.metric == "requests":
+        return float(step.requests)
+    if threshold.metric == "rate_rps":
+        return step.achieved_rps
+    if threshold.metric == "latency_ms":
+        return getattr(step.latency, threshold.aggregate or "", None)
+    return None
+
+
+class AbortWatch:
+    """Abort conditions while a run is under way: each is looked at once a second, over that second's requests."""
+
+    def __init__(self, abort: Sequence[Threshold]) -> None:
+        self._abort = tuple(abort)
+        self._since_s: dict[Threshold, float] = {}
+
+    def observe(
+        self, at_s: float, *, done: int, failed: int, latency_ms: Sequence[float], lateness_ms: Sequence[float] = ()
+    ) -> Threshold | None:
+        """Return the condition that has come true for as long as it says, or None.
+
+        `done` requests ended in the last second, `failed` of them failed. A second in which nothing ended says
+        nothing: it neither starts nor ends a condition.
+        """
+        for condition in self._abort:
+            actual = _live(condition, done, failed, latency_ms, lateness_ms)
+            if actual is None:
+                continue
+            if not condition.holds(actual):
+                self._since_s.pop(condition, None)
+                continue
+            since_s = self._since_s.setdefault(condition, at_s)
+            if at_s - since_s >= condition.hold_s:
+                return condition
+        return None
+
+
+def _live(
+    condition: Threshold, done: int, failed: int, latency_ms: Sequence[float], lateness_ms: Sequence[float]
+) -> float | None:
+    if condition.metric == "error_ratio":
+        return failed / done if done else None
+    if condition.metric in ("requests", "rate_rps"):
+        return float(done)
+    values = {"latency_ms": latency_ms, "lateness_ms": lateness_ms}.get(condition.metric, ())
+    return aggregate(np.asarray(values, dtype=np.float64), condition)
