@@ -1,0 +1,115 @@
+"""OTLP export requests become rows of the lake and refusals; one bad span or log record never costs its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from seamark.core.records import Decoded, Refusal
+from seamark.wire.attributes import Source, read_source, resource_bytes_max
+from seamark.wire.budget import check_rows
+from seamark.wire.events import EventRows
+from seamark.wire.otlp_json import JsonReader
+from seamark.wire.otlp_protobuf import ProtobufReader
+from seamark.wire.spans import Reader, span_row, spans_table
+from seamark.wire.tables import Row
+from seamark.wire.values import ROWS_MAX, RowRefused, micros
+
+POINTS_OF = ("gauge", "sum", "histogram", "exponential_histogram", "summary")
+
+
+class Encoding(StrEnum):
+    """How an OTLP request is written, by its media type; the answer is written the same way."""
+
+    PROTOBUF = "application/x-protobuf"
+    JSON = "application/json"
+
+
+READERS: dict[Encoding, type[ProtobufReader] | type[JsonReader]] = {
+    Encoding.PROTOBUF: ProtobufReader,
+    Encoding.JSON: JsonReader,
+}
+
+
+def decode_traces(body: bytes, encoding: Encoding, *, received_at: datetime) -> Decoded:
+    """Return the request's spans as a SPANS table, with a Refusal (by place in the request) for each bad one.
+
+    InputRefused: the body cannot be read at all. BodyTooLarge: it holds too many spans or values.
+    """
+    reader = READERS[encoding]()
+    request = reader.traces(body)
+    received_us = micros(received_at)
+    groups = [(group.resource, [s.spans or () for s in scopes]) for group, scopes in _scopes(request.resource_spans)]
+    rows: list[Row] = []
+    refusals: list[Refusal] = []
+    for index, source, span in _walk(reader, groups, "spans"):
+        try:
+            rows.append(span_row(reader, span, source, received_us))
+        except RowRefused as refused:
+            refusals.append(Refusal(index, str(refused)))
+    return Decoded({"spans": spans_table(rows)} if rows else {}, tuple(refusals))
+
+
+def decode_logs(body: bytes, encoding: Encoding, *, received_at: datetime, new_id: Callable[[], str]) -> Decoded:
+    """Return the request's prediction and label events as tables, with a Refusal for each other or bad record.
+
+    `new_id` makes the id of a prediction that came without one. Errors as in decode_traces().
+    """
+    reader = READERS[encoding]()
+    request = reader.logs(body)
+    groups = [(g.resource, [s.log_records or () for s in scopes]) for g, scopes in _scopes(request.resource_logs)]
+    rows = EventRows(micros(received_at), new_id)
+    for index, source, record in _walk(reader, groups, "log records"):
+        rows.add(reader, record, source, index)
+    return rows.decoded()
+
+
+def count_points(body: bytes, encoding: Encoding) -> int:
+    """Return how many metric data points the request holds. Errors as in decode_traces()."""
+    groups = READERS[encoding]().metrics(body).resource_metrics
+    lists = [scope.metrics or () for _, scopes in _scopes(groups) for scope in scopes]
+    check_rows(sum(map(len, lists)), "metrics")
+    return sum(_points(metric) for metrics in lists for metric in metrics)
+
+
+def _points(metric: Any) -> int:
+    holders = (getattr(metric, kind) for kind in POINTS_OF)
+    return sum(len(holder.data_points or ()) for holder in holders if holder is not None)
+
+
+def _scopes(groups: Sequence[Any] | None) -> Iterator[tuple[Any, Sequence[Any]]]:
+    """Yield each resource's group with its scopes, whatever the signal calls them."""
+    if not groups:
+        return
+    check_rows(len(groups), "resources")
+    seen = 0
+    for group in groups:
+        scopes = next((found for name in _SCOPES if (found := getattr(group, name, None)) is not None), ())
+        seen += len(scopes)
+        check_rows(seen, "scopes")
+        yield group, scopes
+
+
+_SCOPES = ("scope_spans", "scope_logs", "scope_metrics")
+
+
+def _walk(
+    reader: Reader, groups: Sequence[tuple[Any, Sequence[Sequence[Any]]]], what: str
+) -> Iterator[tuple[int, Source, Any]]:
+    """Yield (index in the request, source, item) for every item; nothing is read before all are counted."""
+    rows = sum(len(items) for _, lists in groups for items in lists)
+    check_rows(rows, what)
+    index = 0
+    for resource, lists in groups:
+        if not any(lists):
+            continue
+        source = read_source(reader.attributes(resource.attributes if resource else ()), resource_bytes_max(rows))
+        for items in lists:
+            for item in items:
+                yield index, source, item
+                index += 1
+
+
+__all__ = ["ROWS_MAX", "Encoding", "count_points", "decode_logs", "decode_traces"]

@@ -1,0 +1,228 @@
+"""OTLP requests in JSON become structs with the fields of the protobuf messages; their values become plain Python.
+
+Keys are lowerCamelCase only and unknown ones are ignored, ids are hex of either case, enums are integers, 64-bit
+integers are strings or numbers, as the OTLP text asks.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from seamark.core.errors import InputRefused
+from seamark.wire.attributes import ATTRIBUTES_MAX, CUT, DEPTH_MAX, TOO_DEEP, Attributes, Value
+from seamark.wire.budget import ValueBudget
+from seamark.wire.values import RowRefused, from_hex, shown
+
+Integer = int | float | str | None
+
+
+class AnyValue(Struct, rename="camel"):
+    string_value: str | None = None
+    bool_value: bool | None = None
+    int_value: Integer = None
+    double_value: float | str | None = None
+    array_value: ArrayValue | None = None
+    kvlist_value: KeyValueList | None = None
+    bytes_value: str | None = None
+
+
+class ArrayValue(Struct, rename="camel"):
+    values: list[AnyValue] | None = None
+
+
+class KeyValue(Struct, rename="camel"):
+    key: str | None = None
+    value: AnyValue | None = None
+
+
+class KeyValueList(Struct, rename="camel"):
+    values: list[KeyValue] | None = None
+
+
+class Resource(Struct, rename="camel"):
+    attributes: list[KeyValue] | None = None
+
+
+class Status(Struct, rename="camel"):
+    code: int | None = None
+    message: str | None = None
+
+
+class Event(Struct, rename="camel"):
+    name: str | None = None
+    time_unix_nano: Integer = None
+    attributes: list[KeyValue] | None = None
+
+
+class Span(Struct, rename="camel"):
+    trace_id: str | None = None
+    span_id: str | None = None
+    parent_span_id: str | None = None
+    name: str | None = None
+    kind: int | None = None
+    start_time_unix_nano: Integer = None
+    end_time_unix_nano: Integer = None
+    attributes: list[KeyValue] | None = None
+    events: list[Event] | None = None
+    status: Status | None = None
+
+
+class ScopeSpans(Struct, rename="camel"):
+    spans: list[Span] | None = None
+
+
+class ResourceSpans(Struct, rename="camel"):
+    resource: Resource | None = None
+    scope_spans: list[ScopeSpans] | None = None
+
+
+class TracesRequest(Struct, rename="camel"):
+    resource_spans: list[ResourceSpans] | None = None
+
+
+class LogRecord(Struct, rename="camel"):
+    time_unix_nano: Integer = None
+    observed_time_unix_nano: Integer = None
+    event_name: str | None = None
+    attributes: list[KeyValue] | None = None
+    trace_id: str | None = None
+
+
+class ScopeLogs(Struct, rename="camel"):
+    log_records: list[LogRecord] | None = None
+
+
+class ResourceLogs(Struct, rename="camel"):
+    resource: Resource | None = None
+    scope_logs: list[ScopeLogs] | None = None
+
+
+class LogsRequest(Struct, rename="camel"):
+    resource_logs: list[ResourceLogs] | None = None
+
+
+class Points(Struct, rename="camel"):
+    data_points: list[msgspec.Raw] | None = None
+
+
+class Metric(Struct, rename="camel"):
+    gauge: Points | None = None
+    sum: Points | None = None
+    histogram: Points | None = None
+    exponential_histogram: Points | None = None
+    summary: Points | None = None
+
+
+class ScopeMetrics(Struct, rename="camel"):
+    metrics: list[Metric] | None = None
+
+
+class ResourceMetrics(Struct, rename="camel"):
+    scope_metrics: list[ScopeMetrics] | None = None
+
+
+class MetricsRequest(Struct, rename="camel"):
+    resource_metrics: list[ResourceMetrics] | None = None
+
+
+Request = TypeVar("Request", TracesRequest, LogsRequest, MetricsRequest)
+
+
+class JsonReader:
+    """Reads one request in JSON. InputRefused where the body is no such message."""
+
+    def __init__(self) -> None:
+        self._budget = ValueBudget()
+
+    def traces(self, body: bytes) -> TracesRequest:
+        return _parse(TracesRequest, body)
+
+    def logs(self, body: bytes) -> LogsRequest:
+        return _parse(LogsRequest, body)
+
+    def metrics(self, body: bytes) -> MetricsRequest:
+        return _parse(MetricsRequest, body)
+
+    def identifier(self, raw: str | None, what: str) -> bytes:
+        """Return the bytes of an id written in hex."""
+        return from_hex(raw, what) if raw else b""
+
+    def integer(self, raw: Integer, what: str) -> int:
+        """Return a 64-bit number, written as a number or as a string; absent is 0."""
+        number = _integer(raw or 0)
+        if number is None:
+            raise RowRefused(f"{what}: {shown(raw)} is not a whole number")
+        return number
+
+    def attributes(self, pairs: Sequence[KeyValue] | None, depth: int = 0) -> Attributes:
+        """Return key-value pairs as a dict. Further ones than ATTRIBUTES_MAX are cut and counted."""
+        if not pairs:
+            return {}
+        self._budget.spend(len(pairs))
+        out: Attributes = {
+            pair.key or "": self._value(pair.value, depth) if pair.value is not None else None
+            for pair in pairs[:ATTRIBUTES_MAX]
+        }
+        if len(pairs) > ATTRIBUTES_MAX:
+            out[CUT] = len(pairs) - ATTRIBUTES_MAX
+        return out
+
+    def _value(self, value: AnyValue, depth: int) -> Value:
+        if value.string_value is not None:
+            return value.string_value
+        if value.int_value is not None:
+            number = _integer(value.int_value)
+            return str(value.int_value) if number is None or not -(2**63) <= number < 2**63 else number
+        if value.bool_value is not None:
+            return value.bool_value
+        if value.double_value is not None:
+            return _double(value.double_value)
+        if value.array_value is not None:
+            return self._array(value.array_value.values or (), depth + 1)
+        if value.kvlist_value is not None:
+            return TOO_DEEP if depth >= DEPTH_MAX else self.attributes(value.kvlist_value.values, depth + 1)
+        return None if value.bytes_value is None else _bytes(value.bytes_value)
+
+    def _array(self, values: Sequence[AnyValue], depth: int) -> Value:
+        if depth > DEPTH_MAX:
+            return TOO_DEEP
+        self._budget.spend(len(values))
+        return [self._value(value, depth) for value in values]
+
+
+def _parse(kind: type[Request], body: bytes) -> Request:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise InputRefused(f"the body is no {kind.__name__} in OTLP's JSON: {str(error)[:300]}") from None
+    except RecursionError:
+        raise InputRefused("the body's JSON is nested too deep") from None
+
+
+def _integer(raw: int | float | str) -> int | None:
+    if isinstance(raw, str):
+        digits = raw.removeprefix("-")
+        return int(raw) if digits.isascii() and digits.isdigit() and len(digits) <= 20 else None
+    return int(raw) if isinstance(raw, int) or raw.is_integer() else None
+
+
+def _double(raw: float | str) -> float | str:
+    """A word that is no number stays the word it is: nothing is lost by it."""
+    try:
+        return float(raw)
+    except ValueError:
+        return raw
+
+
+def _bytes(raw: str) -> bytes | str:
+    plain = raw.replace("-", "+").replace("_", "/").rstrip("=")
+    try:
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return raw

@@ -1,0 +1,229 @@
+"""A load test as written, in seamark.yaml or sent to the API, becomes a LoadTestPlan or the list of its mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+
+from seamark.core.errors import Invalid
+from seamark.core.specs import Known, LoadTestPlan, PayloadSpec, ShapeSpec
+from seamark.core.thresholds import Threshold
+from seamark.wire.checks import Checker, join, origin_of, plain_data, url_fault
+from seamark.wire.values import shown
+
+KEYS = (
+    "name",
+    "model",
+    "target",
+    "payload",
+    "shape",
+    "thresholds",
+    "abort",
+    "schedule",
+    "timezone",
+    "scenario",
+    "timeout_s",
+    "replicas",
+)
+PAYLOADS = ("replay", "rows")
+ROWS_MAX = 10_000
+THRESHOLDS_MAX = 50
+REPLICAS_MAX = 10_000
+_A_DAY_S = 86_400.0
+_SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)  # any instant does: whether a cron line ever comes does not depend on it
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a plan is checked against: registry names, allowed origins, models by name."""
+
+    known: Known
+    allow: frozenset[str]
+    models: Collection[str]
+
+
+def parse_plan(document: Any, name: str, known: Known, allow: Collection[str], models: Collection[str]) -> LoadTestPlan:
+    """Return the plan that `document` writes for the load test `name`; Invalid lists every mistake.
+
+    `allow` holds targets.allow, `models` the names of the configured models. A `name` in the document must be `name`.
+    """
+    checker = Checker()
+    origins = frozenset(origin_of(url) for url in allow if url_fault(url) is None)
+    written = document.get("name", name) if isinstance(document, Mapping) else name
+    if written != name:
+        checker.wrong("name", f"{shown(written)} is not {shown(name)}, by which it is put; leave it out")
+    whole = {**document, "name": name} if isinstance(document, Mapping) else document
+    plan = read_plan(checker, whole, "", Surroundings(known, origins, models))
+    problems = checker.problems
+    if problems or plan is None:
+        told = "; ".join(str(problem) for problem in problems[:5])
+        raise Invalid(f"the load test {shown(name)} has {_mistakes(len(problems))}: {told}", problems)
+    return plan
+
+
+def _mistakes(count: int) -> str:
+    return "a mistake" if count == 1 else f"{count} mistakes"
+
+
+def read_plan(checker: Checker, value: Any, path: str, around: Surroundings) -> LoadTestPlan | None:
+    """Return one plan; None where it has mistakes, all of which the checker then knows."""
+    before = checker.count
+    found = checker.mapping(value, path, KEYS, "a load test")
+    if found is None:
+        return None
+    checker.needed(found, path, "name", "model", "target", "payload", "shape")
+    name = checker.name(found.get("name"), join(path, "name"))
+    model = checker.name(found.get("model"), join(path, "model"))
+    if model is not None and model not in around.models:
+        listed = ", ".join(sorted(around.models)[:20]) or "none"
+        checker.wrong(join(path, "model"), f"{shown(model)} is not among the models ({listed})")
+    target = _target(checker, found.get("target"), join(path, "target"), around)
+    payload = _payload(checker, found.get("payload"), join(path, "payload"))
+    shape = _shape(checker, found.get("shape"), join(path, "shape"), around.known)
+    thresholds = _thresholds(checker, found.get("thresholds"), join(path, "thresholds"), with_hold=False)
+    abort = _thresholds(checker, found.get("abort"), join(path, "abort"), with_hold=True)
+    schedule = _schedule(checker, found.get("schedule"), join(path, "schedule"))
+    timezone = _timezone(checker, found.get("timezone"), join(path, "timezone"))
+    scenario = _scenario(checker, found.get("scenario"), join(path, "scenario"), around.known)
+    timeout_s = checker.number(found.get("timeout_s"), join(path, "timeout_s"), above=0.0, most=600.0)
+    replicas = checker.whole(found.get("replicas"), join(path, "replicas"), least=1, most=REPLICAS_MAX)
+    document = _document(checker, found, path)
+    if checker.count > before or not (name and model and target and payload and shape):
+        return None
+    return LoadTestPlan(
+        name=name,
+        model=model,
+        target=target,
+        payload=payload,
+        shape=shape,
+        thresholds=thresholds,
+        abort=abort,
+        schedule=schedule,
+        timezone=timezone or "UTC",
+        scenario=scenario or "http_json",
+        timeout_s=timeout_s or 30.0,
+        replicas=replicas or 1,
+        document=document,
+    )
+
+
+def _target(checker: Checker, value: Any, path: str, around: Surroundings) -> str | None:
+    url = checker.url(value, path)
+    if url is not None and origin_of(url) not in around.allow:
+        listed = ", ".join(sorted(around.allow)[:10]) or "nothing"
+        checker.wrong(path, f"{origin_of(url)} is not on targets.allow ({listed}); nothing else is ever sent a request")
+        return None
+    return url
+
+
+def _payload(checker: Checker, value: Any, path: str) -> PayloadSpec | None:
+    if value is None:
+        return None
+    found = checker.mapping(value, path, PAYLOADS, "a payload")
+    if not found:
+        return None
+    if len(found) != 1:
+        checker.wrong(path, "gives replay and rows; write one of them")
+        return None
+    if "replay" in found:
+        replay_s = checker.seconds(found["replay"], join(path, "replay"), least_s=1, most_s=366 * _A_DAY_S)
+        return None if replay_s is None else PayloadSpec("replay", replay_s=replay_s)
+    rows = found["rows"]
+    if not isinstance(rows, list | tuple) or not 0 < len(rows) <= ROWS_MAX:
+        checker.wrong(join(path, "rows"), f"{shown(rows)} is not a list of 1 to {ROWS_MAX:,} objects, one per request")
+        return None
+    for index, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            checker.wrong(f"{join(path, 'rows')}[{index}]", f"{shown(row)} is not an object of names and values")
+            return None
+    return PayloadSpec("rows", rows=tuple(rows))
+
+
+def _shape(checker: Checker, value: Any, path: str, known: Known) -> ShapeSpec | None:
+    if value is None:
+        return None
+    found = checker.mapping(value, path, sorted(known.shapes), "a shape")
+    if not found:
+        if found is not None and not value:
+            checker.wrong(path, f"names no shape; known are {', '.join(sorted(known.shapes))}")
+        return None
+    if len(found) != 1:
+        checker.wrong(path, f"names {len(found)} shapes ({', '.join(found)}); write one")
+        return None
+    kind, written = next(iter(found.items()))
+    # `stages: [{...}, ...]` is short for `stages: {stages: [{...}, ...]}`.
+    listed = isinstance(written, list | tuple)
+    params = {kind: written} if listed else written
+    if not isinstance(params, Mapping):
+        checker.wrong(join(path, kind), f"{shown(written)} is not a mapping of parameters")
+        return None
+    problems = known.shapes[kind](params)
+    for problem in problems:
+        checker.wrong(join(path if listed else join(path, kind), problem.field), problem.message)
+    return None if problems else ShapeSpec(kind, params)
+
+
+def _thresholds(checker: Checker, value: Any, path: str, *, with_hold: bool) -> tuple[Threshold, ...]:
+    if isinstance(value, list | tuple) and len(value) > THRESHOLDS_MAX:
+        checker.wrong(path, f"has {len(value)} entries; at most {THRESHOLDS_MAX} are taken")
+        return ()
+    return checker.each(
+        value, path, "thresholds", lambda item, place: _threshold(checker, item, place, with_hold=with_hold)
+    )
+
+
+def _threshold(checker: Checker, item: Any, path: str, *, with_hold: bool) -> Threshold | None:
+    if item is None:
+        checker.wrong(path, "is empty; write a threshold, like p95(latency_ms) < 250")
+    return checker.threshold(item, path, with_hold=with_hold)
+
+
+def _schedule(checker: Checker, value: Any, path: str) -> str | None:
+    text = checker.text(value, path, "a cron line")
+    if text is None:
+        return None
+    if len(text.split()) != 5:
+        checker.wrong(path, f"{shown(text)} is no cron line; write five fields, like 0 3 * * * (every day at 03:00)")
+        return None
+    try:
+        next(CronSim(text, _SOME_DAY))
+    except (CronSimError, ValueError, OverflowError) as error:
+        checker.wrong(path, f"{shown(text)} is no cron line: {error}; write one like 0 3 * * * (every day at 03:00)")
+        return None
+    except StopIteration:
+        checker.wrong(path, f"{shown(text)} names a day that never comes")
+        return None
+    return text
+
+
+def _timezone(checker: Checker, value: Any, path: str) -> str | None:
+    text = checker.text(value, path, "a time zone, like UTC or Europe/Berlin")
+    if text is None:
+        return None
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        checker.wrong(path, f"{shown(text)} is no time zone; write one like UTC or Europe/Berlin")
+        return None
+    return text
+
+
+def _scenario(checker: Checker, value: Any, path: str, known: Known) -> str | None:
+    text = checker.text(value, path, "a scenario")
+    if text is not None and text not in known.scenarios:
+        checker.wrong(path, f"{shown(text)} is no scenario; known are {', '.join(sorted(known.scenarios))}")
+        return None
+    return text
+
+
+def _document(checker: Checker, found: Mapping[str, Any], path: str) -> dict[str, Any]:
+    try:
+        return {key: plain_data(found[key]) for key in KEYS if found.get(key) is not None}
+    except ValueError as error:
+        checker.wrong(path, str(error))
+        return {}

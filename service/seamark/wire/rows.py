@@ -1,0 +1,208 @@
+"""A reference file - Parquet, CSV, Arrow or JSON rows - becomes a feature schema and its rows in two lists."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from seamark.core.errors import BodyTooLarge, InputRefused, WrongMediaType
+from seamark.core.records import REFERENCE_ROWS, FeatureSchema
+from seamark.wire.arrow_stream import read_stream
+from seamark.wire.documents import ARROW, JSON, NDJSON
+from seamark.wire.values import NAME_LENGTH_MAX, clean_name, shown
+
+ROWS_MAX = 5_000_000
+COLUMNS_MAX = 1_000
+CELLS_MAX = 100_000_000
+TEXT_BYTES_MAX = 1024 * 1024 * 1024  # of all strings once unfolded
+CSV_NULLS = ("", "NaN", "nan", "NA", "N/A", "null", "NULL")
+
+PARQUET = "application/vnd.apache.parquet"
+_OLDER = ("application/x-parquet", "application/parquet")
+CSV = "text/csv"
+MEDIA_TYPES = (PARQUET, CSV, ARROW, JSON, NDJSON[0])
+
+
+def decode_rows(body: bytes, media_type: str, ignore: Collection[str] = ()) -> tuple[FeatureSchema, pa.Table]:
+    """Return the features' schema and a table of two columns, `numeric` and `categorical`, as in REFERENCE_ROWS.
+
+    Integers, floats and decimals are numeric (NaN is null); strings, booleans and dictionaries are categorical.
+    Columns named in `ignore` are left out. InputRefused says what is wrong; BodyTooLarge, WrongMediaType as they say.
+    """
+    reader = READERS.get(media_type)
+    if reader is None:
+        raise WrongMediaType(f"{media_type[:100]!r} is not read here; send {', '.join(MEDIA_TYPES)}")
+    try:
+        return _in_lists(reader(body, ignore), ignore)
+    except (pa.ArrowException, OSError, EOFError, msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise InputRefused(f"the body is no {media_type}: {str(error)[:300]}") from None
+
+
+def _in_lists(table: pa.Table, ignore: Collection[str]) -> tuple[FeatureSchema, pa.Table]:
+    _check_names(table.column_names)
+    kept = [name for name in table.column_names if name not in ignore]
+    _check_size(table.num_rows, len(kept))
+    if not kept or not table.num_rows:
+        raise InputRefused("the file has no rows" if kept else "the file has no columns left to watch")
+    numeric: dict[str, pa.Array] = {}
+    categorical: dict[str, pa.Array] = {}
+    for name in kept:
+        column = table.column(name)
+        (numeric if _is_number(column.type) else categorical)[name] = _converted(name, column)
+    schema = FeatureSchema(tuple(sorted(numeric)), tuple(sorted(categorical)))
+    lists = [
+        _by_row([numeric[name] for name in schema.numeric], table.num_rows, pa.float64()),
+        _by_row([categorical[name] for name in schema.categorical], table.num_rows, pa.string()),
+    ]
+    fields = [REFERENCE_ROWS.field("numeric"), REFERENCE_ROWS.field("categorical")]
+    return schema, pa.Table.from_arrays(lists, schema=pa.schema(fields))
+
+
+def _check_names(names: Sequence[str]) -> None:
+    if len(names) > COLUMNS_MAX:
+        raise BodyTooLarge(f"the file has {len(names):,} columns; at most {COLUMNS_MAX:,} are taken")
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twice is not None:
+        raise InputRefused(f"two columns are called {shown(twice)}")
+    for name in names:
+        if not 0 < len(name) <= NAME_LENGTH_MAX or clean_name(name) != name:
+            told = f"1 to {NAME_LENGTH_MAX} printable characters without space around them"
+            raise InputRefused(f"the column name {shown(name)} cannot be taken; names have {told}")
+
+
+def _check_size(rows: int, columns: int) -> None:
+    if rows > ROWS_MAX:
+        raise BodyTooLarge(f"the file has {rows:,} rows; at most {ROWS_MAX:,} are taken: send a sample")
+    if rows * columns > CELLS_MAX:
+        raise BodyTooLarge(f"{rows:,} rows of {columns:,} columns are more than {CELLS_MAX:,} values: send a sample")
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_null(kind))
+
+
+def _converted(name: str, column: pa.ChunkedArray) -> pa.Array:
+    """Return a column as float64 or as string, in one piece."""
+    kind = column.type
+    if _is_number(kind):
+        values = pa.concat_arrays(column.cast(pa.float64(), safe=False).chunks or [pa.array([], pa.float64())])
+        values = pc.if_else(pc.is_nan(values), pa.scalar(None, pa.float64()), values)
+        if pc.any(pc.is_inf(values)).as_py():
+            row = pc.index(pc.fill_null(pc.is_inf(values), False), True).as_py()
+            raise InputRefused(
+                f"column {shown(name)}, row {row}: the value is infinite; leave it empty or drop the row"
+            )
+        return values
+    if pa.types.is_dictionary(kind):
+        _check_text(name, max((_longest(chunk.dictionary) for chunk in column.chunks), default=0) * len(column))
+        column = column.cast(kind.value_type)
+        return _converted(name, column if pa.types.is_boolean(kind.value_type) else column.cast(pa.string()))
+    if not (pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        told = "features are numbers, strings or booleans: convert it, drop it, or name it in ignore"
+        raise InputRefused(f"column {shown(name)} is of type {str(kind)[:100]}; {told}")
+    _check_text(name, 5 * len(column) if pa.types.is_boolean(kind) else column.nbytes)
+    return pa.concat_arrays(column.cast(pa.string()).chunks)
+
+
+def _longest(dictionary: pa.Array) -> int:
+    return pc.max(pc.binary_length(dictionary.cast(pa.string()))).as_py() or 0
+
+
+def _check_text(name: str, text_bytes: int) -> None:
+    if text_bytes > TEXT_BYTES_MAX:
+        raise BodyTooLarge(f"column {shown(name)} holds more than {TEXT_BYTES_MAX:,} bytes of text: send a sample")
+
+
+def _by_row(columns: Sequence[pa.Array], rows: int, kind: pa.DataType) -> pa.Array:
+    """Return columns of one kind as one list per row."""
+    width = len(columns)
+    if sum(column.nbytes for column in columns) > 2 * TEXT_BYTES_MAX - 1:
+        raise BodyTooLarge("the file's columns together hold more than 2 GiB: send a sample")
+    flat = pa.concat_arrays(columns) if columns else pa.array([], kind)
+    order = np.arange(rows * width, dtype=np.int64).reshape(width, rows).T.ravel() if width else np.array([], np.int64)
+    offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * np.int32(width))
+    return pa.ListArray.from_arrays(offsets, flat.take(pa.array(order)), type=pa.list_(kind))
+
+
+def _parquet(body: bytes, ignore: Collection[str]) -> pa.Table:
+    with pq.ParquetFile(pa.py_buffer(body)) as file:
+        schema = file.schema_arrow
+        _check_names(schema.names)
+        kept = [name for name in schema.names if name not in ignore]
+        _check_size(file.metadata.num_rows, len(kept))
+        # Dictionaries stay folded: a short file may repeat one long text five million times.
+        texts = [field.name for field in schema if pa.types.is_string(field.type) and field.name in kept]
+    with pq.ParquetFile(pa.py_buffer(body), read_dictionary=texts) as file:
+        return file.read(columns=kept)
+
+
+def _csv(body: bytes, ignore: Collection[str]) -> pa.Table:
+    table = _csv_read(body, {})
+    # Dates are text here: a prediction log carries them as text too, so that both sides name the same categories.
+    texts = {field.name: pa.string() for field in table.schema if pa.types.is_temporal(field.type)}
+    return _csv_read(body, texts) if texts else table
+
+
+def _csv_read(body: bytes, types: dict[str, pa.DataType]) -> pa.Table:
+    options = pacsv.ConvertOptions(
+        column_types=types, null_values=list(CSV_NULLS), strings_can_be_null=True, quoted_strings_can_be_null=False
+    )
+    return pacsv.read_csv(io.BytesIO(body), convert_options=options)
+
+
+def _arrow(body: bytes, ignore: Collection[str]) -> pa.Table:
+    return read_stream(body, ROWS_MAX)
+
+
+def _json(body: bytes, ignore: Collection[str]) -> pa.Table:
+    return _from_records(msgspec.json.decode(body))
+
+
+def _ndjson(body: bytes, ignore: Collection[str]) -> pa.Table:
+    return _from_records(msgspec.json.Decoder().decode_lines(body))
+
+
+def _from_records(records: Any) -> pa.Table:
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise InputRefused("the rows must be JSON objects of column names and values")
+    names: dict[str, None] = {}
+    for record in records:
+        names.update(dict.fromkeys(record))
+        if len(names) > COLUMNS_MAX:
+            raise BodyTooLarge(f"the rows name more than {COLUMNS_MAX:,} columns")
+    _check_size(len(records), len(names))
+    return pa.table({name: _from_values(name, [record.get(name) for record in records]) for name in names})
+
+
+def _from_values(name: str, values: list[Any]) -> pa.Array:
+    kinds = {type(value) for value in values} - {type(None)}
+    if kinds <= {int, float}:
+        try:
+            return pa.array([None if value is None else float(value) for value in values], pa.float64())
+        except OverflowError:
+            raise InputRefused(f"column {shown(name)} holds a number that is too large") from None
+    if kinds <= {str, bool}:
+        words = {True: "true", False: "false"}
+        return pa.array([words[value] if isinstance(value, bool) else value for value in values], pa.string())
+    first = next((i for i, value in enumerate(values) if isinstance(value, list | dict)), None)
+    told = f"row {first} holds {shown(values[first])}" if first is not None else "numbers and words are mixed"
+    raise InputRefused(f"column {shown(name)}: {told}; a column is all numbers, or all strings and booleans")
+
+
+READERS: dict[str, Callable[[bytes, Collection[str]], pa.Table]] = {
+    PARQUET: _parquet,
+    **dict.fromkeys(_OLDER, _parquet),
+    CSV: _csv,
+    ARROW: _arrow,
+    JSON: _json,
+    **dict.fromkeys(NDJSON, _ndjson),
+}

@@ -1,0 +1,313 @@
+"""seamark.yaml becomes a Config; every mistake is told at once, with its line."""
+
+import textwrap
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seamark.core.errors import ConfigInvalid, Invalid, Problem
+from seamark.core.specs import AutoscaleSpec, ChannelSpec, Config, DriftSpec, Known, ModelSpec, SloSpec
+from seamark.core.thresholds import parse_threshold
+from seamark.wire.config import parse_config, parse_plan
+from seamark.wire.yaml_tree import read_yaml
+
+
+def needs(*names):
+    def check(params):
+        problems = [Problem(name, "is missing") for name in names if name not in params]
+        return problems + [Problem(name, "is not known") for name in params if name not in names]
+
+    return check
+
+
+KNOWN = Known(
+    drift_methods=frozenset({"ks", "psi"}),
+    shapes={"constant": needs("rate_rps", "duration_s"), "stages": needs("stages"), "capacity": needs("start_rps")},
+    channels=frozenset({"webhook", "alertmanager"}),
+    scenarios=frozenset({"http_json"}),
+)
+
+WHOLE = """\
+models:
+  - name: churn
+    slo: {latency: "p99(latency_ms) < 300", availability: 0.999, over: 30d}
+    drift: {window: 1h, false_alarms: 0.001, rows_min: 50, methods: {age: psi}}
+    autoscale: {min: 1, max: 20, cost_per_replica_hour: 0.45, cold_start_s: auto}
+loadtests:
+  - name: churn-nightly
+    model: churn
+    target: http://127.0.0.1:8080/predict
+    payload: {replay: 1h}
+    shape: {capacity: {start_rps: 10}}
+    thresholds: ["p99(latency_ms) < 300", "error_ratio < 0.01"]
+    abort: ["error_ratio > 0.5 for 10s"]
+    schedule: "0 3 * * *"
+    timezone: Europe/Berlin
+    replicas: 2
+    timeout_s: 5
+targets:
+  allow: ["http://127.0.0.1:8080"]
+alerts:
+  channels:
+    - {name: oncall, alertmanager: http://127.0.0.1:9093}
+    - {name: chat, webhook: https://example.test/hook?x=1}
+"""
+
+
+def problems(text):
+    with pytest.raises(ConfigInvalid) as caught:
+        parse_config(textwrap.dedent(text), KNOWN)
+    return [(p.line, p.field, p.message) for p in caught.value.problems]
+
+
+def test_the_whole_file():
+    config = parse_config(WHOLE, KNOWN)
+    assert config.models == (
+        ModelSpec(
+            "churn",
+            SloSpec(30 * 86_400.0, parse_threshold("p99(latency_ms) < 300"), 0.999),
+            DriftSpec(3_600.0, 0.001, 50, {"age": "psi"}),
+            AutoscaleSpec(1, 20, 0.45, None),
+        ),
+    )
+    (plan,) = config.loadtests
+    assert (plan.name, plan.model, plan.target) == ("churn-nightly", "churn", "http://127.0.0.1:8080/predict")
+    assert (plan.payload.kind, plan.payload.replay_s) == ("replay", 3_600.0)
+    assert (plan.shape.kind, plan.shape.params) == ("capacity", {"start_rps": 10})
+    assert [str(t) for t in plan.thresholds] == ["p99(latency_ms) < 300", "error_ratio < 0.01"]
+    assert plan.abort[0].hold_s == 10
+    assert (plan.schedule, plan.timezone, plan.replicas, plan.timeout_s) == ("0 3 * * *", "Europe/Berlin", 2, 5.0)
+    assert plan.document["shape"] == {"capacity": {"start_rps": 10}}
+    assert plan.document["thresholds"] == ["p99(latency_ms) < 300", "error_ratio < 0.01"]
+    assert config.targets_allow == ("http://127.0.0.1:8080",)
+    assert config.channels == (
+        ChannelSpec("oncall", "alertmanager", "http://127.0.0.1:9093"),
+        ChannelSpec("chat", "webhook", "https://example.test/hook?x=1"),
+    )
+    assert parse_plan(plan.document, plan.name, KNOWN, config.targets_allow, {"churn"}) == plan
+
+
+def test_the_documented_example_parses():
+    page = (Path(__file__).parents[3] / "docs" / "seamark-yaml.md").read_text()
+    text = page.split("```yaml\n")[1].split("```")[0]
+    known = Known(frozenset({"wasserstein"}), {"capacity": lambda params: []}, KNOWN.channels, frozenset({"http_json"}))
+    assert parse_config(text, known).loadtests
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "{}", "models: []\n", "models:\n", "targets: {}"])
+def test_an_empty_file_asks_for_nothing(text):
+    assert parse_config(text, KNOWN) == Config()
+
+
+def test_defaults():
+    config = parse_config("models: [{name: m, slo: {availability: 0.99}, drift: {}, autoscale: {min: 30}}]", KNOWN)
+    assert config.models == (ModelSpec("m", SloSpec(30 * 86_400.0, None, 0.99), DriftSpec(), AutoscaleSpec(30, 30)),)
+
+
+def test_every_mistake_is_told_with_its_line():
+    found = problems(
+        """\
+        models:
+          - name: churn
+            slo: {latency: "latency_ms < 300", availability: 1.5, over: soon}
+            dirft: {window: 1h}
+          - name: churn
+            drift: {methods: {age: magic}, window: 90}
+            autoscale: {min: 5, max: 2, cold_start_s: slow}
+        loadtests:
+          - name: "bad name"
+            model: other
+            target: http://evil.test/predict
+            payload: {file: rows.jsonl}
+            shape: {spike: {}}
+            thresholds: ["p95 < 5"]
+            abort: "error_ratio > 0.5"
+            schedule: "0 3 * *"
+            timezone: Mars/Base
+            scenario: openai_chat
+            replicas: 0
+            timeout_s: .inf
+        targets:
+          allow: ["http://127.0.0.1:8080/predict"]
+        alerts:
+          channels:
+            - {name: chat, slack: https://x.test}
+            - {name: oncall}
+            - {webhook: ftp://x.test}
+        """
+    )
+    told = {field: (line, message) for line, field, message in found}
+    expected = {
+        "models[0].slo.latency": (3, "latency_ms is a distribution"),
+        "models[0].slo.availability": (3, "1.5 is not a number greater than 0 and at most 1"),
+        "models[0].slo.over": (3, "'soon' is not a duration"),
+        "models[0].dirft": (4, "is not known in a model; did you mean drift?; known are name, slo, drift, autoscale"),
+        "models[1].name": (5, "'churn' is the name of models[0] already"),
+        "models[1].drift.methods.age": (6, "'magic' is no drift method; known are ks, psi"),
+        "models[1].drift.window": (6, "90 is not a duration"),
+        "models[1].autoscale.max": (7, "2 is less than min, 5"),
+        "models[1].autoscale.cold_start_s": (7, "'slow' is not a number"),
+        "loadtests[0].name": (9, "'bad name' is no name"),
+        "loadtests[0].model": (10, "'other' is not among the models (churn)"),
+        "loadtests[0].target": (11, "http://evil.test is not on targets.allow (nothing)"),
+        "loadtests[0].payload.file": (12, "is not known in a payload; known are replay, rows"),
+        "loadtests[0].shape.spike": (13, "is not known in a shape; known are capacity, constant, stages"),
+        "loadtests[0].thresholds[0]": (14, "'p95' is not a metric of a load test"),
+        "loadtests[0].abort": (15, "is not a list of thresholds"),
+        "loadtests[0].schedule": (16, "'0 3 * *' is no cron line; write five fields"),
+        "loadtests[0].timezone": (17, "'Mars/Base' is no time zone"),
+        "loadtests[0].scenario": (18, "'openai_chat' is no scenario; known are http_json"),
+        "loadtests[0].replicas": (19, "0 is not a whole number from 1 to 10,000"),
+        "loadtests[0].timeout_s": (20, "'.inf' is not a number"),
+        "targets.allow[0]": (22, "has a path; write only the origin, http://127.0.0.1:8080"),
+        "alerts.channels[0].slack": (25, "is not known in a channel; known are name, alertmanager, webhook"),
+        "alerts.channels[1]": (26, "must name one kind and its URL"),
+        "alerts.channels[2].name": (27, "is missing"),
+    }
+    assert told.keys() == expected.keys()
+    for field, (line, message) in expected.items():
+        assert (told[field][0], message in told[field][1]) == (line, True), told[field]
+    assert [line for line, _, _ in found] == sorted(line for line, _, _ in found)
+
+
+@pytest.mark.parametrize(
+    "text, line, message",
+    [
+        ("models:\n  - name: a\nmodels: []\n", 3, "is given twice; it stands on line 1"),
+        ("models: &a []\nloadtests: *a\n", 2, "aliases (*name) are not read"),
+        ("models: !!python/object/apply:os.system [id]\n", 1, "tags (tag:yaml.org,2002:python/object/apply:os.system)"),
+        ("a: 1\n---\nb: 2\n", 2, "a second document begins here"),
+        ("models:\n\t- x\n", 2, "this is not YAML"),
+        ("models: [\n", 2, "this is not YAML"),
+        ("models: " + "[" * 30 + "]" * 30, 1, "nested more than 20 deep"),
+        ("models: [" * 50_000, 1, "nested more than 20 deep"),
+        ("? [a]\n: 1\n", 1, "a key must be a word"),
+        ("[1, 2]", 1, "[1, 2] is not seamark.yaml"),
+        ("models", 1, "'models' is not seamark.yaml"),
+        ("a: \x00", None, "this is not YAML"),
+        ("models: {a: b}\n", 1, "{'a': 'b'} is not a list of models"),
+        ("models: [churn]\n", 1, "'churn' is not a model"),
+        ("models:\n  - slo: {over: 1h}\n", 2, "is missing"),
+        ("models:\n  - name: a\n    slo: {over: 1h}\n", 3, "sets no objective"),
+        ("models:\n  - name: 1.5\n", 2, "1.5 is no name"),
+        ("models:\n  - name: a\n    slo: {latency: 'p99(latency_ms) > 3'}\n", 3, "is no objective"),
+        ("models:\n  - name: a\n    slo: {availability: 1}\n", 3, "leaves no error budget"),
+        ("targets: {allow: ['http://u:p@h.test']}", 1, "must not hold a user name or password"),
+        ("targets: {allow: ['http://h.test\\@evil.test']}", 1, "is no URL"),
+        ("targets: {allow: [null]}", 1, "is empty"),
+        ("alerts: {channels: [{name: a, webhook: }]}", 1, "is empty; write the URL"),
+        ("x" * 1_100_000, None, "larger than 1,048,576 bytes"),
+        ("models: [" + "0," * 200_000 + "]", 1, "more than 100,000 values"),
+    ],
+)
+def test_one_mistake(text, line, message):
+    found = problems(text)
+    assert any(place == line and message in told for place, _, told in found), found
+
+
+def test_mistakes_are_bounded_and_what_is_cut_is_counted():
+    found = problems("models: [" + "{nmae: a}," * 900 + "]")
+    assert len(found) == 101
+    assert found[-1][2] == "and 1,700 more mistakes"
+
+
+def test_yaml_words_mean_what_they_look_like():
+    text = "{a: on, b: no, c: 12:30:00, d: 2026-01-31, e: '5', f: 0o7, g: 1e3, h: TRUE, i: ~, j: -5, k: .5}"
+    assert read_yaml(text).data == {
+        "a": "on",
+        "b": "no",
+        "c": "12:30:00",
+        "d": "2026-01-31",
+        "e": "5",
+        "f": "0o7",
+        "g": 1000.0,
+        "h": True,
+        "i": None,
+        "j": -5,
+        "k": 0.5,
+    }
+
+
+PLAN = {
+    "model": "churn",
+    "target": "http://127.0.0.1:8080/predict",
+    "payload": {"rows": [{"age": 1}]},
+    "shape": {"constant": {"rate_rps": 5, "duration_s": 3}},
+}
+
+
+def plan(**changes):
+    return parse_plan(PLAN | changes, "nightly", KNOWN, ["HTTP://127.0.0.1:8080"], {"churn"})
+
+
+def test_a_plan_of_the_api():
+    made = plan(shape={"stages": [{"rate_rps": 1}]}, thresholds=["error_ratio < 0.1"])
+    assert made.payload.rows == ({"age": 1},)
+    assert made.shape.params == {"stages": [{"rate_rps": 1}]}
+    assert (made.timezone, made.scenario, made.timeout_s, made.replicas) == ("UTC", "http_json", 30.0, 1)
+    assert made.document == PLAN | {
+        "name": "nightly",
+        "shape": {"stages": [{"rate_rps": 1}]},
+        "thresholds": ["error_ratio < 0.1"],
+    }
+
+
+@pytest.mark.parametrize(
+    "changes, field, message",
+    [
+        ({"name": "other"}, "name", "'other' is not 'nightly'"),
+        ({"target": None}, "target", "is missing"),
+        ({"target": "http://127.0.0.1:8081/predict"}, "target", "http://127.0.0.1:8081 is not on targets.allow"),
+        ({"target": "https://127.0.0.1:8080/predict"}, "target", "is not on targets.allow"),
+        ({"target": "http://127.0.0.1:8080@evil.test/"}, "target", "user name or password"),
+        ({"target": "http://127.0.0.1:8080/#a"}, "target", "fragment"),
+        ({"target": "http://127.0.0.1:0/"}, "target", "names no host"),
+        ({"target": "http://127.0.0.1:99999/"}, "target", "is no URL"),
+        ({"target": "http:///predict"}, "target", "names no host"),
+        ({"target": "http://\u0131.test/"}, "target", "is no URL"),
+        ({"payload": {"replay": "1h", "rows": []}}, "payload", "gives replay and rows; write one"),
+        ({"payload": {"rows": []}}, "payload.rows", "is not a list of 1 to 10,000 objects"),
+        ({"payload": {"rows": [{}, 5]}}, "payload.rows[1]", "5 is not an object"),
+        ({"payload": {"replay": "0s"}}, "payload.replay", "does not lie between"),
+        ({"payload": {"rows": [{"a": float("nan")}]}}, "", "is not a finite number"),
+        ({"shape": {}}, "shape", "names no shape"),
+        ({"shape": {"constant": {}, "stages": []}}, "shape", "names 2 shapes"),
+        ({"shape": {"constant": {"rate_rps": 5}}}, "shape.constant.duration_s", "is missing"),
+        ({"shape": {"constant": 5}}, "shape.constant", "is not a mapping"),
+        ({"abort": ["error_ratio > 0.5 for ever"]}, "abort[0]", "'ever' is not a duration"),
+        ({"thresholds": ["error_ratio > 0.5 for 10s"]}, "thresholds[0]", "'for' belongs to abort"),
+        ({"thresholds": [None]}, "thresholds[0]", "is empty"),
+        ({"thresholds": ["error_ratio < 1"] * 51}, "thresholds", "at most 50"),
+        ({"schedule": "0 3 31 2 *"}, "schedule", "0 3 31 2 *"),
+        ({"schedule": "99 3 * * *"}, "schedule", "is no cron line"),
+        ({"timezone": "../../etc/passwd"}, "timezone", "is no time zone"),
+        ({"timezone": "America"}, "timezone", "is no time zone"),
+        ({"replicas": True}, "replicas", "is not a whole number"),
+        ({"timeout_s": 0}, "timeout_s", "0 is not a number greater than 0"),
+        ({"users": 5}, "users", "is not known in a load test"),
+    ],
+)
+def test_a_wrong_plan_names_its_fields_without_lines(changes, field, message):
+    with pytest.raises(Invalid) as caught:
+        plan(**changes)
+    found = [(p.field, p.message) for p in caught.value.problems]
+    assert any(place == field and message in told for place, told in found), found
+    assert all(p.line is None for p in caught.value.problems)
+
+
+def test_a_plan_that_is_no_object_is_refused():
+    with pytest.raises(Invalid, match="is not a load test"):
+        parse_plan([1], "nightly", KNOWN, (), ())
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.text(st.sampled_from("abmodels:-[]{}\n \"'&*!|>#,?~0.1"), max_size=60))
+def test_any_text_is_read_or_refused(text):
+    read = read_yaml(text)
+    if read.problems:
+        assert read.data is None or all(problem.line for problem in read.problems)
+        assert problems(text)
+    elif isinstance(read.data, dict) and read.data:
+        assert problems(text)

@@ -1,0 +1,541 @@
+"""OTLP traces become SPANS rows, the same through protobuf and JSON; what is hostile ends in a refusal."""
+
+import base64
+import json
+import os
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+from google.protobuf.json_format import MessageToDict
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from seamark.core.errors import BodyTooLarge, InputRefused
+from seamark.core.records import SPANS
+from seamark.wire import attributes as attrs
+from seamark.wire.budget import ValueBudget
+from seamark.wire.otlp import Encoding, count_points, decode_traces
+
+AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
+START_NS = 1_767_225_600_000_000_123
+
+
+def any_value(value):
+    out = AnyValue()
+    if isinstance(value, bool):
+        out.bool_value = value
+    elif isinstance(value, int):
+        out.int_value = value
+    elif isinstance(value, float):
+        out.double_value = value
+    elif isinstance(value, str):
+        out.string_value = value
+    elif isinstance(value, bytes):
+        out.bytes_value = value
+    elif isinstance(value, list):
+        out.array_value.values.extend(map(any_value, value))
+        out.array_value.SetInParent()
+    elif isinstance(value, dict):
+        out.kvlist_value.values.extend(pairs(value))
+        out.kvlist_value.SetInParent()
+    return out
+
+
+def pairs(values):
+    return [KeyValue(key=key, value=any_value(value)) for key, value in values.items()]
+
+
+def span(name="predict", kind=Span.SPAN_KIND_SERVER, attributes=None, **fields):
+    made = Span(
+        trace_id=fields.pop("trace_id", bytes(range(16))),
+        span_id=fields.pop("span_id", b"\x01" * 8),
+        name=name,
+        kind=kind,
+        start_time_unix_nano=fields.pop("start", START_NS),
+        end_time_unix_nano=fields.pop("end", START_NS + 12_000_000),
+        attributes=pairs(attributes or {}),
+        parent_span_id=fields.pop("parent", b""),
+    )
+    made.status.code = fields.pop("status", 0)
+    made.status.message = fields.pop("message", "")
+    assert not fields
+    return made
+
+
+def request(*spans, resource=None):
+    made = ExportTraceServiceRequest()
+    group = made.resource_spans.add()
+    group.resource.attributes.extend(pairs({"service.name": "churn"} if resource is None else resource))
+    group.scope_spans.add().spans.extend(spans)
+    return made
+
+
+def to_otlp_json(message):
+    """Return the message in OTLP's JSON: proto3 JSON, but ids in hex and enums as integers."""
+
+    def rewrite(node):
+        if isinstance(node, list):
+            return [rewrite(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        out = {key: rewrite(value) for key, value in node.items()}
+        for key in ("traceId", "spanId", "parentSpanId"):
+            if key in out:
+                out[key] = base64.b64decode(out[key]).hex()
+        return out
+
+    return json.dumps(rewrite(MessageToDict(message, use_integers_for_enums=True))).encode()
+
+
+def decode(message, encoding=Encoding.PROTOBUF):
+    body = message.SerializeToString() if encoding is Encoding.PROTOBUF else to_otlp_json(message)
+    return decode_traces(body, encoding, received_at=AT)
+
+
+def rows(message, encoding=Encoding.PROTOBUF):
+    decoded = decode(message, encoding)
+    assert decoded.refusals == ()
+    return decoded.tables["spans"].to_pylist()
+
+
+BOTH = pytest.mark.parametrize("encoding", list(Encoding))
+
+
+@BOTH
+def test_a_span_becomes_one_row_of_the_lakes_schema(encoding):
+    message = request(
+        span(
+            "POST /predict",
+            attributes={"http.route": "/predict", "http.response.status_code": 503, "ratio": 0.5},
+            status=2,
+            message="out of memory",
+            parent=b"\x02" * 8,
+        ),
+        resource={
+            "service.name": "churn-api",
+            "service.version": "1.2",
+            "seamark.model.name": "churn",
+            "host.name": "node-1",
+            "process.pid": 41,
+        },
+    )
+    table = decode(message, encoding).tables["spans"]
+    assert table.schema.equals(SPANS)
+    table.validate(full=True)
+    (row,) = table.to_pylist()
+    assert json.loads(row.pop("attributes")) == {
+        "http.route": "/predict",
+        "http.response.status_code": 503,
+        "ratio": 0.5,
+        "otel.status_description": "out of memory",
+    }
+    assert json.loads(row.pop("resource"))["process.pid"] == 41
+    assert row == {
+        "trace_id": bytes(range(16)),
+        "span_id": b"\x01" * 8,
+        "parent_span_id": b"\x02" * 8,
+        "model": "churn",
+        "version": "1.2",
+        "service": "churn-api",
+        "instance": "node-1:41",
+        "route": "/predict",
+        "name": "POST /predict",
+        "kind": 2,
+        "status": 2,
+        "http_status": 503,
+        "is_request": True,
+        "failed": True,
+        "synthetic": False,
+        "start_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "duration_ns": 12_000_000,
+        "events": None,
+        "received_at": AT,
+    }
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "resource, own, expected",
+    [
+        ({}, {}, ("unknown_service", "", "unknown_service", None)),
+        ({"service.name": "a", "service.version": "2"}, {}, ("a", "2", "a", None)),
+        ({"service.name": "a", "seamark.model.name": "m", "seamark.model.version": "7"}, {}, ("m", "7", "a", None)),
+        ({"service.name": "a"}, {"seamark.model.name": "own", "seamark.model.version": 3}, ("own", "3", "a", None)),
+        ({"service.name": "a", "service.instance.id": "i", "host.name": "h"}, {}, ("a", "", "a", "i")),
+        ({"service.name": "a", "host.name": "h"}, {}, ("a", "", "a", None)),
+        ({"service.name": " \t "}, {}, ("unknown_service", "", "unknown_service", None)),
+        ({"service.name": "x\n<y>\x00"}, {}, ("x\ufffd<y>\ufffd", "", "x\ufffd<y>\ufffd", None)),
+        ({"service.name": "n" * 5000}, {}, ("n" * 256, "", "n" * 256, None)),
+    ],
+)
+def test_model_version_service_and_instance(encoding, resource, own, expected):
+    (row,) = rows(request(span(attributes=own), resource=resource), encoding)
+    assert (row["model"], row["version"], row["service"], row["instance"]) == expected
+
+
+@pytest.mark.parametrize(
+    "kind, parent, is_request",
+    [
+        (Span.SPAN_KIND_SERVER, b"\x02" * 8, True),
+        (Span.SPAN_KIND_CONSUMER, b"\x02" * 8, True),
+        (Span.SPAN_KIND_INTERNAL, b"", True),
+        (Span.SPAN_KIND_UNSPECIFIED, bytes(8), True),
+        (Span.SPAN_KIND_INTERNAL, b"\x02" * 8, False),
+        (Span.SPAN_KIND_CLIENT, b"", False),
+        (Span.SPAN_KIND_PRODUCER, b"", False),
+        (77, b"", True),
+    ],
+)
+def test_what_counts_as_a_request(kind, parent, is_request):
+    (row,) = rows(request(span(kind=kind, parent=parent)))
+    assert row["is_request"] is is_request
+
+
+@pytest.mark.parametrize(
+    "attributes, status, http_status, failed",
+    [
+        ({"http.status_code": 500}, 0, 500, True),
+        ({"http.response.status_code": "404"}, 0, 404, False),
+        ({"http.response.status_code": 499}, 2, 499, True),
+        ({"http.response.status_code": 70_000}, 0, None, False),
+        ({"http.response.status_code": True}, 0, None, False),
+        ({}, 1, None, False),
+    ],
+)
+def test_failure_is_an_error_status_or_an_http_status_from_500(attributes, status, http_status, failed):
+    (row,) = rows(request(span(attributes=attributes, status=status)))
+    assert (row["http_status"], row["failed"]) == (http_status, failed)
+
+
+@pytest.mark.parametrize(
+    "attributes, synthetic",
+    [
+        ({"user_agent.synthetic.type": "test"}, True),
+        ({"user_agent.synthetic.type": ""}, False),
+        ({"user_agent.original": "seamark-loadtest/0.1 run=7"}, True),
+        ({"http.user_agent": "seamark-loadtest"}, True),
+        ({"user_agent.original": "Mozilla/5.0 seamark-loadtest"}, False),
+        ({"user_agent.original": 7}, False),
+    ],
+)
+def test_synthetic_traffic_is_marked(attributes, synthetic):
+    (row,) = rows(request(span(attributes=attributes)))
+    assert row["synthetic"] is synthetic
+
+
+@BOTH
+def test_every_kind_of_attribute_value_becomes_json(encoding):
+    values = {
+        "s": "ä\u0000\ud7ff😀",
+        "b": True,
+        "i": -(2**63),
+        "f": 1.5,
+        "nan": float("nan"),
+        "inf": float("-inf"),
+        "bytes": b"\x00\xff",
+        "list": [1, "a", [2.5, None], {"x": []}],
+        "map": {"k": {"deep": False}},
+        "none": None,
+    }
+    (row,) = rows(request(span(attributes=values)), encoding)
+    expected = values | {"nan": "NaN", "inf": "-Infinity", "bytes": "AP8="}
+    assert json.loads(row["attributes"]) == expected
+
+
+def test_events_keep_name_time_and_attributes():
+    made = span()
+    made.events.add(name="exception", time_unix_nano=START_NS, attributes=pairs({"exception.type": "ValueError"}))
+    made.events.add(name="undated")
+    (row,) = rows(request(made))
+    assert json.loads(row["events"]) == [
+        {"name": "exception", "at": "2026-01-01T00:00:00+00:00", "attributes": {"exception.type": "ValueError"}},
+        {"name": "undated", "at": None, "attributes": {}},
+    ]
+
+
+BAD = [
+    ({"trace_id": b"\x01" * 15}, "trace id has 15 bytes"),
+    ({"trace_id": bytes(16)}, "trace id is all zeros"),
+    ({"trace_id": b""}, "trace id has 0 bytes"),
+    ({"span_id": bytes(8)}, "span id is all zeros"),
+    ({"span_id": b"\x01" * 9}, "span id has 9 bytes"),
+    ({"parent": b"\x01" * 3}, "parent span id has 3 bytes"),
+    ({"end": START_NS - 2_000_000}, "ends 2 ms before it starts"),
+    ({"end": 0}, "end time is not set"),
+    ({"start": 0}, "start time is not set"),
+    ({"start": 2**64 - 1, "end": 2**64 - 1}, "does not lie between 1970 and 2262"),
+]
+
+
+@BOTH
+def test_a_bad_span_is_refused_and_its_neighbours_are_not(encoding):
+    good = [span(span_id=bytes([7, *([i + 1] * 7)])) for i in range(len(BAD))]
+    mixed = [item for pair in zip(good, (span(**fields) for fields, _ in BAD), strict=True) for item in pair]
+    decoded = decode(request(*mixed), encoding)
+    assert decoded.tables["spans"].column("span_id").to_pylist() == [item.span_id for item in good]
+    assert [refusal.index for refusal in decoded.refusals] == list(range(1, 2 * len(BAD), 2))
+    for refusal, (_, reason) in zip(decoded.refusals, BAD, strict=True):
+        assert reason in refusal.reason
+
+
+@BOTH
+def test_an_empty_request_is_no_mistake(encoding):
+    for message in (ExportTraceServiceRequest(), request()):
+        decoded = decode(message, encoding)
+        assert decoded.rows == 0
+        assert decoded.tables == {}
+        assert decoded.refusals == ()
+
+
+JSON_SPAN = {
+    "traceId": "000102030405060708090A0B0C0D0E0F",
+    "spanId": "0101010101010101",
+    "name": "predict",
+    "kind": 2,
+    "startTimeUnixNano": START_NS,
+    "endTimeUnixNano": str(START_NS + 5),
+    "status": None,
+    "attributes": None,
+    "somethingNew": {"ignored": [1, 2]},
+}
+
+
+def json_body(**changes):
+    spans = [JSON_SPAN | changes]
+    return json.dumps({"resourceSpans": [{"scopeSpans": [{"scope": {}, "spans": spans}], "schemaUrl": "x"}]}).encode()
+
+
+def decode_json(body):
+    return decode_traces(body, Encoding.JSON, received_at=AT)
+
+
+def test_json_takes_upper_case_hex_numbers_or_strings_and_ignores_what_it_does_not_know():
+    (row,) = decode_json(json_body()).tables["spans"].to_pylist()
+    assert row["trace_id"] == bytes(range(16))
+    assert row["duration_ns"] == 5
+    assert row["model"] == "unknown_service"
+
+
+@pytest.mark.parametrize(
+    "changes, reason",
+    [
+        ({"traceId": "xyz"}, "trace id: 'xyz' is not hexadecimal"),
+        ({"traceId": "AAECAwQFBgcICQoLDA0ODw=="}, "is not hexadecimal"),
+        ({"spanId": "00"}, "span id has 1 bytes"),
+        ({"startTimeUnixNano": "soon"}, "start time: 'soon' is not a whole number"),
+        ({"startTimeUnixNano": -5}, "does not lie between 1970 and 2262"),
+        ({"startTimeUnixNano": 10**30, "endTimeUnixNano": 10**30}, "does not lie between 1970 and 2262"),
+        ({"traceId": None, "trace_id": JSON_SPAN["traceId"]}, "trace id has 0 bytes"),
+    ],
+)
+def test_json_that_is_read_but_wrong_is_a_refusal(changes, reason):
+    decoded = decode_json(json_body(**changes))
+    assert decoded.rows == 0
+    assert reason in decoded.refusals[0].reason
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b'"\xff"',
+        b'{"resourceSpans": {}}',
+        b'{"resourceSpans": [null]}',
+        json_body(kind="SPAN_KIND_SERVER"),
+        json_body(attributes=[{"key": 5}]),
+        b'{"x":' * 100_000,
+        b'{"resourceSpans":' + b"[" * 100_000,
+        json_body(name="\ud800"),
+        b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"startTimeUnixNano": ' + b"9" * 5000 + b"}]}]}]}",
+    ],
+)
+def test_a_body_that_is_not_otlp_json_is_refused_whole(body):
+    with pytest.raises(InputRefused):
+        decode_json(body)
+
+
+@pytest.mark.parametrize(
+    "body", [b"\xff" * 10, b"\x0a\x05ab", b"\x0a\x08\x0a\x06\x0a\x04\x0a\x02\xff\xff", b"{}", os.urandom(2_000)]
+)
+def test_a_body_that_is_not_protobuf_is_refused_whole(body):
+    with pytest.raises(InputRefused):
+        decode_traces(body, Encoding.PROTOBUF, received_at=AT)
+
+
+def test_a_truncated_body_is_refused_or_cleanly_shorter():
+    body = request(*[span(attributes={"k": "v" * 20}) for _ in range(5)]).SerializeToString()
+    for cut in range(1, len(body), 7):
+        with pytest.raises(InputRefused):
+            decode_traces(body[:-cut], Encoding.PROTOBUF, received_at=AT)
+
+
+@BOTH
+def test_deep_values_are_cut_where_they_are_too_deep(encoding):
+    deep_list, deep_map = 1, 1
+    for _ in range(20):
+        deep_list, deep_map = [deep_list], {"k": deep_map}
+    (row,) = rows(request(span(attributes={"list": deep_list, "map": deep_map})), encoding)
+    assert row["attributes"].count(attrs.TOO_DEEP) == 2
+
+
+@BOTH
+def test_more_attributes_than_allowed_are_cut_and_counted(encoding):
+    (row,) = rows(request(span(attributes={f"k{i}": i for i in range(1_500)})), encoding)
+    kept = json.loads(row["attributes"])
+    assert kept[attrs.CUT] == 500
+    assert len(kept) == 1_001
+
+
+def test_a_long_attribute_is_cut_and_counted_and_the_short_ones_stay():
+    (row,) = rows(request(span(attributes={"long": "x" * 100_000, "http.route": "/p"})))
+    assert json.loads(row["attributes"]) == {"http.route": "/p", attrs.CUT: 1}
+    assert row["route"] == "/p"
+
+
+def test_a_large_resource_is_not_stored_again_and_again_in_full(monkeypatch):
+    monkeypatch.setattr(attrs, "RESOURCE_BYTES_MAX", 20_000_000)
+    spans = [span(span_id=(i + 1).to_bytes(8, "big")) for i in range(2_000)]
+    message = request(*spans, resource={"service.name": "churn"} | {f"k{i}": "x" * 1_000 for i in range(100)})
+    table = decode(message).tables["spans"]
+    assert table.num_rows == 2_000
+    assert table.column("resource").nbytes < attrs.RESOURCE_BYTES_MAX + 1_000_000
+    assert attrs.CUT in json.loads(table.column("resource")[0].as_py())
+
+
+def test_too_many_spans_or_values_are_too_large(monkeypatch):
+    monkeypatch.setattr("seamark.wire.budget.ROWS_MAX", 10)
+    with pytest.raises(BodyTooLarge, match="11 spans"):
+        decode(request(*[span()] * 11))
+    empty_groups = ExportTraceServiceRequest()
+    for _ in range(11):
+        empty_groups.resource_spans.add()
+    with pytest.raises(BodyTooLarge, match="resources"):
+        decode(empty_groups)
+
+
+@BOTH
+def test_a_request_of_too_many_values_is_too_large(encoding, monkeypatch):
+    monkeypatch.setattr(ValueBudget.__init__, "__defaults__", (10,))
+    assert decode(request(span(attributes={f"k{i}": i for i in range(9)})), encoding).rows == 1
+    for attributes in ({f"k{i}": i for i in range(10)}, {"list": [1] * 10}, {"map": {str(i): 1 for i in range(10)}}):
+        with pytest.raises(BodyTooLarge, match="more than 10 attribute values"):
+            decode(request(span(attributes=attributes)), encoding)
+
+
+def test_metric_points_are_counted_in_both_encodings():
+    message = ExportMetricsServiceRequest()
+    metrics = message.resource_metrics.add().scope_metrics.add().metrics
+    metrics.add(name="a").gauge.data_points.add(as_int=1)
+    metrics.add(name="b").sum.data_points.add(as_double=1.0)
+    histogram = metrics.add(name="c").histogram
+    histogram.data_points.add(count=1)
+    histogram.data_points.add(count=2)
+    metrics.add(name="none")
+    assert count_points(message.SerializeToString(), Encoding.PROTOBUF) == 4
+    assert count_points(json.dumps(MessageToDict(message)).encode(), Encoding.JSON) == 4
+    assert count_points(b"", Encoding.PROTOBUF) == 0
+    assert count_points(b"{}", Encoding.JSON) == 0
+
+
+# --- the two encodings say the same -------------------------------------------------------------------------------
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(width=64), texts, st.binary(max_size=8)
+)
+values = st.recursive(
+    scalars, lambda v: st.one_of(st.lists(v, max_size=3), st.dictionaries(texts, v, max_size=3)), max_leaves=8
+)
+keys = st.one_of(
+    texts,
+    st.sampled_from(
+        ["service.name", "seamark.model.name", "http.route", "http.status_code", "user_agent.synthetic.type", attrs.CUT]
+    ),
+)
+maps = st.dictionaries(keys, values, max_size=5)
+nanos = st.one_of(st.just(0), st.integers(0, 2**64 - 1), st.integers(START_NS, START_NS + 10**10))
+
+
+@st.composite
+def spans(draw):
+    made = Span(
+        trace_id=draw(st.one_of(st.binary(max_size=17), st.binary(min_size=16, max_size=16))),
+        span_id=draw(st.one_of(st.binary(max_size=9), st.binary(min_size=8, max_size=8))),
+        parent_span_id=draw(st.one_of(st.just(b""), st.binary(min_size=8, max_size=8))),
+        name=draw(texts),
+        kind=draw(st.integers(-1, 7)),
+        start_time_unix_nano=draw(nanos),
+        end_time_unix_nano=draw(nanos),
+        attributes=pairs(draw(maps)),
+    )
+    made.status.code = draw(st.integers(0, 3))
+    made.status.message = draw(texts)
+    for _ in range(draw(st.integers(0, 2))):
+        made.events.add(name=draw(texts), time_unix_nano=draw(nanos), attributes=pairs(draw(maps)))
+    return made
+
+
+@st.composite
+def requests(draw):
+    made = ExportTraceServiceRequest()
+    for _ in range(draw(st.integers(0, 2))):
+        group = made.resource_spans.add()
+        group.resource.attributes.extend(pairs(draw(maps)))
+        for _ in range(draw(st.integers(0, 2))):
+            group.scope_spans.add().spans.extend(draw(st.lists(spans(), max_size=3)))
+    return made
+
+
+@settings(max_examples=30, deadline=None)
+@given(requests())
+def test_a_message_gives_the_same_rows_through_protobuf_and_json(message):
+    through_protobuf, through_json = decode(message), decode(message, Encoding.JSON)
+    assert through_protobuf.refusals == through_json.refusals
+    assert through_protobuf.tables.keys() == through_json.tables.keys()
+    for name, table in through_protobuf.tables.items():
+        table.validate(full=True)
+        assert table.equals(through_json.tables[name])
+        assert table.schema.equals(SPANS)
+        bounds = pa.compute.min_max(table.column("start_at")).as_py()
+        assert datetime(1970, 1, 1, tzinfo=UTC) <= bounds["min"] <= bounds["max"] < AT + timedelta(days=365 * 240)
+        for column in ("attributes", "resource", "events"):
+            for text in table.column(column).to_pylist():
+                assert text is None or json.loads(text)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=300), st.sampled_from(list(Encoding)))
+def test_random_bytes_are_decoded_or_refused(body, encoding):
+    try:
+        decode_traces(body, encoding, received_at=AT)
+        count_points(body, encoding)
+    except InputRefused:
+        pass
+
+
+def test_what_the_stock_sdk_sends_becomes_rows():
+    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+    from opentelemetry.trace import SpanKind
+
+    kept = InMemorySpanExporter()
+    provider = TracerProvider(resource=Resource.create({"service.name": "stock"}))
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    with provider.get_tracer("t").start_as_current_span("GET /x", kind=SpanKind.SERVER) as opened:
+        opened.set_attribute("http.route", "/x")
+        opened.record_exception(ValueError("no"))
+    finished = kept.get_finished_spans()
+    (row,) = rows(encode_spans(finished))
+    assert (row["model"], row["route"], row["is_request"], row["failed"]) == ("stock", "/x", True, False)
+    assert row["trace_id"] == finished[0].context.trace_id.to_bytes(16, "big")
+    assert json.loads(row["events"])[0]["attributes"]["exception.type"] == "ValueError"
