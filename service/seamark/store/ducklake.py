@@ -1,0 +1,340 @@
+"""The lake over DuckLake: rows to Parquet files, registered in SQL transactions, to Arrow tables again.
+
+Appends are the only concurrent writers: DuckLake lets them commute, while deleting and merging run one after the other
+in one maintainer: the one that holds `_maintaining` in this process and the advisory lock on a PostgreSQL catalog.
+"""
+
+# ruff: noqa: S608 - the SQL is put together from texts of this file; every value is a parameter
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import duckdb
+import psycopg
+import pyarrow as pa
+
+from seamark.core.errors import StartRefused, StoreUnavailable
+from seamark.core.records import TIME_COLUMN
+from seamark.store.lake import LakeHealth
+from seamark.store.lake_connection import Place, S3Options, connect, place_of, quoted, reaching, remove_spill
+from seamark.store.lake_schema import VERSION_TABLE, bring_up_to_date, conform, without_nul
+from seamark.store.parquet import write_durably
+
+# What a caller did wrong; everything else DuckDB raises is the lake's own trouble.
+_CALLERS = (
+    duckdb.ParserException,
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.DataError,
+    duckdb.IntegrityError,
+)
+_MERGE_BELOW_BYTES = 8 * 1024 * 1024  # larger files are left as they are: nothing is rewritten over and over
+_MERGES_PER_TABLE = 4  # files written by one maintain(), each of at most target_file_size
+_SNAPSHOTS_PER_EXPIRY = 10_000
+_ORPHANS_KEEP_S = 86400.0
+_ADVISORY_KEY = 0x5EA_3A2C_1A4E  # any number that nobody else locks
+
+
+class _CommitFailed(StoreUnavailable):
+    """COMMIT itself failed: the rows may be there or not."""
+
+
+class DuckLake:
+    """A Lake (store/lake.py) on a Place. A broken connection is given up and opened anew by the next call."""
+
+    def __init__(self, place: Place, *, snapshots_keep_s: float = 3600.0, unused_files_keep_s: float = 600.0) -> None:
+        """Snapshots are kept for `snapshots_keep_s`; on a shared catalog, unused files for `unused_files_keep_s` more.
+
+        The latter must be longer than the longest query of any node, which may still read the files of its snapshot.
+        """
+        self._place = place
+        self._snapshots_keep_s = snapshots_keep_s
+        self._unused_files_keep_s = unused_files_keep_s
+        self._writing = threading.Lock()
+        self._maintaining = threading.Lock()
+        self._opening = threading.Lock()
+        self._root: duckdb.DuckDBPyConnection | None = None
+        self._closed = False
+        self._tickets = 0  # queries and commits begun
+        self._running: set[int] = set()  # tickets of those that have not ended
+        self._maintained = 0  # tickets given out before the last maintain() ended
+        self._swept_at: datetime | None = None
+
+    def open(self) -> None:
+        """Attach the lake and bring its tables up to date; StartRefused, CatalogNewer or StoreUnavailable if not."""
+        with self._opening, self._catalog_lock(wait=True):
+            root = connect(self._place)
+            try:
+                with reaching(self._place):
+                    bring_up_to_date(root)
+            except BaseException:
+                root.close()
+                raise
+            self._root = root
+
+    def append(self, tables: Mapping[str, pa.Table]) -> None:
+        """See Lake.append. Invalid where a table does not fit core/records.py."""
+        rows = conform(tables)
+        if not rows:
+            return
+        with self._writing:
+            folder = self._place.folder
+            if folder is None:
+                # DuckDB writes to the object store itself; what a failure leaves there is swept as an orphan.
+                self._commit(lambda cursor: _insert(cursor, rows))
+            else:
+                self._register(_write(folder, rows))
+
+    def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> pa.Table:
+        """See Lake.query. Values go into `parameters` (`?` or `$name`), never into `sql`."""
+        with self._cursor() as cursor:
+            return cursor.execute(sql, _clean(parameters)).to_arrow_table()
+
+    def maintain(self, at: datetime, keep_days: float | None) -> None:
+        """See Lake.maintain. Rows go by whole hours, so that files are dropped rather than rewritten.
+
+        Does nothing while another process or thread maintains the same lake.
+        """
+        if not self._maintaining.acquire(blocking=False):
+            return
+        try:
+            with self._catalog_lock(wait=False) as mine:
+                if mine:
+                    self._maintain(at, keep_days)
+        finally:
+            self._maintaining.release()
+
+    def health(self) -> LakeHealth:
+        """See Lake.health."""
+        found = self.query(
+            "SELECT coalesce(sum(file_count), 0)::BIGINT AS files, coalesce(sum(file_size_bytes), 0)::BIGINT AS bytes"
+            " FROM ducklake_table_info('lake') WHERE table_name != ?",
+            [VERSION_TABLE],
+        ).to_pylist()[0]
+        folder = self._place.folder
+        free_bytes = shutil.disk_usage(folder).free if folder is not None else None
+        return LakeHealth(found["files"], found["bytes"], free_bytes)
+
+    def close(self) -> None:
+        """Wait for a running append, then close."""
+        with self._writing, self._opening:
+            self._closed = True
+            if self._root is not None:
+                self._root.close()
+                self._root = None
+                remove_spill(self._place)
+
+    # --- connections ---------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection for one thread and one call; an open transaction ends with it."""
+        with self._opening:
+            if self._closed:
+                raise StoreUnavailable("the lake is closed")
+            if self._root is None:
+                self._root = connect(self._place)
+            root = self._root
+            cursor = root.cursor()
+            self._tickets += 1
+            ticket = self._tickets
+            self._running.add(ticket)
+        try:
+            yield cursor
+        except _CALLERS:
+            raise
+        except duckdb.Error as error:
+            if not isinstance(error, duckdb.OutOfMemoryException):
+                self._give_up(root)
+            # Without the cause: its text may hold the catalog's password.
+            raise StoreUnavailable(f"the lake did not answer: {self._place.scrub(error)}") from None
+        except StoreUnavailable:
+            self._give_up(root)
+            raise
+        finally:
+            cursor.close()
+            with self._opening:
+                self._running.discard(ticket)
+
+    def _give_up(self, root: duckdb.DuckDBPyConnection) -> None:
+        """Let the next call open a new instance. The old one ends when its last cursor does."""
+        with self._opening:
+            if self._root is root:
+                self._root = None
+
+    @contextmanager
+    def _catalog_lock(self, *, wait: bool) -> Iterator[bool]:
+        """Hold the one lock among all processes on this catalog; yields whether it is held. SQLite has one process."""
+        if self._place.postgres_dsn is None:
+            yield True
+            return
+        try:
+            connection = psycopg.connect(self._place.postgres_dsn, autocommit=True)
+        except psycopg.Error as error:
+            raise StoreUnavailable(f"the lake's catalog cannot be reached: {self._place.scrub(error)}") from None
+        try:
+            function = "pg_advisory_lock" if wait else "pg_try_advisory_lock"
+            row = connection.execute(f"SELECT {function}(%s)", [_ADVISORY_KEY]).fetchone()
+            yield wait or bool(row and row[0])
+        except psycopg.Error as error:
+            raise StoreUnavailable(f"the lake's catalog did not answer: {self._place.scrub(error)}") from None
+        finally:
+            connection.close()
+
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    def _commit(self, work: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
+        """Do `work` in one transaction; _CommitFailed where only COMMIT knows how it ended."""
+        with self._cursor() as cursor:
+            cursor.execute("BEGIN")
+            work(cursor)
+            try:
+                cursor.execute("COMMIT")
+            except duckdb.Error as error:
+                raise _CommitFailed(f"the lake did not commit: {self._place.scrub(error)}") from None
+
+    def _register(self, files: Mapping[str, Path]) -> None:
+        try:
+            self._commit(lambda cursor: _add_files(cursor, files))
+        except _CommitFailed:
+            # PostgreSQL may be committing still, although the connection is lost: removing a file it then registers
+            # would make its table unreadable. If it was not registered, it is swept as an orphan a day later.
+            if not self._place.embedded:
+                raise
+            if self._is_registered(*next(iter(files.items()))):
+                return
+            _remove(files.values())
+            raise
+        except Exception:
+            _remove(files.values())
+            raise
+
+    def _is_registered(self, table: str, path: Path) -> bool:
+        sql = "SELECT count(*) AS n FROM ducklake_list_files('lake', ?) WHERE data_file = ?"
+        return bool(self.query(sql, [table, str(path)])["n"][0].as_py())
+
+    # --- maintaining ---------------------------------------------------------------------------------------------
+
+    def _maintain(self, at: datetime, keep_days: float | None) -> None:
+        # SQLite knows one writer, and a transaction that began before another's commit cannot write any more.
+        alone = self._writing if self._place.embedded else nullcontext()
+        with alone:
+            self._clean_up(at)
+        if keep_days is not None:
+            cut = (at - timedelta(days=keep_days)).replace(minute=0, second=0, microsecond=0)
+            for table, column in TIME_COLUMN.items():
+                with alone:
+                    self.query(f'DELETE FROM lake."{table}" WHERE "{column}" < ?', [cut])
+        many = self.query("SELECT table_name FROM ducklake_table_info('lake') WHERE file_count > 1")
+        for table in many["table_name"].to_pylist():
+            with alone:
+                self.query(
+                    f"CALL ducklake_merge_adjacent_files('lake', {quoted(table)},"
+                    f" max_compacted_files => {_MERGES_PER_TABLE}, max_file_size => {_MERGE_BELOW_BYTES})"
+                )
+        with alone:
+            self._expire(at - timedelta(seconds=self._snapshots_keep_s))
+        if self._swept_at is None or at - self._swept_at >= timedelta(seconds=_ORPHANS_KEEP_S):
+            # A file between its writing and its commit looks like an orphan; ours are kept apart by the lock, those
+            # of other processes by the day that orphans are spared.
+            with self._writing:
+                self._call_for("ducklake_delete_orphaned_files", at - timedelta(seconds=_ORPHANS_KEEP_S))
+            self._swept_at = at
+        with self._opening:
+            self._maintained = self._tickets
+
+    def _clean_up(self, at: datetime) -> None:
+        """Delete the files that no snapshot needs any more and no running query reads.
+
+        DuckLake compares `older_than` with a SQLite catalog's times as texts of two different forms, so that all files
+        of the day count as older. There every reader is in this process: what was running when the last maintain()
+        ended must be over by now, or the files stay until the next.
+        """
+        if not self._place.embedded:
+            self._call_for("ducklake_cleanup_old_files", at - timedelta(seconds=self._unused_files_keep_s))
+            return
+        with self._opening:
+            still_read = min(self._running, default=self._tickets + 1) <= self._maintained
+        if not still_read:
+            self.query("CALL ducklake_cleanup_old_files('lake', cleanup_all => true)")
+
+    def _expire(self, cut: datetime) -> None:
+        """Forget snapshots from before `cut`, by number: for comparing times see _clean_up()."""
+        found = self.query(
+            "SELECT snapshot_id FROM ducklake_snapshots('lake') WHERE snapshot_time < ?"
+            " AND snapshot_id < (SELECT max(snapshot_id) FROM ducklake_snapshots('lake'))"
+            " ORDER BY snapshot_id LIMIT ?",
+            [cut, _SNAPSHOTS_PER_EXPIRY],
+        )
+        if found.num_rows:
+            numbers = ", ".join(str(number) for number in found["snapshot_id"].to_pylist())
+            self.query(f"CALL ducklake_expire_snapshots('lake', versions => [{numbers}])")
+
+    def _call_for(self, function: str, older_than: datetime) -> None:
+        instant = quoted(older_than.astimezone(UTC).isoformat())
+        self.query(f"CALL {function}('lake', older_than => TIMESTAMPTZ {instant})")
+
+
+def open_lake(
+    *, data_dir: Path, catalog_url: str, location: str | None = None, s3: S3Options | None = None
+) -> DuckLake:
+    """Return the open lake of these settings, made on first use.
+
+    With a sqlite URL the lake's catalog is `<data_dir>/lake.sqlite`; with a postgresql URL it lies in that database, in
+    its own schema. Data files lie in `location` (a folder or s3://bucket/prefix), by default `<data_dir>/lake/`.
+    StartRefused where the settings make no sense, CatalogNewer where a newer Seamark made the lake, StoreUnavailable
+    where it cannot be reached.
+    """
+    if not catalog_url.startswith(("sqlite", "postgres")):
+        raise StartRefused("SEAMARK_DATABASE_URL: the lake's catalog lies in sqlite or postgresql, nothing else")
+    lake = DuckLake(place_of(data_dir=data_dir, catalog_url=catalog_url, location=location, s3=s3))
+    lake.open()
+    return lake
+
+
+def _clean(parameters: Sequence[Any] | Mapping[str, Any]) -> list[Any] | dict[str, Any]:
+    if isinstance(parameters, Mapping):
+        return {name: without_nul(value) if isinstance(value, str) else value for name, value in parameters.items()}
+    return [without_nul(value) if isinstance(value, str) else value for value in parameters]
+
+
+def _write(folder: Path, rows: Mapping[str, pa.Table]) -> dict[str, Path]:
+    """Write one new file per table below `folder`, where DuckLake expects its files; all of them or none."""
+    files: dict[str, Path] = {}
+    try:
+        for name, table in rows.items():
+            files[name] = folder / "main" / name / f"{uuid4()}.parquet"
+            write_durably(files[name], table)
+    except OSError as error:
+        _remove(files.values())
+        raise StoreUnavailable(f"the lake's disk did not take the rows: {error.strerror or error}") from error
+    except BaseException:
+        _remove(files.values())
+        raise
+    return files
+
+
+def _add_files(cursor: duckdb.DuckDBPyConnection, files: Mapping[str, Path]) -> None:
+    for name, path in files.items():
+        cursor.execute("CALL ducklake_add_data_files('lake', ?, ?)", [name, str(path)])
+
+
+def _insert(cursor: duckdb.DuckDBPyConnection, rows: Mapping[str, pa.Table]) -> None:
+    for name, table in rows.items():
+        cursor.register("incoming", table)
+        cursor.execute(f'INSERT INTO lake."{name}" BY NAME SELECT * FROM incoming')
+        cursor.unregister("incoming")
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)

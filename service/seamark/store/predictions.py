@@ -1,0 +1,95 @@
+"""Predictions of the lake to feature columns for drift and to inputs for load tests. Load-test traffic is left out.
+
+A prediction that was sent twice counts once: every read is over distinct prediction_id.
+"""
+
+# ruff: noqa: S608 - the SQL is put together from texts of this file; every value is a parameter
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from seamark.core.records import FeatureSchema
+from seamark.core.windows import Window
+from seamark.store.features import FeatureColumns, named_columns
+from seamark.store.lake import Lake
+
+_REAL = 'FROM lake.predictions WHERE model = $model AND "at" >= $start AND "at" < $end AND NOT synthetic'
+
+
+def feature_columns(
+    lake: Lake,
+    schemas: Mapping[int, FeatureSchema],
+    model: str,
+    version: str | None,
+    window: Window,
+    rows_max: int = 200_000,
+) -> FeatureColumns:
+    """Return the features of the window's predictions, of one version or of all (None), named over all `schemas`.
+
+    Over `rows_max` predictions become a sample of so many, always the same one for the same rows.
+    """
+    where, parameters = _REAL, _range(model, window)
+    if version is not None:
+        where += " AND version = $version"
+        parameters["version"] = version
+    found = lake.query(f"SELECT count(DISTINCT prediction_id) AS n {where}", parameters)
+    total = int(found["n"][0].as_py())
+    once = f"SELECT DISTINCT ON (prediction_id) prediction_id, schema_id, numeric, categorical {where}"
+    if total <= rows_max:
+        return named_columns(lake.query(f"SELECT schema_id, numeric, categorical FROM ({once})", parameters), schemas)
+    rows = lake.query(
+        f"SELECT schema_id, numeric, categorical FROM ({once} AND prediction_id IN (SELECT prediction_id FROM"
+        f" (SELECT DISTINCT prediction_id {where}) ORDER BY hash(prediction_id), prediction_id LIMIT $rows_max))",
+        {**parameters, "rows_max": rows_max},
+    )
+    return named_columns(rows, schemas, sampled=True)
+
+
+def recent_inputs(
+    lake: Lake, schemas: Mapping[int, FeatureSchema], model: str, window: Window, rows_max: int
+) -> list[dict[str, float | str | bool | None]]:
+    """Return the inputs of the window's newest `rows_max` predictions, oldest first, each as {feature: value}.
+
+    Numbers are floats, everything else is text; a value that is missing or no number is None.
+    """
+    found = lake.query(
+        "SELECT schema_id, numeric, categorical FROM (SELECT DISTINCT ON (prediction_id)"
+        f' prediction_id, "at", schema_id, numeric, categorical {_REAL})'
+        ' ORDER BY "at" DESC, prediction_id DESC LIMIT $rows_max',
+        {**_range(model, window), "rows_max": rows_max},
+    )
+    ids = found["schema_id"].to_numpy()
+    inputs: dict[int, dict[str, Any]] = {}
+    for schema_id in np.unique(ids).tolist():
+        schema = schemas.get(schema_id)
+        if schema is None:
+            continue
+        places = np.flatnonzero(ids == schema_id)
+        columns = named_columns(found.take(pa.array(places)), {schema_id: schema})
+        names = [*schema.numeric, *schema.categorical]
+        values = [_finite(columns.numeric[name]) for name in schema.numeric]
+        values += [columns.categorical[name].tolist() for name in schema.categorical]
+        rows = zip(*values, strict=True) if values else (() for _ in places)
+        inputs.update(zip(places.tolist(), (dict(zip(names, row, strict=True)) for row in rows), strict=True))
+    return [inputs[place] for place in sorted(inputs, reverse=True)]
+
+
+def count(lake: Lake, model: str, window: Window) -> int:
+    """Return how many predictions the window holds."""
+    found = lake.query(f"SELECT count(DISTINCT prediction_id) AS n {_REAL}", _range(model, window))
+    return int(found["n"][0].as_py())
+
+
+def _finite(values: np.ndarray[Any, np.dtype[np.float64]]) -> list[float | None]:
+    found = values.astype(object)
+    found[~np.isfinite(values)] = None
+    return list(found)
+
+
+def _range(model: str, window: Window) -> dict[str, Any]:
+    return {"model": model, "start": window.start, "end": window.end}
