@@ -1,0 +1,84 @@
+"""A run -> JUnit XML as GitLab and its peers read it: one test case per threshold, by a name that stays.
+
+Names must not change between runs and must not repeat: readers compare runs by name and drop a second test case of
+the same name (GitLab, "Unit test reports"). A run that says nothing is an error there, not a failure and not a pass.
+"""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+from seamark.core.findings import LatencySummary, RunStatus, ThresholdResult
+from seamark.delivery.reports.figures import HEADLINES, capacity_sentence, milliseconds, number
+from seamark.delivery.reports.report import RunReport
+
+# What XML 1.0 cannot hold, not even escaped.
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def junit(report: RunReport) -> str:
+    """Return the run as one test suite: its verdict first, then each threshold."""
+    duration = f"{report.duration_s or 0.0:.3f}"
+    suite = ElementTree.Element("testsuite", name=_text(report.plan), time=duration)
+    if report.started_at is not None:
+        suite.set("timestamp", report.started_at.strftime("%Y-%m-%dT%H:%M:%S"))
+    _verdict_case(suite, report, duration)
+    names: dict[str, int] = {}
+    for threshold in report.thresholds:
+        names[threshold.text] = seen = names.get(threshold.text, 0) + 1
+        _threshold_case(suite, report, threshold, threshold.text if seen == 1 else f"{threshold.text} ({seen})")
+    cases = suite.findall("testcase")
+    for kind, name in (("failure", "failures"), ("error", "errors")):
+        suite.set(name, str(sum(case.find(kind) is not None for case in cases)))
+    suite.set("tests", str(len(cases)))
+    suites = ElementTree.Element("testsuites")
+    suites.append(suite)
+    ElementTree.indent(suites)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"
+
+
+def _verdict_case(suite: ElementTree.Element, report: RunReport, duration: str) -> None:
+    case = ElementTree.SubElement(suite, "testcase", classname=_text(report.plan), name="verdict", time=duration)
+    if report.status != RunStatus.PASSED:
+        kind = "failure" if report.status == RunStatus.FAILED else "error"
+        _add(case, kind, f"{HEADLINES[report.status]}: {report.reason}", report.status.value)
+    ElementTree.SubElement(case, "system-out").text = _text(_summary(report))
+
+
+def _threshold_case(suite: ElementTree.Element, report: RunReport, threshold: ThresholdResult, name: str) -> None:
+    case = ElementTree.SubElement(suite, "testcase", classname=_text(report.plan), name=_text(name), time="0.000")
+    if threshold.passed is None:
+        _add(case, "error", f"not measured: {report.reason}", "unknown")
+    elif not threshold.passed:
+        _add(case, "failure", f"{threshold.text} was asked for, {number(threshold.actual)} was measured", "threshold")
+    elif report.status in (RunStatus.INCONCLUSIVE, RunStatus.ABORTED):
+        _add(case, "error", f"held as far as it was measured, but the run says nothing: {report.reason}", "unknown")
+
+
+def _add(case: ElementTree.Element, kind: str, message: str, of: str) -> None:
+    element = ElementTree.SubElement(case, kind, message=_text(message), type=of)
+    element.text = _text(message)
+
+
+def _summary(report: RunReport) -> str:
+    lines = [f"run {report.run_id}: {HEADLINES[report.status]}. {report.reason}"]
+    verdict = report.verdict
+    if verdict is not None:
+        lines += [
+            f"requests {verdict.requests}, errors {verdict.errors}",
+            f"latency from the due instant: {_latencies(verdict.latency_ms)}",
+            f"latency from the send: {_latencies(verdict.service_latency_ms)}",
+            f"send lateness: {_latencies(verdict.lateness_ms)}",
+        ]
+        if verdict.capacity is not None:
+            lines.append(f"capacity: {capacity_sentence(verdict.capacity)}")
+    return "\n".join(lines)
+
+
+def _latencies(latency: LatencySummary) -> str:
+    return ", ".join(f"{name} {milliseconds(getattr(latency, name))}" for name in ("p50", "p95", "p99", "max"))
+
+
+def _text(text: str) -> str:
+    return _NOT_XML.sub("\ufffd", text)

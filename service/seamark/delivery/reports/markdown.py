@@ -1,0 +1,93 @@
+"""A run -> Markdown for a CI job's summary page or a comment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from seamark.core.findings import Capacity, LatencySummary, RunStatus, Verdict
+from seamark.delivery.reports.figures import (
+    HEADLINES,
+    capacity_sentence,
+    encodable,
+    held,
+    milliseconds,
+    number,
+    outcome,
+    percent,
+)
+from seamark.delivery.reports.report import RunReport
+
+_MARKS = {RunStatus.PASSED: "✅", RunStatus.FAILED: "❌"}
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#])")
+_BLANK = re.compile(r"[\s\x00-\x1f\x7f]+")
+
+
+def markdown(report: RunReport) -> str:
+    """Return the verdict, the thresholds, both latencies with the send lateness, and the capacity if one was sought."""
+    mark = _MARKS.get(report.status, "⚠️")
+    parts = [
+        f"## {mark} Load test {_text(report.plan)}: {HEADLINES[report.status].lower()}",
+        _text(report.reason) or "No reason was recorded.",
+        _thresholds(report),
+    ]
+    if report.verdict is not None:
+        parts += [_traffic(report.verdict), _latencies(report.verdict)]
+        if report.verdict.capacity is not None:
+            parts.append(_capacity(report.verdict.capacity))
+    run = f"Run `{report.run_id}`" if report.run_id.isalnum() else f"Run {_text(report.run_id)}"
+    took = f", {number(report.duration_s)} s" if report.duration_s is not None else ""
+    started = f", started {report.started_at:%Y-%m-%d %H:%M:%S} UTC" if report.started_at else ""
+    parts.append(f"{run}{started}{took}.")
+    return encodable("\n\n".join(part for part in parts if part) + "\n")
+
+
+def _thresholds(report: RunReport) -> str:
+    rows = [(t.text, number(t.actual), outcome(t)) for t in report.thresholds]
+    return _table(("Threshold", "Measured", "Outcome"), rows) if rows else ""
+
+
+def _traffic(verdict: Verdict) -> str:
+    saturated = " The load generator was saturated." if verdict.generator_saturated else ""
+    asked = "" if verdict.asked_rate is None else f", asked {number(verdict.asked_rate)} per second"
+    achieved = "" if verdict.achieved_rate is None else f", achieved {number(verdict.achieved_rate)}"
+    return f"{verdict.requests} requests, {verdict.errors} errors{asked}{achieved}.{saturated}"
+
+
+def _latencies(verdict: Verdict) -> str:
+    def row(name: str, latency: LatencySummary) -> tuple[str, ...]:
+        return (name, *(milliseconds(value) for value in (latency.p50, latency.p95, latency.p99, latency.max)))
+
+    rows = [
+        row("from the due instant", verdict.latency_ms),
+        row("from the send", verdict.service_latency_ms),
+        row("send lateness", verdict.lateness_ms),
+    ]
+    return _table(("Latency", "p50", "p95", "p99", "max"), rows)
+
+
+def _capacity(capacity: Capacity) -> str:
+    rows = [
+        (
+            number(step.asked_rps),
+            number(step.achieved_rps),
+            str(step.requests),
+            percent(step.error_ratio),
+            milliseconds(step.latency.p99),
+            held(step.held),
+            step.reason,
+        )
+        for step in capacity.steps
+    ]
+    heads = ("Asked per s", "Achieved per s", "Requests", "Errors", "p99", "Held", "Why")
+    return f"**Capacity**: {_text(capacity_sentence(capacity))}.\n\n{_table(heads, rows)}"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *([_text(cell) for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _text(text: str) -> str:
+    """Text that stays text: no markup, no link, no HTML, no line break that would end a table."""
+    return _SPECIAL.sub(r"\\\1", _BLANK.sub(" ", text)).strip().replace("@", "@\u200b")

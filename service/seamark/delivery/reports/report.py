@@ -1,0 +1,158 @@
+"""What a run report is made of, and the samples of a run -> a line per second and a distribution."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from seamark.core.findings import RunStatus, ThresholdResult, Verdict
+
+POINTS_MAX = 600
+FloatArray = npt.NDArray[np.float64]
+
+# Dense where it matters: towards the tail.
+DISTRIBUTION_LEVELS = (
+    *(level / 100 for level in range(0, 90, 5)),
+    *(level / 100 for level in range(90, 100)),
+    *(0.995, 0.999, 0.9995, 0.9999, 1.0),
+)
+
+
+@dataclass(frozen=True)
+class SeriesPoint:
+    """One step of a run, `t_s` seconds after its first instant. None: nothing to say of this step.
+
+    `asked_rps` and the latencies go by when requests were due; `achieved_rps` counts successful answers by when they
+    came. `latency` counts from the due instant, `service` from the send.
+    """
+
+    t_s: float
+    asked_rps: float
+    achieved_rps: float
+    errors: int
+    p50_ms: float | None
+    p99_ms: float | None
+    service_p50_ms: float | None
+    service_p99_ms: float | None
+
+
+@dataclass(frozen=True)
+class DistributionPoint:
+    """A share of all answers (0-1) and the latency that it stays within."""
+
+    share: float
+    latency_ms: float
+    service_latency_ms: float
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """One run, ready to be shown. `verdict` is None where it never got one; `reason` says why then."""
+
+    run_id: str
+    plan: str
+    document: Mapping[str, Any]
+    status: RunStatus
+    reason: str
+    started_at: datetime | None
+    ended_at: datetime | None
+    verdict: Verdict | None
+    series: Sequence[SeriesPoint] = ()
+    segments: Sequence[Mapping[str, Any]] = ()
+    distribution: Sequence[DistributionPoint] = ()
+
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds from start to end; None for a run that has not both."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return max(0.0, (self.ended_at - self.started_at).total_seconds())
+
+    @property
+    def thresholds(self) -> tuple[ThresholdResult, ...]:
+        """The verdict's thresholds; without a verdict those the plan asked for, none of them judged."""
+        if self.verdict is not None:
+            return self.verdict.thresholds
+        asked = self.document.get("thresholds")
+        texts = asked if isinstance(asked, list | tuple) else ()
+        return tuple(ThresholdResult(str(text), None, None) for text in texts)
+
+
+def series(samples: pa.Table) -> list[SeriesPoint]:
+    """Return a point per second of a run (LOAD_SAMPLES rows), or per longer step: never more than 600 points."""
+    if samples.num_rows == 0:
+        return []
+    due_s, latency_ms, service_ms = (_floats(samples, name) for name in ("due_s", "latency_ms", "service_latency_ms"))
+    ok = samples["ok"].to_numpy().astype(bool)
+    width_s = max(1, math.ceil((float(due_s.max()) + 1) / POINTS_MAX))
+    steps = np.maximum(due_s, 0.0) // width_s
+    count = int(steps.max()) + 1
+    bins = steps.astype(np.int64)
+    asked = np.bincount(bins, minlength=count)
+    errors = np.bincount(bins[~ok], minlength=count)
+    came = ok & ~np.isnan(latency_ms)
+    came_bins = ((due_s[came] + latency_ms[came] / 1e3) // width_s).astype(np.int64)
+    achieved = np.bincount(np.clip(came_bins, 0, count - 1), minlength=count)
+    p50, p99 = _quantiles_by_bin(bins, latency_ms, count)
+    service_p50, service_p99 = _quantiles_by_bin(bins, service_ms, count)
+    return [
+        SeriesPoint(
+            t_s=float(index * width_s),
+            asked_rps=round(float(asked[index]) / width_s, 3),
+            achieved_rps=round(float(achieved[index]) / width_s, 3),
+            errors=int(errors[index]),
+            p50_ms=_known(p50[index]),
+            p99_ms=_known(p99[index]),
+            service_p50_ms=_known(service_p50[index]),
+            service_p99_ms=_known(service_p99[index]),
+        )
+        for index in range(count)
+    ]
+
+
+def distribution(samples: pa.Table) -> list[DistributionPoint]:
+    """Return the latency that each share of the answers stays within; empty where nothing was answered."""
+    latency_ms, service_ms = _floats(samples, "latency_ms"), _floats(samples, "service_latency_ms")
+    known = ~np.isnan(latency_ms) & ~np.isnan(service_ms)
+    if not known.any():
+        return []
+    levels = np.array(DISTRIBUTION_LEVELS)
+    pairs = zip(levels, np.quantile(latency_ms[known], levels), np.quantile(service_ms[known], levels), strict=True)
+    return [DistributionPoint(float(level), round(float(a), 3), round(float(b), 3)) for level, a, b in pairs]
+
+
+def _floats(samples: pa.Table, name: str) -> FloatArray:
+    return np.asarray(samples[name].to_numpy(), dtype=np.float64)
+
+
+def _quantiles_by_bin(bins: npt.NDArray[np.int64], values: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:
+    """The median and the 99th percentile of each bin (linear interpolation, as numpy's), NaN for an empty one."""
+    known = ~np.isnan(values)
+    bins, values = bins[known], values[known]
+    order = np.lexsort((values, bins))
+    bins, values = bins[order], values[order]
+    starts = np.searchsorted(bins, np.arange(count))
+    sizes = np.searchsorted(bins, np.arange(count), side="right") - starts
+    return _at(values, starts, sizes, 0.5), _at(values, starts, sizes, 0.99)
+
+
+def _at(values: FloatArray, starts: npt.NDArray[Any], sizes: npt.NDArray[Any], level: float) -> FloatArray:
+    out = np.full(len(starts), np.nan)
+    filled = sizes > 0
+    position = level * (sizes[filled] - 1)
+    below = np.floor(position).astype(np.int64)
+    above = np.minimum(below + 1, sizes[filled] - 1)
+    low, high = values[starts[filled] + below], values[starts[filled] + above]
+    out[filled] = low + (position - below) * (high - low)
+    return out
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else round(float(value), 3)

@@ -1,0 +1,12 @@
+"""Every autoscaler a recommendation can be written for. A new one is one file here and one line below."""
+
+from __future__ import annotations
+
+from seamark.delivery.scalers.hpa import HPA
+from seamark.delivery.scalers.keda import KEDA
+from seamark.delivery.scalers.scaler import Scaler
+
+SCALERS: dict[str, Scaler] = {
+    "keda": KEDA,
+    "hpa": HPA,
+}

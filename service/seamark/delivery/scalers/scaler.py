@@ -1,0 +1,121 @@
+"""What a scaler output is, and what all of them share: safe names, bounds, behaviour, YAML nobody can break out of."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from seamark.core.findings import Recommendation, to_document
+
+NAME_MAX = 63  # DNS-1123 label, which is also the longest label value
+TOLERANCE_NOTES = (
+    "tolerance: 0 needs Kubernetes 1.33 with its gate HPAConfigurableTolerance (later versions have it on by default),",
+    "and a KEDA that knows the field. Elsewhere delete both lines; counts within 10 % of the present are then ignored.",
+)
+_DNS_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)
+_SURELY_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9./-]{5,}", re.ASCII)  # longer than any of YAML's words for true or null
+_COMMENT_MAX = 600
+
+
+class _Quoted(str):
+    """Text to be written in double quotes."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """SafeDumper that knows _Quoted."""
+
+
+_Dumper.add_representer(_Quoted, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """A scaler output: a record, registered by name in `delivery/scalers/__init__.py`.
+
+    render(recommendation, url) is a complete manifest as YAML text: valid for any model name and any state (bounds come
+    from the recommendation, `hold` included), the same for equal arguments; `url` is where this service is reached.
+    """
+
+    name: str
+    render: Callable[[Recommendation, str], str]
+
+
+def dns_name(model: str) -> str:
+    """Return a DNS-1123 label for a model: its name where that is one, else a cleaned form and a hash of the name.
+
+    The hash keeps apart what cleaning makes equal.
+
+    >>> dns_name("churn"), dns_name("Churn v2")
+    ('churn', 'churn-v2-2c4d0374')
+    """
+    if len(model) <= NAME_MAX and _DNS_LABEL.fullmatch(model):
+        return model
+    digest = hashlib.sha256(model.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    clean = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")[: NAME_MAX - 9].rstrip("-")
+    return f"{clean or 'model'}-{digest}"
+
+
+def bounds(recommendation: Recommendation) -> tuple[int, int]:
+    """Return (min, max) replicas that every cluster accepts: 0 <= min <= max and 1 <= max."""
+    least = max(recommendation.min, 0)
+    return least, max(recommendation.max, least, 1)
+
+
+def behavior(most: int) -> dict[str, Any]:
+    """Return the HPA behaviour that follows a recommended count at once upwards and carefully downwards.
+
+    Without tolerance 0 the HPA ignores a count within 10 % of the present one: at 20 replicas, 19 to 22.
+    """
+    return {
+        "scaleUp": {
+            "stabilizationWindowSeconds": 0,
+            "policies": [{"type": "Pods", "value": most, "periodSeconds": 15}],
+            "tolerance": "0",
+        },
+        "scaleDown": {
+            "stabilizationWindowSeconds": 300,
+            "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
+            "tolerance": "0",
+        },
+    }
+
+
+def headline(recommendation: Recommendation) -> list[str]:
+    """Return the comment lines that say what was advised, when and why."""
+    advised = "unknown" if recommendation.replicas is None else str(recommendation.replicas)
+    return [
+        f"Seamark's advice for {recommendation.model!r}: {advised} replicas ({recommendation.state}).",
+        f"Given at {to_document(recommendation.at)}. {recommendation.reason}",
+    ]
+
+
+def manifest(comments: Sequence[str], document: Mapping[str, Any]) -> str:
+    """Return `document` as YAML under `comments`, which can hold no line break whatever is in them."""
+    text: str = yaml.dump(_plain(document), Dumper=_Dumper, sort_keys=False, allow_unicode=False, width=1000)
+    return "".join(f"# {_one_line(comment)}\n" for comment in comments) + text
+
+
+def _one_line(text: str) -> str:
+    cut = text if len(text) <= _COMMENT_MAX else f"{text[:_COMMENT_MAX]}..."
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut)
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` with its strings safe for every YAML reader.
+
+    Unpaired surrogates become question marks. Whatever some reader could take for a number or a truth value (`y`,
+    `1e3`: Go's readers see more of them than Python's) is marked to be quoted.
+    """
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    text = value.encode("utf-8", "replace").decode()
+    return text if _SURELY_TEXT.fullmatch(text) else _Quoted(text)

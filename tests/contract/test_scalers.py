@@ -1,0 +1,171 @@
+"""Every scaler output, over the registry: one valid manifest for any model name, state and bounds."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+
+from seamark.core.findings import Recommendation
+from seamark.delivery import scalers
+from seamark.delivery.scalers import SCALERS
+from seamark.delivery.scalers.scaler import NAME_MAX, Scaler, dns_name
+
+URL = "http://seamark.test:8000"
+ADVICE = Recommendation(
+    model="churn",
+    at=datetime(2026, 3, 1, 12, tzinfo=UTC),
+    state="ok",
+    replicas=7,
+    current=5,
+    min=2,
+    max=20,
+    reason="410 requests/s at p90 need 7 replicas of 60 requests/s",
+    capacity_rps=60.0,
+    arrivals_rps=390.0,
+    forecast=None,
+    headroom_ratio=-0.3,
+)
+NAMES = [
+    "churn",
+    "Churn v2",
+    "y",
+    "1e3",
+    "null",
+    "0x1F",
+    "007",
+    "",
+    "-",
+    "x" * 300,
+    "größe",
+    "a\n---\nkind: Secret\nmetadata: {name: stolen}",
+    "\"'`{{ .Values }}${HOME}%0a #",
+    "\u2028\u0085\ufeff\x00\ud800\U0001f600",
+    "../../etc/passwd?x=1#y",
+    "*anchor &a !!python/object:os.system",
+]
+# The kind each output must be, and what proves its form.
+EXPECTED = {"keda": "ScaledObject", "hpa": "HorizontalPodAutoscaler"}
+
+every_scaler = pytest.mark.parametrize("scaler", SCALERS.values(), ids=SCALERS.keys())
+every_name = pytest.mark.parametrize("model", NAMES, ids=range(len(NAMES)))
+
+
+def read(text: str) -> dict[str, Any]:
+    """The manifest, which must be one document, with Kubernetes' rules held against it."""
+    documents = list(yaml.safe_load_all(text))
+    assert len(documents) == 1
+    document = documents[0]
+    if document["kind"] == "ScaledObject":
+        schema = json.loads((Path(__file__).parents[1] / "golden/keda_scaledobject.schema.json").read_text())
+        jsonschema.Draft202012Validator(schema).validate(document)
+        assert document["spec"]["minReplicaCount"] <= document["spec"]["maxReplicaCount"]
+    else:
+        for version in ("1.33", "1.37"):
+            kubernetes_validate.validate(document, version, strict=True)
+        assert 1 <= document["spec"]["minReplicas"] <= document["spec"]["maxReplicas"]
+    return dict(document)
+
+
+def test_registry_and_folder_name_the_same_scalers() -> None:
+    folder = Path(scalers.__file__).parent
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "scaler"}
+    assert files == set(SCALERS), "a file in delivery/scalers without its line in __init__.py, or a line without a file"
+    assert EXPECTED.keys() == set(SCALERS)
+    for name, scaler in SCALERS.items():
+        assert isinstance(scaler, Scaler) and scaler.name == name
+        assert scaler in vars(importlib.import_module(f"{scalers.__name__}.{name}")).values()
+
+
+@every_scaler
+@every_name
+def test_any_model_name_gives_one_valid_manifest(scaler: Scaler, model: str) -> None:
+    advice = dataclasses.replace(ADVICE, model=model, reason=f"because of {model}")
+    document = read(scaler.render(advice, URL))
+    assert document["kind"] == EXPECTED[scaler.name]
+    assert document["metadata"]["name"] == document["spec"]["scaleTargetRef"]["name"] == dns_name(model)
+    written = document["metadata"]["annotations"]["seamark.model"]
+    assert written == model.encode("utf-8", "replace").decode()
+
+
+@every_scaler
+@pytest.mark.parametrize("least, most", [(0, 1), (0, 0), (1, 1), (3, 2), (2, 500)])
+@pytest.mark.parametrize("state, replicas, current", [("ok", 4, 2), ("hold", None, None), ("hold", None, 900)])
+def test_any_state_and_bounds_give_a_valid_manifest(
+    scaler: Scaler, least: int, most: int, state: str, replicas: int | None, current: int | None
+) -> None:
+    advice = dataclasses.replace(ADVICE, min=least, max=most, state=state, replicas=replicas, current=current)
+    text = scaler.render(advice, URL)
+    read(text)
+    assert ("unknown replicas (hold)" in text) == (replicas is None)
+
+
+@every_scaler
+def test_the_manifest_says_why_and_is_the_same_each_time(scaler: Scaler) -> None:
+    text = scaler.render(ADVICE, URL)
+    assert text == scaler.render(ADVICE, URL)
+    assert ADVICE.reason in text and "7 replicas" in text and "2026-03-01T12:00:00Z" in text
+
+
+@every_scaler
+def test_small_changes_are_not_swallowed(scaler: Scaler) -> None:
+    text = scaler.render(ADVICE, URL)
+    spec = read(text)["spec"]
+    behavior = spec.get("behavior") or spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    assert {rule["tolerance"] for rule in behavior.values()} == {"0"}
+    assert behavior["scaleUp"]["policies"][0]["value"] == ADVICE.max
+    assert re.search(r"^# tolerance: 0 needs Kubernetes 1\.33 with", text, re.MULTILINE)
+
+
+@every_name
+def test_keda_polls_exactly_this_models_advice(model: str) -> None:
+    document = read(SCALERS["keda"].render(dataclasses.replace(ADVICE, model=model), f"{URL}/"))
+    [trigger] = document["spec"]["triggers"]
+    assert trigger["type"] == "metrics-api" and trigger["metricType"] == "AverageValue"
+    assert trigger["metadata"]["valueLocation"] == "replicas" and trigger["metadata"]["targetValue"] == "1"
+    head, _, tail = trigger["metadata"]["url"].rpartition("/")
+    prefix, _, name = head.rpartition("/")
+    assert (prefix, tail) == (f"{URL}/api/v1/models", "recommendation")
+    assert unquote(name) == model.encode("utf-8", "replace").decode()
+
+
+@pytest.mark.parametrize(
+    "replicas, current, floor", [(7, 5, 7), (None, 5, 5), (None, None, 2), (None, 1, 2), (None, 99, 20)]
+)
+def test_keda_keeps_what_runs_when_nobody_answers(replicas: int | None, current: int | None, floor: int) -> None:
+    advice = dataclasses.replace(ADVICE, replicas=replicas, current=current)
+    fallback = read(SCALERS["keda"].render(advice, URL))["spec"]["fallback"]
+    assert fallback == {"failureThreshold": 3, "replicas": floor, "behavior": "currentReplicasIfHigher"}
+
+
+@every_name
+def test_the_hpa_selects_by_a_label_that_kubernetes_takes(model: str) -> None:
+    text = SCALERS["hpa"].render(dataclasses.replace(ADVICE, model=model), URL)
+    external = read(text)["spec"]["metrics"][0]["external"]
+    label = external["metric"]["selector"]["matchLabels"]["model"]
+    assert external["metric"]["name"] == "seamark_recommended_replicas"
+    assert external["target"] == {"type": "AverageValue", "averageValue": "1"}
+    assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", label)
+    assert label == model or f"relabel it as model: {label}" in text
+
+
+def test_an_hpa_that_cannot_scale_to_zero_says_so() -> None:
+    text = SCALERS["hpa"].render(dataclasses.replace(ADVICE, min=0), URL)
+    assert read(text)["spec"]["minReplicas"] == 1 and "does not scale to zero" in text
+
+
+def test_names_are_dns_labels_stable_and_apart() -> None:
+    names = [dns_name(model) for model in [*NAMES, "Churn-v2", "churn_v2", "CHURN V2", "y" * 63, "y" * 64]]
+    assert len(set(names)) == len(names)
+    assert all(len(name) <= NAME_MAX and re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name) for name in names)
+    assert dns_name("churn-v2") == "churn-v2" and dns_name("Churn v2") == "churn-v2-2c4d0374"
