@@ -1,0 +1,1 @@
+"""What runs inside the load generator's own process: an order and payload rows in, samples and progress out."""

@@ -1,0 +1,165 @@
+"""One request through Locust's fast client -> an answer, with the guard before every connection.
+
+Locust's client is made strict: TLS is verified, redirects are not followed, cookies are not kept, answers are not
+inflated and are read only up to a bound, and a socket connects only to an address that the guard let pass.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gevent
+from geventhttpclient.client import HTTPClient, HTTPClientPool
+from geventhttpclient.connectionpool import ConnectionPool
+from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
+
+from seamark_load.guard import Guard, Refused, check_address, origin_of
+
+ANSWER_BYTES_MAX = 16 * 1024 * 1024
+_BLOCK = 64 * 1024
+_NAMES_S = 5.0  # how long a resolved name is used again: each is checked at connect, none is looked up per request
+_STATUS_MAX = 999
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: `status` None where no whole answer did; `error` None where the request succeeded."""
+
+    status: int | None
+    error: str | None
+    length: int = 0
+    connected: bool = True
+    timed_out: bool = False
+
+
+class NotConnected(OSError):
+    """No connection could be made, so nothing was sent."""
+
+
+class GuardedPool(HTTPClientPool):
+    """Connections for allowed origins only; each checks the address it connects to."""
+
+    def __init__(self, guard: Guard, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._guard = guard
+
+    def get_client(self, url: Any) -> HTTPClient:
+        """Return the client of the URL's origin; Refused where the allow-list does not hold it."""
+        self._guard.check_url(str(url))
+        key = (url.host, url.port)
+        if key not in self.clients:
+            client = super().get_client(url)
+            _guard_connections(client._connection_pool)
+        return self.clients[key]
+
+
+def _guard_connections(pool: ConnectionPool) -> None:
+    """Check each address at the last step before connect(), and tell failures to connect from all others."""
+    host = pool._connection_host
+    connect, create, resolve = pool._connect_socket, pool._create_socket, pool._resolve
+    known: dict[str, Any] = {"until": 0.0, "addresses": []}
+
+    def guarded_connect(sock: Any, address: Any) -> Any:
+        check_address(host, address[0])
+        return connect(sock, address)
+
+    def remembered_resolve() -> Any:
+        if time.monotonic() >= known["until"]:
+            known["addresses"] = resolve()
+            known["until"] = time.monotonic() + _NAMES_S
+        return known["addresses"]
+
+    def create_or_say_so() -> Any:
+        try:
+            return create()
+        except (OSError, RuntimeError) as error:
+            raise NotConnected(_why_not_connected(error)) from None
+
+    pool._connect_socket = guarded_connect  # type: ignore[method-assign]
+    pool._resolve = remembered_resolve  # type: ignore[method-assign]
+    pool._create_socket = create_or_say_so  # type: ignore[method-assign]
+
+
+def harden(session: Any) -> None:
+    """Take from a FastHttpSession what an open-loop test of one target must not do."""
+    agent = session.client
+    agent.redirect_response_codes = frozenset()
+    agent.valid_response_codes = frozenset(range(100, _STATUS_MAX + 1))  # a status is judged by the scenario
+    agent.cookiejar = None
+    session.auth_header = None
+
+
+def read_answer(response: Any, judge: Callable[[int], str | None], timeout_s: float) -> Answer:
+    """Read a streamed response to its end, within bounds, and judge it."""
+    error = getattr(response, "error", None)
+    if error is not None:
+        return failed(error, timeout_s)
+    status = int(response.status_code)
+    length = 0
+    try:
+        while block := response.stream.read(_BLOCK):
+            length += len(block)
+            if length > ANSWER_BYTES_MAX:
+                response.release()
+                return Answer(status, f"answer longer than {ANSWER_BYTES_MAX // 1024 // 1024} MiB", length)
+    except (OSError, HTTPConnectionClosed, HTTPParseError, gevent.Timeout) as broken:
+        return failed(broken, timeout_s)
+    finally:
+        response.release()
+    if not 100 <= status <= _STATUS_MAX:
+        return Answer(None, "the answer is not HTTP", length)
+    if 300 <= status < 400:
+        return Answer(status, f"redirect to {_where_to(response)} not followed", length)
+    return Answer(status, judge(status), length)
+
+
+def failed(error: BaseException, timeout_s: float) -> Answer:
+    """Return what an exception means, in one of a few constant texts: they are counted by text."""
+    error = getattr(error, "original", None) or error
+    if isinstance(error, Refused):
+        return Answer(None, f"refused: {error}", connected=False)
+    if isinstance(error, NotConnected):
+        return Answer(None, f"cannot connect: {error}", connected=False)
+    if isinstance(error, (TimeoutError, gevent.Timeout)):
+        return Answer(None, f"no answer within {timeout_s:g} s", timed_out=True)
+    if isinstance(error, HTTPConnectionClosed):
+        return Answer(None, "connection closed before an answer")
+    if isinstance(error, HTTPParseError):
+        return Answer(None, "the answer is not HTTP, or not whole")
+    if isinstance(error, ConnectionError):
+        return Answer(None, "connection lost")
+    return Answer(None, type(error).__name__)
+
+
+def _why_not_connected(error: BaseException) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, TimeoutError):
+        return "no connection in time"
+    if isinstance(error, socket.gaierror):
+        return "the name does not resolve"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the TLS certificate is not trusted ({error.verify_message})"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed ({error.reason})"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return type(error).__name__
+
+
+def _where_to(response: Any) -> str:
+    location = (response.headers or {}).get("location")
+    if not isinstance(location, str):
+        return "nowhere"
+    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*:", location) is None:
+        return "the same origin"
+    try:
+        return str(origin_of(location))[:100]
+    except Refused:
+        return "elsewhere"

@@ -1,0 +1,61 @@
+"""The work folder -> what this run shall send, how fast, to whom and for how long."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seamark.core.thresholds import Threshold, parse_threshold
+
+ORDER = "order.json"
+PAYLOADS = "payloads.jsonl"
+SAMPLES = "samples.csv"
+
+
+@dataclass(frozen=True)
+class Order:
+    """A run as the service ordered it; `payloads` are request rows, each one JSON text."""
+
+    run_id: str
+    plan: str
+    version: str
+    target: str
+    allow: tuple[str, ...]
+    scenario: str
+    shape: str
+    shape_params: Mapping[str, Any]
+    thresholds: tuple[Threshold, ...]
+    abort: tuple[Threshold, ...]
+    seed: int
+    timeout_s: float
+    in_flight_max: int
+    parent_pid: int
+    payloads: Sequence[bytes]
+    samples: Path
+
+
+def read_order(work_dir: Path) -> Order:
+    """Return the order that lies in `work_dir`; the service wrote it, so a mistake in it is a bug, not input."""
+    document = json.loads((work_dir / ORDER).read_text(encoding="utf-8"))
+    payloads = [row for row in (work_dir / PAYLOADS).read_bytes().split(b"\n") if row]
+    return Order(
+        run_id=document["run_id"],
+        plan=document["plan"],
+        version=document["version"],
+        target=document["target"],
+        allow=tuple(document["allow"]),
+        scenario=document["scenario"],
+        shape=document["shape"],
+        shape_params=document["shape_params"],
+        thresholds=tuple(parse_threshold(text) for text in document["thresholds"]),
+        abort=tuple(parse_threshold(text, with_hold=True) for text in document["abort"]),
+        seed=document["seed"],
+        timeout_s=document["timeout_s"],
+        in_flight_max=document["in_flight_max"],
+        parent_pid=document["parent_pid"],
+        payloads=payloads,
+        samples=work_dir / SAMPLES,
+    )

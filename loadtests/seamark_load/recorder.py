@@ -1,0 +1,99 @@
+"""Requests as they end -> a samples file that a killed run keeps, and the figures of the last second.
+
+The file is CSV, not Arrow: importing Arrow and its first conversion cost a second in which nothing could be sent. The
+service reads it into core/records.py's LOAD_SAMPLES.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+COLUMNS = ("segment", "due_s", "sent_s", "latency_ms", "service_latency_ms", "http_status", "ok", "error")
+Row = tuple[int, float, float | None, float | None, float | None, int | None, bool, str | None]
+
+
+@dataclass
+class Second:
+    """What ended since the last look."""
+
+    done: int = 0
+    failed: int = 0
+    latency_ms: list[float] = field(default_factory=list)
+    lateness_ms: list[float] = field(default_factory=list)
+
+    def quantiles(self) -> dict[str, Any]:
+        """The figures of a progress line; None where nothing ended."""
+        p50, p95, p99 = _quantiles(self.latency_ms, (0.5, 0.95, 0.99))
+        (late_p99,) = _quantiles(self.lateness_ms, (0.99,))
+        return {"p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "lateness_p99_ms": late_p99}
+
+
+class Recorder:
+    """Holds rows until flush(), once a second, makes them safe from a kill."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "w", newline="", encoding="utf-8", errors="replace")  # noqa: SIM115 - outlives this
+        self._writer = csv.writer(self._file, lineterminator="\n")
+        self._rows: list[Row] = []
+        self._second = Second()
+        self.done = self.failed = self.not_sent = 0
+
+    def add(self, row: Row) -> None:
+        """Keep one ended request; one without `sent_s` was never sent."""
+        _, due_s, sent_s, latency_ms, _, _, ok, _ = row
+        self._rows.append(row)
+        second = self._second
+        second.done += 1
+        second.failed += not ok
+        if sent_s is None:
+            self.not_sent += 1
+        else:
+            self.done += 1
+            second.lateness_ms.append((sent_s - due_s) * 1e3)
+        self.failed += not ok
+        if latency_ms is not None:
+            second.latency_ms.append(latency_ms)
+
+    def flush(self) -> None:
+        """Hand what is held to the operating system."""
+        rows, self._rows = self._rows, []
+        self._writer.writerows(_text(row) for row in rows)
+        self._file.flush()
+
+    def close(self) -> None:
+        """Write the rest. May be called twice."""
+        if not self._file.closed:
+            self.flush()
+            self._file.close()
+
+    def take_second(self) -> Second:
+        """Return what ended since the last call, and begin anew."""
+        second, self._second = self._second, Second()
+        return second
+
+
+def _text(row: Row) -> tuple[object, ...]:
+    """Microseconds are enough; nothing is written for unknown."""
+    segment, due_s, sent_s, latency_ms, service_ms, status, ok, error = row
+    return (
+        segment,
+        f"{due_s:.6f}",
+        "" if sent_s is None else f"{sent_s:.6f}",
+        "" if latency_ms is None else f"{latency_ms:.3f}",
+        "" if service_ms is None else f"{service_ms:.3f}",
+        "" if status is None else status,
+        "true" if ok else "false",
+        # One row is one line, whatever an error says: the reader cuts a torn file at its last line end.
+        "" if error is None else " ".join(error.split())[:300],
+    )
+
+
+def _quantiles(values: list[float], levels: tuple[float, ...]) -> list[float | None]:
+    if not values:
+        return [None] * len(levels)
+    return [round(float(value), 3) for value in np.quantile(values, levels)]

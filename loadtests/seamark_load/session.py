@@ -1,0 +1,160 @@
+"""An order -> one run: shape, sender, recorder, abort conditions, one line of progress a second, one last line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+
+from seamark.compute.shapes import SHAPES
+from seamark.compute.verdict import AbortWatch
+from seamark_load.open_loop import LATENESS_MIN_MS, OpenLoop, Send
+from seamark_load.order import Order
+from seamark_load.recorder import Recorder, Second
+from seamark_load.watch import CpuWatch
+
+LATENESS_SHARE = 0.1  # of the tightest latency limit: lateness under it changes no verdict
+
+# Writes one line to the service.
+Tell = Callable[[dict[str, Any]], None]
+
+
+def lines_to_service() -> Tell:
+    """Keep the real stdout for JSON lines; whatever else prints goes to stderr."""
+    lines = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def tell(document: dict[str, Any]) -> None:
+        lines.write(json.dumps(document, separators=(",", ":")) + "\n")
+        lines.flush()
+
+    return tell
+
+
+class Session:
+    """One run in this process. run() drives it; finish() may come first, from a signal."""
+
+    def __init__(self, order: Order, tell: Tell) -> None:
+        self.order, self._tell = order, tell
+        self._shape = SHAPES[order.shape]
+        self._recorder = Recorder(order.samples)
+        self._cpu = CpuWatch()
+        self._abort = AbortWatch(order.abort)
+        self._loop: OpenLoop | None = None
+        self._error: str | None = None
+        self._finished = False
+
+    def run(self, send: Send) -> None:
+        """Send what the shape asks for, and tell how it went."""
+        order = self.order
+        self._loop = OpenLoop(
+            send,
+            self._recorder,
+            in_flight_max=order.in_flight_max,
+            drain_s=order.timeout_s + 1.0,
+            feedback=self._shape.feedback,
+        )
+        self._loop.begin()
+        ticker = gevent.spawn(self._tick_each_second, self._loop)
+        try:
+            self._loop.run(self._shape.segments(order.shape_params, order.thresholds, order.seed))
+        except Exception as error:  # told to the service, which has nothing else to go by
+            self._error = f"{type(error).__name__}: {error}"
+        ticker.kill(block=True)
+        self.finish()
+
+    def refuse(self, reason: str) -> None:
+        """End before the first request."""
+        self._error = reason
+        self.finish()
+
+    def finish(self, stopped: str | None = None) -> None:
+        """Write down what is known and tell the last line; the first call does, later ones do nothing."""
+        if self._finished:
+            return
+        self._finished = True
+        loop = self._loop
+        if loop is not None:
+            if stopped:
+                loop.stop(stopped)
+            loop.abandon()
+        try:
+            if loop is not None:
+                self._tell(self._progress(loop, self._recorder.take_second()))
+            self._recorder.close()
+        except OSError as error:
+            self._error = self._error or f"the samples could not be written: {error.strerror}"
+        self._tell(self._last_line(loop))
+
+    def _tick_each_second(self, loop: OpenLoop) -> None:
+        second = 1
+        while True:
+            gevent.sleep(max(0.0, second - loop.now_s))
+            second = max(second + 1, int(loop.now_s) + 1)
+            try:
+                self._recorder.flush()
+                self._cpu.tick()
+                last = self._recorder.take_second()
+                self._tell(self._progress(loop, last))
+                self._abort_if_met(loop, last)
+            except OSError as error:
+                self._error = f"the samples could not be written: {error.strerror}"
+                loop.stop(self._error)
+
+    def _abort_if_met(self, loop: OpenLoop, last: Second) -> None:
+        met = self._abort.observe(
+            loop.now_s, done=last.done, failed=last.failed, latency_ms=last.latency_ms, lateness_ms=last.lateness_ms
+        )
+        if met is not None:
+            loop.stop(f"the abort condition {met} was met")
+
+    def _progress(self, loop: OpenLoop, last: Second) -> dict[str, Any]:
+        segment = loop.tracks[-1].segment if loop.tracks else None
+        recorder = self._recorder
+        return {
+            "kind": "progress",
+            "t_s": round(loop.now_s, 3),
+            "segment": segment.index if segment else 0,
+            "asked_rps": segment.asked_rps if segment else 0.0,
+            "sent": loop.sent,
+            "done": recorder.done,
+            "failed": recorder.failed,
+            "not_sent": recorder.not_sent,
+            "in_flight": loop.in_flight,
+            **last.quantiles(),
+        }
+
+    def _last_line(self, loop: OpenLoop | None) -> dict[str, Any]:
+        tracks = loop.tracks if loop else []
+        return {
+            "kind": "end",
+            "segments": [
+                {
+                    "index": track.segment.index,
+                    "asked_rps": track.segment.asked_rps,
+                    "start_s": track.start_s,
+                    "duration_s": track.segment.duration_s,
+                }
+                for track in tracks
+            ],
+            "generator_cpu_ratio": round(self._cpu.ratio, 4),
+            "generator_saturated": self._cpu.saturated or self._late(loop),
+            "aborted": loop.stopped if loop and not self._error else None,
+            "unreachable": loop.unreachable if loop else None,
+            "error": self._error,
+        }
+
+    def _late(self, loop: OpenLoop | None) -> bool:
+        """Whether requests went out too late to say what the target does at the asked rate.
+
+        A search reads each step's lateness itself, and its last step may well be beyond this machine; so it counts as
+        late only where most steps were. Any other shape counts as late where one segment was.
+        """
+        limits = [t.limit for t in self.order.thresholds if t.metric.endswith("latency_ms")]
+        limit_ms = max([LATENESS_MIN_MS, *([LATENESS_SHARE * min(limits)] if limits else [])])
+        known = [p99 for track in (loop.tracks if loop else []) if (p99 := track.lateness_p99_ms()) is not None]
+        late = sum(p99 > limit_ms for p99 in known)
+        return late > len(known) / 2 if self._shape.feedback else late > 0

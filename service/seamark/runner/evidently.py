@@ -1,0 +1,226 @@
+"""Two tables of features -> Evidently's HTML report, made in a process of its own.
+
+Evidently takes seconds and hundreds of megabytes to import, so the service never does. What goes into the report came
+from whoever sends predictions, and Evidently writes names and values into its scripts as they are: they are made
+harmless here first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+import seamark
+from seamark.core.errors import Invalid, SeamarkError
+
+ROWS_MAX = 20_000
+COLUMNS_MAX = 200
+LEVELS_MAX = 100
+NAME_MAX = 100
+MEMORY_BYTES = 4 * 1024**3
+STDERR_BYTES_KEPT = 4096
+
+# What could end a script, an attribute or a template literal, as a look-alike that cannot.
+_HARMLESS = str.maketrans(
+    {"<": "\u2039", ">": "\u203a", "&": "\uff06", '"': "\u201d", "'": "\u2019", "`": "\u2019", "\\": "\uff3c"}
+)
+_KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
+
+
+def report(
+    reference: pa.Table,
+    current: pa.Table,
+    kinds: Mapping[str, str],
+    out: Path,
+    timeout_s: float,
+    *,
+    methods: Mapping[str, str] | None = None,
+    thresholds: Mapping[str, float | None] | None = None,
+) -> None:
+    """Write a report of how each shared column moved from `reference` to `current` to `out`; blocks until it is there.
+
+    `kinds` says numeric or categorical by column name. `methods` and `thresholds` are what Seamark judged by: a column
+    that Seamark did not judge (no threshold) is left out, so that the report never contradicts it; without both,
+    Evidently chooses. What is left out or cut is named in the report. Raises Invalid where nothing is left to report,
+    SeamarkError where the worker failed, took longer than `timeout_s` or needed too much memory.
+    """
+    job = _Job(kinds, methods, thresholds)
+    names = job.choose(reference, current)
+    with tempfile.TemporaryDirectory(prefix="evidently-", dir=out.parent) as folder:
+        work_dir = Path(folder)
+        for side, table in (("reference", reference), ("current", current)):
+            pq.write_table(job.harmless(side, table, names), work_dir / f"{side}.parquet")
+        (work_dir / "job.json").write_text(json.dumps(job.document(timeout_s)), encoding="utf-8")
+        _run(work_dir, timeout_s)
+        os.replace(work_dir / "report.html", out)
+
+
+class _Job:
+    """What the worker is told: columns by their harmless names, methods, thresholds, and notes for the reader."""
+
+    def __init__(
+        self,
+        kinds: Mapping[str, str],
+        methods: Mapping[str, str] | None,
+        thresholds: Mapping[str, float | None] | None,
+    ) -> None:
+        self._kinds, self._methods, self._thresholds = kinds, methods, thresholds
+        self._shown: dict[str, str] = {}
+        self.notes: list[str] = []
+
+    def choose(self, reference: pa.Table, current: pa.Table) -> list[str]:
+        """Return the columns that can be reported, and note why others cannot."""
+        chosen: list[str] = []
+        reasons: dict[str, list[str]] = {}
+        for name in self._kinds:
+            reason = self._unfit(name, reference, current)
+            if reason is None and len(chosen) == COLUMNS_MAX:
+                reason = f"beyond the first {COLUMNS_MAX} columns"
+            if reason is None:
+                chosen.append(name)
+            else:
+                reasons.setdefault(reason, []).append(harmless(name))
+        for reason, names in reasons.items():
+            listed = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+            self.notes.append(f"Left out, {reason}: {listed}.")
+        if not chosen:
+            why = " ".join(self.notes) or "there is no column in both samples."
+            raise Invalid(f"there is nothing to report: {why}")
+        for name in chosen:
+            self._shown[name] = _unused(harmless(name), set(self._shown.values()))
+        return chosen
+
+    def _unfit(self, name: str, reference: pa.Table, current: pa.Table) -> str | None:
+        if name not in reference.column_names or name not in current.column_names:
+            return "not in both samples"
+        if self._kinds[name] not in ("numeric", "categorical"):
+            return "neither numeric nor categorical"
+        for table in (reference, current):
+            if _values(table[name], self._kinds[name]).null_count == table.num_rows:
+                return "without a single value in one of the samples"
+        if self._thresholds is not None and self._thresholds.get(name) is None:
+            return "not judged by Seamark"
+        return None
+
+    def harmless(self, side: str, table: pa.Table, names: Sequence[str]) -> pa.Table:
+        """Return the rows for the worker: sampled, names and texts made harmless, rare levels put together."""
+        if table.num_rows > ROWS_MAX:
+            self.notes.append(f"A random sample of {ROWS_MAX} of the {table.num_rows} {side} rows.")
+            chosen = np.sort(np.random.default_rng(0).choice(table.num_rows, ROWS_MAX, replace=False))
+            table = table.take(pa.array(chosen))
+        columns = {}
+        for name in names:
+            values = _values(table[name], self._kinds[name])
+            columns[self._shown[name]] = values if self._kinds[name] == "numeric" else self._levels(name, values)
+        return pa.table(columns)
+
+    def _levels(self, name: str, values: pa.ChunkedArray) -> pa.Array:
+        encoded = values.combine_chunks().dictionary_encode()
+        counts = {row["values"]: row["counts"] for row in pc.value_counts(encoded.indices).to_pylist()}
+        common = sorted((index for index in counts if index is not None), key=lambda i: -counts[i])[:LEVELS_MAX]
+        shown = [harmless(text) for text in encoded.dictionary.to_pylist()]
+        if len(shown) > LEVELS_MAX:
+            self.notes.append(f"{self._shown[name]}: the levels after the {LEVELS_MAX} most frequent are put together.")
+            kept = set(common)
+            shown = [text if index in kept else "(all others)" for index, text in enumerate(shown)]
+        return pc.take(pa.array(shown, pa.string()), encoded.indices)
+
+    def document(self, timeout_s: float) -> dict[str, Any]:
+        """The job as JSON."""
+        methods, thresholds = self._methods or {}, self._thresholds or {}
+        columns = [
+            {
+                "name": shown,
+                "kind": self._kinds[name],
+                "method": methods.get(name),
+                "threshold": thresholds.get(name),
+            }
+            for name, shown in self._shown.items()
+        ]
+        return {
+            "columns": columns,
+            "notes": list(dict.fromkeys(self.notes)),
+            "memory_bytes": MEMORY_BYTES,
+            "cpu_s": max(1, int(timeout_s) + 1),
+        }
+
+
+def harmless(text: str) -> str:
+    """Text that stays text inside Evidently's scripts and markup; long text is cut."""
+    safe = "".join(char if char.isprintable() else " " for char in text.translate(_HARMLESS))
+    return (safe if len(safe) <= NAME_MAX else safe[: NAME_MAX - 1] + "\u2026") or "(empty)"
+
+
+def _unused(name: str, used: set[str]) -> str:
+    count = 1
+    candidate = name
+    while candidate in used:
+        count += 1
+        candidate = f"{name} ({count})"
+    return candidate
+
+
+def _values(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
+    """Floats without infinities and NaN (null instead), or strings."""
+    if kind != "numeric":
+        return column.cast(pa.string())
+    numbers = column.cast(pa.float64())
+    return pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, pa.float64()))
+
+
+def _run(work_dir: Path, timeout_s: float) -> None:
+    command = [sys.executable, "-P", "-m", "seamark.runner.evidently_worker", str(work_dir)]
+    with open(work_dir / "stderr", "wb") as stderr:
+        process = subprocess.Popen(
+            command,
+            cwd=work_dir,
+            env=_environment(work_dir),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise SeamarkError(f"the drift report was not done after {timeout_s:g} s") from None
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            process.wait()
+    if code != 0 or not (work_dir / "report.html").exists():
+        raise SeamarkError(f"the drift report could not be made (code {code}): {_last_line(work_dir / 'stderr')}")
+
+
+def _environment(work_dir: Path) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
+    root = str(Path(seamark.__file__).resolve().parent.parent)
+    paths = [root, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    return {
+        **kept,
+        "HOME": str(work_dir),
+        "MPLCONFIGDIR": str(work_dir),
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(str(Path(path).resolve()) for path in paths if path)),
+        "DO_NOT_TRACK": "1",  # Evidently reports its use otherwise
+        # One thread each: the report is no hurry, and every thread reserves address space that is limited here.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "2",
+    }
+
+
+def _last_line(path: Path) -> str:
+    lines = [line.strip() for line in path.read_bytes()[-STDERR_BYTES_KEPT:].decode("utf-8", "replace").splitlines()]
+    return next((line[:500] for line in reversed(lines) if line), "it said nothing")

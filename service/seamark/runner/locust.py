@@ -1,0 +1,224 @@
+"""A load order -> Locust in a process group of its own -> progress while it runs, samples and how it ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import pyarrow as pa
+from pyarrow import csv
+
+import seamark
+from seamark.compute.shapes import SHAPES
+from seamark.core.clock import Clock, SystemClock
+from seamark.core.errors import Invalid
+from seamark.core.records import LOAD_SAMPLES
+from seamark.runner.order import LoadOrder, Progress, RunnerOutcome, SegmentRun, write_order
+from seamark.shipped import shipped
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.1
+STOP_GRACE_S = 5.0
+START_S = 60.0  # Locust's imports on a busy machine, on top of what the shape may take
+DRAINS_MAX = 12  # steps of a search that may have to wait for their last answer up to the timeout
+LINE_BYTES_MAX = 64 * 1024
+STDERR_BYTES_KEPT = 16 * 1024
+_KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "TZ")
+
+
+def run(
+    order: LoadOrder,
+    *,
+    work_dir: Path,
+    on_progress: Callable[[Progress], None],
+    should_stop: Callable[[], bool],
+    clock: Clock | None = None,
+) -> RunnerOutcome:
+    """Run one load test to its end and return what it measured. Blocks; call it in a thread that lives as long.
+
+    `work_dir` is an empty folder that the caller removes afterwards. on_progress() is called about once a second,
+    should_stop() several times a second; both in this thread. An exception of theirs ends the generator first.
+    Raises Invalid where the order cannot be carried out at all; whatever happens later is told in the outcome.
+    """
+    shape = SHAPES.get(order.plan.shape.kind)
+    if shape is None:
+        raise Invalid(f"{order.plan.shape.kind!r} is not a load shape; known are {', '.join(sorted(SHAPES))}")
+    skipped = write_order(order, work_dir)
+    if skipped:
+        log.warning("run %s: %d payload rows were left out, they are no JSON or too large", order.run_id, skipped)
+    drains = DRAINS_MAX if shape.feedback else 1
+    longest_s = START_S + shape.longest_s(order.plan.shape.params) + drains * (order.plan.timeout_s + 1.0)
+    child = _Child(work_dir, clock or SystemClock())
+    try:
+        stop_asked = child.follow(on_progress, should_stop, longest_s)
+    finally:
+        child.end()
+    return _outcome(order, work_dir, child, stop_asked, longest_s, skipped)
+
+
+class _Child:
+    """The Locust process: its group, its pipes, and what it said."""
+
+    def __init__(self, work_dir: Path, clock: Clock) -> None:
+        self._clock = clock
+        self.last: Mapping[str, Any] | None = None
+        self.overdue = False
+        self._stderr = b""
+        self._line = b""
+        self._process = subprocess.Popen(
+            _command(),
+            cwd=work_dir,
+            env=_environment(work_dir),
+            stdin=subprocess.PIPE,  # held open and never written to: its end tells the generator that we are gone
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            close_fds=True,
+        )
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs; negative: the signal that ended it."""
+        return self._process.returncode
+
+    def follow(
+        self, on_progress: Callable[[Progress], None], should_stop: Callable[[], bool], longest_s: float
+    ) -> bool:
+        """Pass on progress until the generator's last line or its end; return whether a stop was asked for.
+
+        Asked to stop, or overdue, it gets SIGTERM first, so that it can write down what it has, then SIGKILL.
+        """
+        started_s = self._clock.monotonic_s()
+        term_s: float | None = None
+        stop_asked = False
+        with selectors.DefaultSelector() as selector:
+            for pipe in (self._process.stdout, self._process.stderr):
+                assert pipe is not None
+                os.set_blocking(pipe.fileno(), False)
+                selector.register(pipe, selectors.EVENT_READ)
+            while selector.get_map() and self.last is None:
+                for key, _ in selector.select(POLL_S):
+                    if not self._read(key.fd, on_progress):
+                        selector.unregister(key.fileobj)
+                now_s = self._clock.monotonic_s()
+                if term_s is None:
+                    stop_asked = should_stop()
+                    self.overdue = now_s - started_s > longest_s
+                    if stop_asked or self.overdue:
+                        self._signal(signal.SIGTERM)
+                        term_s = now_s
+                elif now_s - term_s > STOP_GRACE_S:
+                    break
+        return stop_asked
+
+    def end(self) -> None:
+        """Kill what is left of the group and reap it: after its last line the generator has nothing more to do."""
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+    def complaint(self) -> str:
+        """The last line on stderr, for an error message."""
+        lines = [line.strip() for line in self._stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+        return lines[-1][:500] if lines else "it said nothing"
+
+    def _signal(self, number: int) -> None:
+        # The group outlives its leader where the generator left something behind.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    def _read(self, fd: int, on_progress: Callable[[Progress], None]) -> bool:
+        """Take what a pipe holds; False at its end."""
+        assert self._process.stdout is not None
+        try:
+            data = os.read(fd, LINE_BYTES_MAX)
+        except BlockingIOError:
+            return True
+        if fd != self._process.stdout.fileno():
+            self._stderr = (self._stderr + data)[-STDERR_BYTES_KEPT:]
+            return bool(data)
+        *lines, rest = (self._line + data).split(b"\n")
+        self._line = rest if len(rest) <= LINE_BYTES_MAX * 64 else b""
+        for line in lines:
+            self._hear(line, on_progress)
+        return bool(data)
+
+    def _hear(self, line: bytes, on_progress: Callable[[Progress], None]) -> None:
+        try:
+            document = msgspec.json.decode(line, type=dict[str, Any])
+            if document.get("kind") == "progress":
+                on_progress(msgspec.convert(document, Progress))
+            elif document.get("kind") == "end":
+                self.last = document
+        except msgspec.MsgspecError:
+            log.warning("the load generator said something odd: %s", line[:200])
+
+
+def _command() -> list[str]:
+    locustfile = shipped("loadtests") / "locustfile.py"
+    options = ["--headless", "--users", "1", "--spawn-rate", "1", "--only-summary", "--exit-code-on-error", "0"]
+    return [sys.executable, "-P", "-m", "locust", "-f", str(locustfile), *options, "--loglevel", "ERROR"]
+
+
+def _environment(work_dir: Path) -> dict[str, str]:
+    """Only what the generator needs: no setting, no secret and no proxy of the service reaches it."""
+    kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
+    root = str(Path(seamark.__file__).resolve().parent.parent)
+    paths = [root, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    return {
+        **kept,
+        "HOME": str(work_dir),
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(str(Path(path).resolve()) for path in paths if path)),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _outcome(
+    order: LoadOrder, work_dir: Path, child: _Child, stop_asked: bool, longest_s: float, skipped: int
+) -> RunnerOutcome:
+    last = child.last or {}
+    error = last.get("error")
+    if child.overdue:
+        error = f"the load generator was not done after {longest_s:.0f} s"
+    elif child.last is None and not stop_asked:
+        error = f"the load generator ended with code {child.returncode}: {child.complaint()}"
+    return RunnerOutcome(
+        samples=read_samples(work_dir / "samples.csv", order.run_id),
+        segments=tuple(msgspec.convert(last.get("segments", ()), tuple[SegmentRun, ...])),
+        generator_cpu_ratio=last.get("generator_cpu_ratio"),
+        generator_saturated=bool(last.get("generator_saturated", False)),
+        aborted="stopped before its end" if stop_asked else last.get("aborted"),
+        unreachable=last.get("unreachable"),
+        error=error,
+        skipped_payloads=skipped,
+    )
+
+
+def read_samples(path: Path, run_id: str) -> pa.Table:
+    """Return the samples the generator wrote, as LOAD_SAMPLES; of a file cut off by a kill, all whole rows."""
+    text = path.read_bytes() if path.exists() else b""
+    text = text[: text.rfind(b"\n") + 1]
+    if not text:
+        return LOAD_SAMPLES.empty_table()
+    columns = [field for field in LOAD_SAMPLES if field.name != "run_id"]
+    table = csv.read_csv(
+        pa.BufferReader(text),
+        read_options=csv.ReadOptions(column_names=[field.name for field in columns]),
+        convert_options=csv.ConvertOptions(
+            column_types={field.name: field.type for field in columns}, null_values=[""], strings_can_be_null=True
+        ),
+    )
+    run_ids = pa.repeat(pa.scalar(run_id, pa.string()), table.num_rows)
+    return cast(pa.Table, table.add_column(0, LOAD_SAMPLES.field("run_id"), run_ids).cast(LOAD_SAMPLES))

@@ -1,0 +1,135 @@
+"""What the service asks of the load generator, and what it gets back."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from seamark import __version__
+from seamark.core.errors import Invalid
+from seamark.core.specs import LoadTestPlan
+
+# The scenarios that the generator knows (loadtests/seamark_load/scenarios); a test holds both lists together.
+SCENARIOS = frozenset({"http_json"})
+
+IN_FLIGHT_MAX = 2_000
+PAYLOAD_BYTES_MAX = 1024 * 1024  # of one row
+PAYLOADS_BYTES_MAX = 64 * 1024 * 1024  # of all rows: the generator holds them in memory
+
+
+@dataclass(frozen=True)
+class LoadOrder:
+    """One run to be made: what to send, to whom it may go, and the seed that makes the arrivals repeatable."""
+
+    run_id: str
+    plan: LoadTestPlan
+    payloads: Sequence[Mapping[str, Any]]
+    allow: tuple[str, ...]
+    seed: int
+    in_flight_max: int = IN_FLIGHT_MAX
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The run so far, and the latencies of its last second (None: nothing ended in it).
+
+    `t_s` counts from the run's first instant. `failed` includes `not_sent`: requests given up because too many were in
+    flight or the generator fell behind.
+    """
+
+    t_s: float
+    segment: int
+    asked_rps: float
+    sent: int
+    done: int
+    failed: int
+    in_flight: int
+    not_sent: int = 0
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+    lateness_p99_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class SegmentRun:
+    """A segment as it was run; `start_s` counts from the run's first instant."""
+
+    index: int
+    asked_rps: float
+    start_s: float
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class RunnerOutcome:
+    """How the generator ended. `samples` has core.records.LOAD_SAMPLES' columns and holds whatever was measured.
+
+    `aborted` (somebody or an abort condition stopped it), `unreachable` (no connection could be made) and `error` (the
+    generator itself failed) are sentences, or None where it was not so. `skipped_payloads` counts rows that no JSON
+    body could be made of, or that were over the size limits.
+    """
+
+    samples: pa.Table
+    segments: tuple[SegmentRun, ...] = ()
+    generator_cpu_ratio: float | None = None
+    generator_saturated: bool = False
+    aborted: str | None = None
+    unreachable: str | None = None
+    error: str | None = None
+    skipped_payloads: int = 0
+
+
+def write_order(order: LoadOrder, work_dir: Path) -> int:
+    """Write the order into `work_dir` for the generator; return how many payload rows were left out.
+
+    Raises Invalid where no row is left, or the plan names a scenario the generator does not know.
+    """
+    plan = order.plan
+    if plan.scenario not in SCENARIOS:
+        raise Invalid(f"{plan.scenario!r} is not a scenario; known are {', '.join(sorted(SCENARIOS))}")
+    bodies, skipped = _bodies(order.payloads)
+    if not bodies:
+        raise Invalid(f"load test {plan.name!r} has no payload row that can be sent as JSON ({skipped} were left out)")
+    document = {
+        "run_id": order.run_id,
+        "plan": plan.name,
+        "version": __version__,
+        "target": plan.target,
+        "allow": list(order.allow),
+        "scenario": plan.scenario,
+        "shape": plan.shape.kind,
+        "shape_params": dict(plan.shape.params),
+        "thresholds": [str(threshold) for threshold in plan.thresholds],
+        "abort": [str(threshold) for threshold in plan.abort],
+        "seed": order.seed,
+        "timeout_s": plan.timeout_s,
+        "in_flight_max": order.in_flight_max,
+        "parent_pid": os.getpid(),
+    }
+    (work_dir / "payloads.jsonl").write_bytes(b"\n".join(bodies))
+    (work_dir / "order.json").write_text(json.dumps(document), encoding="utf-8")
+    return skipped
+
+
+def _bodies(rows: Iterable[Mapping[str, Any]]) -> tuple[list[bytes], int]:
+    bodies, skipped, total = [], 0, 0
+    for row in rows:
+        try:
+            body = msgspec.json.encode(row)
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            skipped += 1
+            continue
+        if len(body) > PAYLOAD_BYTES_MAX or total + len(body) > PAYLOADS_BYTES_MAX:
+            skipped += 1
+            continue
+        total += len(body)
+        bodies.append(body)
+    return bodies, skipped

@@ -1,0 +1,184 @@
+"""The open loop by itself: what is sent when the target is slow, the generator is late, or the run is stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gevent
+import numpy as np
+import pytest
+
+from seamark.compute.shapes.shape import Segment, SegmentResult, Segments
+from seamark.runner.locust import read_samples
+from seamark_load import open_loop
+from seamark_load.client import Answer
+from seamark_load.open_loop import OpenLoop
+from seamark_load.recorder import Recorder
+from seamark_load.watch import CpuWatch
+
+OK = Answer(200, None)
+
+
+def segment(index: int, rate: float, duration_s: float) -> Segment:
+    return Segment(index, rate, duration_s, np.arange(int(rate * duration_s)) / rate)
+
+
+def run(
+    tmp_path: Path,
+    send: Callable[[int, float], Answer],
+    segments: Segments,
+    *,
+    during: Callable[[OpenLoop], Any] | None = None,
+    **settings: Any,
+) -> tuple[OpenLoop, list[dict[str, Any]]]:
+    recorder = Recorder(tmp_path / "s.csv")
+    loop = OpenLoop(send, recorder, **{"in_flight_max": 100, "drain_s": 2.0, "feedback": True, **settings})
+    loop.begin()
+    other = gevent.spawn(during, loop) if during else None
+    loop.run(segments)
+    if other is not None:
+        other.get()
+    recorder.close()
+    rows = read_samples(tmp_path / "s.csv", "r").to_pylist()
+    return loop, sorted(rows, key=lambda row: (row["segment"], row["due_s"]))
+
+
+def each(*segments: Segment, results: list[SegmentResult] | None = None) -> Segments:
+    for one in segments:
+        result = yield one
+        if results is not None:
+            results.append(result)
+
+
+def slowly(seconds: float) -> Callable[[int, float], Answer]:
+    def send(number: int, due: float) -> Answer:
+        gevent.sleep(seconds)
+        return OK
+
+    return send
+
+
+def test_a_slow_target_delays_no_request_and_is_charged_from_the_due_instant(tmp_path: Path) -> None:
+    results: list[SegmentResult] = []
+    loop, rows = run(tmp_path, slowly(0.3), each(segment(0, 50, 0.4), results=results))
+    assert len(rows) == 20 == loop.sent
+    for row in rows:
+        assert row["sent_s"] >= row["due_s"]
+        assert row["latency_ms"] >= row["service_latency_ms"] >= 299
+    (result,) = results
+    assert result.ok.all() and (result.latency_ms >= 300).all() and (result.lateness_ms >= 0).all()
+
+
+def test_in_flight_is_bounded_and_what_is_not_sent_is_counted(tmp_path: Path) -> None:
+    results: list[SegmentResult] = []
+    loop, rows = run(tmp_path, slowly(0.5), each(segment(0, 50, 0.4), results=results), in_flight_max=5)
+    unsent = [row for row in rows if row["sent_s"] is None]
+    assert len(rows) == 20 and len(unsent) == 15 and loop.sent == 5
+    assert {row["error"] for row in unsent} == {"not sent: 5 requests were in flight"}
+    assert int(np.isnan(results[0].lateness_ms).sum()) == 15 and not results[0].ok[-1]
+
+
+def test_a_step_of_a_search_waits_for_the_last_answer_and_other_shapes_do_not(tmp_path: Path) -> None:
+    for feedback in (True, False):
+        results: list[SegmentResult] = []
+        segments = each(segment(0, 20, 0.1), segment(1, 20, 0.1), results=results)
+        loop, rows = run(tmp_path, slowly(0.4), segments, feedback=feedback)
+        first, second = loop.tracks
+        assert len(rows) == 4 and all(row["ok"] for row in rows)
+        if feedback:
+            assert second.start_s > 0.4 and results[0].ok.all()
+        else:
+            assert second.start_s == pytest.approx(first.start_s + 0.1) and not results[0].ok.any()
+
+
+def test_one_odd_answer_does_not_end_the_run(tmp_path: Path) -> None:
+    def send(number: int, due: float) -> Answer:
+        if number == 2:
+            raise ValueError("odd")
+        return OK
+
+    _, rows = run(tmp_path, send, each(segment(0, 50, 0.1)))
+    assert [row["error"] for row in rows] == [None, None, "ValueError", None, None]
+
+
+def test_a_request_cut_off_by_the_timeout_has_a_latency_and_a_lost_one_has_none(tmp_path: Path) -> None:
+    answers = [
+        Answer(None, "no answer within 1 s", timed_out=True),
+        Answer(None, "connection lost"),
+        Answer(503, "HTTP 503"),
+    ]
+    results: list[SegmentResult] = []
+    _, rows = run(tmp_path, lambda number, due: answers[number], each(segment(0, 30, 0.1), results=results))
+    assert [row["latency_ms"] is None for row in rows] == [False, True, False]
+    assert list(np.isnan(results[0].latency_ms)) == [False, True, False] and not results[0].ok.any()
+
+
+def test_a_stopped_run_gives_every_request_that_was_handed_out_one_row(tmp_path: Path) -> None:
+    def stop_soon(loop: OpenLoop) -> None:
+        gevent.sleep(0.3)
+        loop.stop("enough")
+
+    loop, rows = run(tmp_path, slowly(60), each(segment(0, 100, 60)), during=stop_soon, drain_s=60.0)
+    assert loop.stopped == "enough" and 10 < len(rows) < 200
+    assert len(rows) == loop.tracks[0].dispatched
+    assert {row["error"] for row in rows} <= {"stopped before an answer", "not sent: the run was stopped"}
+    assert len({row["due_s"] for row in rows}) == len(rows)
+
+
+def test_a_generator_that_falls_behind_says_so_instead_of_sending_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_loop, "BEHIND_MAX_S", 0.05)
+    held = iter([True])
+
+    def send(number: int, due: float) -> Answer:
+        if next(held, False):
+            until = loop_time() + 0.3
+            while loop_time() < until:
+                pass
+        return OK
+
+    from time import perf_counter as loop_time
+
+    _, rows = run(tmp_path, send, each(segment(0, 100, 0.5)))
+    late = [row for row in rows if row["sent_s"] is None]
+    assert len(rows) == 50 and late and all("fell 0.05 s behind" in row["error"] for row in late)
+
+
+def test_a_target_nobody_can_connect_to_is_given_up(tmp_path: Path) -> None:
+    refused = Answer(None, "cannot connect: connection refused", connected=False)
+    loop, rows = run(tmp_path, lambda number, due: refused, each(segment(0, 20, 60)))
+    assert loop.unreachable == refused.error and len(rows) < 60
+    assert {row["latency_ms"] for row in rows} == {None}
+
+
+def test_a_short_run_without_one_connection_is_unreachable_too(tmp_path: Path) -> None:
+    loop, _ = run(tmp_path, lambda n, due: Answer(None, "x", connected=False), each(segment(0, 50, 0.1)))
+    assert loop.unreachable == "no connection could be made to the target"
+
+
+def test_a_segment_without_arrivals_lasts_as_long_as_it_says(tmp_path: Path) -> None:
+    loop, rows = run(tmp_path, lambda number, due: OK, each(Segment(0, 0.0, 0.2, np.array([])), segment(1, 50, 0.1)))
+    assert len(rows) == 5 and loop.tracks[1].start_s >= 0.2
+
+
+def test_cpu_is_saturated_only_after_three_busy_seconds_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    wall = cpu = 0.0
+    monkeypatch.setattr("seamark_load.watch.time.perf_counter", lambda: wall)
+    monkeypatch.setattr("seamark_load.watch.time.process_time", lambda: cpu)
+    watch = CpuWatch()
+    for busy, saturated in (
+        (1.0, False),
+        (1.0, False),
+        (0.1, False),
+        (0.95, False),
+        (1.0, False),
+        (0.99, True),
+        (0.0, True),
+    ):
+        wall, cpu = wall + 1.0, cpu + busy
+        assert watch.tick() == pytest.approx(busy)
+        assert watch.saturated is saturated
+    assert watch.ratio == pytest.approx(5.04 / 7)
