@@ -1,0 +1,83 @@
+"""A bench's figures -> a Markdown table on stdout and a JSON file with the facts of the machine beside it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+_PACKAGES = ("duckdb", "evidently", "fastapi", "gevent", "locust", "numpy", "pandas", "pyarrow", "scipy", "uvicorn")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one bench found. Rows are figures by column name; None shows as a dash; `notes` say how to read them."""
+
+    title: str
+    rows: Sequence[Mapping[str, Any]]
+    notes: Sequence[str] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write(name: str, result: Result, *, quick: bool) -> Path:
+    """Print the table and write bench/results/<name>.json; return its path."""
+    print(f"## {result.title}{' (quick: not a result)' if quick else ''}\n")
+    print(table(result.rows))
+    print("".join(f"\n* {note}" for note in result.notes), flush=True)
+    document = {
+        "bench": name,
+        "title": result.title,
+        "quick": quick,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "settings": dict(result.settings),
+        "rows": [dict(row) for row in result.rows],
+        "notes": list(result.notes),
+    }
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(document, indent=2) + "\n")
+    print(f"\nWritten to {path.relative_to(RESULTS.parent.parent)}\n", flush=True)
+    return path
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return a Markdown table with the columns of the first row."""
+    columns = list(rows[0])
+    lines = [columns, ["---"] * len(columns), *([_text(row.get(column)) for column in columns] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on. `load_1m` tells how busy the machine was with other things."""
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "cpu": _cpu(),
+        "load_1m": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "versions": versions,
+    }
+
+
+def _cpu() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
