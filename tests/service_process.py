@@ -47,7 +47,8 @@ class ServiceProcess:
 
     def _read(self) -> None:
         assert self.process.stderr is not None
-        self.lines.extend(self.process.stderr)
+        with self.process.stderr as lines:
+            self.lines.extend(lines)
 
     def __enter__(self) -> Self:
         self.until(self._answers, "the service to answer", 60.0)
@@ -64,6 +65,7 @@ class ServiceProcess:
         self.http.close()
         if self.process.poll() is None:
             self.stop()
+        self._reader.join(5.0)
 
     def stop(self, number: signal.Signals = signal.SIGTERM, timeout_s: float = 30.0) -> int:
         """Send a signal, wait for the end and return the exit code."""

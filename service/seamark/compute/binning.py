@@ -49,9 +49,12 @@ def sturges_edges(low: float, high: float, rows: int) -> FloatArray:
     return np.linspace(low, high, bins + 1, dtype=np.float64)
 
 
-def fill_empty(shares: FloatArray) -> FloatArray:
-    """Return shares (one sample per row) with empty bins filled: 1e-4, or a millionth of a smallest share below that."""
-    smallest = np.where(shares > 0, shares, np.inf).min(axis=-1, keepdims=True)
+def fill_empty(shares: FloatArray, there: npt.NDArray[np.bool_]) -> FloatArray:
+    """Return shares (one sample per row) with empty bins filled: 1e-4, or a millionth of a smallest share below that.
+
+    `there` marks the bins that count; the smallest share is sought among them.
+    """
+    smallest = np.where((shares > 0) & there, shares, np.inf).min(axis=-1, keepdims=True)
     fill = np.where(smallest <= _EMPTY_SHARE, smallest / 10**6, _EMPTY_SHARE)
     return np.where(shares == 0, fill, shares)
 

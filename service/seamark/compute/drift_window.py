@@ -95,7 +95,7 @@ def _measure(
         return replace(drift, state=DriftState.ALL_NULL)
     if min(rows, reference_rows) < max(spec.rows_min, 1):
         return replace(drift, state=DriftState.TOO_FEW_ROWS)
-    null = method.null(before, rows, _generator(seed, feature))
+    null = method.null(before, after, _generator(seed, feature))
     score = method.score(before, after)
     return _Judged(replace(drift, score=score), null, null.p_value(score))
 

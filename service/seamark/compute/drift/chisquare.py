@@ -7,7 +7,7 @@ import numpy as np
 from seamark.compute.calibrate import fit_null
 from seamark.compute.columns import FloatArray, count_levels
 from seamark.compute.drift.method import Column, DriftMethod, NullDistribution
-from seamark.compute.resampling import draw_levels
+from seamark.compute.permutation import split_levels
 
 _EXPECTED_MIN = 1.0
 
@@ -25,13 +25,14 @@ def score(reference: Column, current: Column) -> float:
     return float(_effect(before, after, float(before.sum()), float(after.sum()), np.ones_like(before)))
 
 
-def null(reference: Column, rows: int, rng: np.random.Generator) -> NullDistribution:
+def null(reference: Column, current: Column, rng: np.random.Generator) -> NullDistribution:
     """Return w's distribution when nothing moved.
 
-    Evidently holds the window against the reference's shares as if they were known; both samples are drawn here.
+    Evidently holds the window against the reference's shares as if they were known; here both samples are samples.
     """
-    drawn = draw_levels(count_levels(reference, reference[:0])[0], rows, rng)
-    effects = _effect(drawn.reference, drawn.current, drawn.reference_rows, drawn.rows, drawn.weight)
+    before, after = count_levels(reference, current)
+    drawn = split_levels(before, after, rng)
+    effects = _effect(drawn.reference, drawn.current, float(before.sum()), float(after.sum()), drawn.weight)
     fitted = fit_null(effects, power=2.0)
     return NullDistribution(fitted.p_value, fitted.score_at)
 

@@ -9,7 +9,7 @@ from seamark.compute.binning import bin_counts
 from seamark.compute.calibrate import fit_null
 from seamark.compute.columns import FloatArray
 from seamark.compute.drift.method import Column, DriftMethod, NullDistribution
-from seamark.compute.resampling import draw_counts
+from seamark.compute.permutation import split_levels
 
 
 def score(reference: Column, current: Column) -> float:
@@ -22,10 +22,11 @@ def score(reference: Column, current: Column) -> float:
     return float(_distance(before / before.sum(), after / after.sum(), 1.0))
 
 
-def null(reference: Column, rows: int, rng: np.random.Generator) -> NullDistribution:
-    """Return the distance's distribution when nothing moved, moving bin edges included."""
-    drawn = draw_counts(reference, rows, rng)
-    distances = _distance(drawn.reference / drawn.reference_rows, drawn.current / drawn.rows, drawn.weight)
+def null(reference: Column, current: Column, rng: np.random.Generator) -> NullDistribution:
+    """Return the distance's distribution when nothing moved."""
+    before, after = bin_counts(reference, current)
+    drawn = split_levels(before, after, rng)
+    distances = _distance(drawn.reference / before.sum(), drawn.current / after.sum(), drawn.weight)
     fitted = fit_null(distances, power=2.0)
     return NullDistribution(fitted.p_value, fitted.score_at)
 

@@ -15,7 +15,7 @@ Column = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class NullDistribution:
-    """How the score behaves when nothing moved, for given row counts: p_value(score) and its inverse score_at(p)."""
+    """How the score behaves when nothing moved, for these rows: p_value(score) and its inverse score_at(p)."""
 
     p_value: Callable[[float], float]
     score_at: Callable[[float], float]
@@ -27,14 +27,14 @@ class DriftMethod:
 
     score(reference, current) is the field's own figure (equal to Evidently's where Evidently has the method), finite
     and >= 0, zero for equal samples, larger for a larger shift; arguments stay unchanged.
-    null(reference, rows, rng) is the score's distribution for a window of `rows` rows drawn from where the reference
-    came from, the reference's own sampling error included.
+    null(reference, current, rng) is the score's distribution over all splits of the pooled rows into two samples of
+    these sizes: what chance makes of them when nothing moved, the reference's own sampling error included.
     `small` is the score below which even a certain shift is reported as small, not as an alarm.
     """
 
     name: str
     kinds: frozenset[str]  # of "numeric", "categorical"
     score: Callable[[Column, Column], float]
-    null: Callable[[Column, int, np.random.Generator], NullDistribution]
+    null: Callable[[Column, Column, np.random.Generator], NullDistribution]
     small: float
     source: str  # where the formula comes from

@@ -8,7 +8,7 @@ from seamark.compute.binning import bin_counts, fill_empty
 from seamark.compute.calibrate import fit_null
 from seamark.compute.columns import FloatArray
 from seamark.compute.drift.method import Column, DriftMethod, NullDistribution
-from seamark.compute.resampling import draw_counts
+from seamark.compute.permutation import split_levels
 
 
 def score(reference: Column, current: Column) -> float:
@@ -18,18 +18,21 @@ def score(reference: Column, current: Column) -> float:
     before, after = bin_counts(reference, current)
     if not before.sum() or not after.sum():
         return 0.0
-    return max(0.0, float(_psi(before / before.sum(), after / after.sum(), 1.0)))
+    return max(0.0, float(_psi(before / before.sum(), after / after.sum(), np.ones(len(before)))))
 
 
-def null(reference: Column, rows: int, rng: np.random.Generator) -> NullDistribution:
-    """Return PSI's distribution when nothing moved, moving bin edges and filled bins included."""
-    drawn = draw_counts(reference, rows, rng)
-    fitted = fit_null(_psi(drawn.reference / drawn.reference_rows, drawn.current / drawn.rows, drawn.weight))
+def null(reference: Column, current: Column, rng: np.random.Generator) -> NullDistribution:
+    """Return PSI's distribution when nothing moved, filled bins included."""
+    before, after = bin_counts(reference, current)
+    drawn = split_levels(before, after, rng)
+    fitted = fit_null(_psi(drawn.reference / before.sum(), drawn.current / after.sum(), drawn.weight))
     return NullDistribution(fitted.p_value, fitted.score_at)
 
 
-def _psi(reference: FloatArray, current: FloatArray, weight: FloatArray | float) -> FloatArray:
-    before, after = fill_empty(reference), fill_empty(current)
+def _psi(reference: FloatArray, current: FloatArray, weight: FloatArray) -> FloatArray:
+    """Return sums over the last axis. A cell of no weight holds a row in name only: it must not set the filling."""
+    there = weight > 0
+    before, after = fill_empty(reference, there), fill_empty(current, there)
     total: FloatArray = ((before - after) * np.log(before / after) * weight).sum(axis=-1)
     return total
 

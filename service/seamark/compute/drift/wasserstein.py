@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from seamark.compute.calibrate import fit_null
-from seamark.compute.columns import FloatArray, IntArray, finite, scaled
+from seamark.compute.columns import IntArray, finite, scaled
 from seamark.compute.drift.method import Column, DriftMethod, NullDistribution
-from seamark.compute.resampling import draws_for
+from seamark.compute.permutation import split_bins
 
 _NORM_MIN = 0.001  # Evidently's floor, in the column's own unit
 _SCORE_MAX = 1e300  # a constant column against the largest floats
+_DRAWN_MAX = 1e150  # its square is still a number
 import os
 
 POWER = float(os.environ.get("POW", "2"))
@@ -27,37 +28,32 @@ def score(reference: Column, current: Column) -> float:
     both = np.sort(np.concatenate([before, after]))
     gap = np.searchsorted(before, both[:-1], side="right") / before.size
     gap -= np.searchsorted(after, both[:-1], side="right") / after.size
-    return min(float(np.abs(gap) @ np.diff(both)) / _norm(before, exponent), _SCORE_MAX)
+    return min(float(np.abs(gap) @ np.diff(both)) / max(float(np.std(before)), _norm_min(exponent)), _SCORE_MAX)
 
 
-def null(reference: Column, rows: int, rng: np.random.Generator) -> NullDistribution:
-    """Return the distance's distribution when nothing moved, both samples drawn from the reference's own values.
+def null(reference: Column, current: Column, rng: np.random.Generator) -> NullDistribution:
+    """Return the distance's distribution when nothing moved.
 
-    Values are grouped by rank, finely at both ends where a heavy tail's distance comes from, and counts of groups are
-    drawn: the cost is that of 100 groups whatever the sizes, so nothing needs to be scaled from smaller samples.
-    One row's worth on either side lies beyond all that the reference has seen, as far out again as the mean excess
-    of its outermost values: other samples have records of their own. A column that is constant in the reference
-    has no spread to judge by: there any change counts.
+    Pooled values are grouped by rank, one by one at both ends where a heavy tail's distance comes from, and groups are
+    split: the cost is that of some hundred groups whatever the sizes. Each split is normed by its own reference.
     """
-    (column,), exponent = scaled(finite(reference))
-    ordered = np.sort(column)
-    starts = _groups(len(ordered))
-    sizes = np.diff(np.append(starts, len(ordered)))
-    values = np.add.reduceat(ordered, starts) / sizes
-    steps = np.diff(
-        np.concatenate([[2 * ordered[0] - _edge(ordered)], values, [2 * ordered[-1] - _edge(ordered[::-1])]])
-    )
-    shares = np.concatenate([[1.0], sizes, [1.0]]) / (len(ordered) + 2)
-    draws = draws_for(len(shares), least=_DRAWS_MIN)
-    gap = rng.multinomial(len(ordered), shares, size=draws).cumsum(axis=1) / len(ordered)
-    gap -= rng.multinomial(rows, shares, size=draws).cumsum(axis=1) / rows
-    fitted = fit_null(np.abs(gap[:, :-1]) @ steps / _norm(ordered, exponent), power=POWER)
+    (before, after), exponent = scaled(finite(reference), finite(current))
+    both = np.concatenate([before, after])
+    order = np.argsort(both, kind="stable")
+    values, theirs = both[order], order < before.size
+    starts = _groups(len(values))
+    ours = np.add.reduceat((~theirs).astype(np.int64), starts)
+    drawn = split_bins(np.add.reduceat(theirs.astype(np.int64), starts), ours, rng, _DRAWS_MIN)
+    sizes = np.diff(np.append(starts, len(values)))
+    middle = float(values[len(values) // 2])  # sums of squares lose less about a middle value
+    means = np.add.reduceat(values - middle, starts) / sizes
+    squares = np.add.reduceat((values - middle) ** 2, starts) / sizes
+    share = drawn.reference / before.size
+    gap = share.cumsum(axis=1) - drawn.current.cumsum(axis=1) / after.size
+    norm = np.sqrt(np.maximum(share @ squares - (share @ means) ** 2, 0.0))
+    distance = np.abs(gap[:, :-1]) @ np.diff(means)
+    fitted = fit_null(np.minimum(distance / np.maximum(norm, _norm_min(exponent)), _DRAWN_MAX), power=2.0)
     return NullDistribution(fitted.p_value, fitted.score_at)
-
-
-def _edge(outwards: FloatArray) -> float:
-    """The mean of the outermost values, about the square root of all, given from the outermost on."""
-    return float(outwards[: max(1, int(np.sqrt(len(outwards))))].mean())
 
 
 def _groups(size: int) -> IntArray:
@@ -68,9 +64,9 @@ def _groups(size: int) -> IntArray:
     return starts[(starts >= 0) & (starts < size)].astype(np.int64)
 
 
-def _norm(reference: FloatArray, exponent: int) -> float:
-    """The reference's spread, at least Evidently's floor in the unit that scaling left."""
-    return max(float(np.std(reference)), float(np.ldexp(_NORM_MIN, -exponent)))
+def _norm_min(exponent: int) -> float:
+    """Evidently's floor in the unit that scaling left."""
+    return float(np.ldexp(_NORM_MIN, -exponent))
 
 
 METHOD = DriftMethod(
