@@ -1,0 +1,115 @@
+"""The engine's and the catalog's answers -> the facts each page is made of; the one place where pages fetch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from seamark.core.errors import NotFound
+from seamark.core.findings import Alert, FeatureQuality, ModelOverview
+from seamark.core.specs import DriftSpec
+from seamark.core.windows import Window
+from seamark.delivery.scalers import SCALERS
+from seamark.engine import drift, loadtests
+from seamark.engine import overview as glance
+from seamark.engine.configuration import PlanView
+from seamark.engine.services import Services
+from seamark.store import spans
+from seamark.store.catalog.runs import RunRecord
+from seamark.web.page_model import ModelFacts
+from seamark.web.page_runs import RUNS_PER_PLAN, PlanFacts, RunFacts
+
+LATENCY_SPAN_S = 3600.0
+LATENCY_STEP_S = 60.0
+RUNS_SHOWN = 50
+Progress = Sequence[Mapping[str, Any]]
+
+
+class PageSource(Protocol):
+    """What pages are fetched from. Each call reads anew and may raise any SeamarkError; NotFound makes a 404 page."""
+
+    def overviews(self, at: datetime) -> Sequence[ModelOverview]: ...
+
+    def model(self, name: str, at: datetime) -> ModelFacts: ...
+
+    def plans(self, at: datetime) -> Sequence[PlanFacts]: ...
+
+    def runs(self) -> Sequence[RunFacts]: ...
+
+    def run(self, run_id: str) -> tuple[RunFacts, Progress]: ...
+
+    def alerts(self) -> Sequence[Alert]: ...
+
+
+class EngineSource:
+    """Pages over the running service."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def overviews(self, at: datetime) -> Sequence[ModelOverview]:
+        """Every model at a glance."""
+        return glance.overviews(self._services, at)
+
+    def model(self, name: str, at: datetime) -> ModelFacts:
+        """One model with its last hour; NotFound where nothing is known of it."""
+        services = self._services
+        seen = glance.overview(services, name, at)
+        window = Window.trailing(at, LATENCY_SPAN_S)
+        advice = seen.recommendation
+        return ModelFacts(
+            overview=seen,
+            latency=spans.latency_points(services.lake, name, window, LATENCY_STEP_S, by=("version",)),
+            latency_step_s=LATENCY_STEP_S,
+            quality=self._quality(seen),
+            manifests={kind: scaler.render(advice, services.url) for kind, scaler in SCALERS.items()} if advice else {},
+        )
+
+    def _quality(self, seen: ModelOverview) -> Sequence[FeatureQuality]:
+        """Quality of the window that drift was judged on, else of the last default window."""
+        window = seen.drift.window if seen.drift else Window.trailing(seen.at, DriftSpec().window_s)
+        try:
+            return drift.assess_quality(self._services, seen.model, None, window)
+        except NotFound:
+            return ()
+
+    def plans(self, at: datetime) -> Sequence[PlanFacts]:
+        """Every plan with its last runs."""
+        return [self._plan(view, at) for view in self._services.configuration.plans().values()]
+
+    def _plan(self, view: PlanView, at: datetime) -> PlanFacts:
+        runs = self._services.catalog.runs.recent(plan=view.name, limit=RUNS_PER_PLAN)
+        next_at = loadtests.next_instant(view.plan, at) if view.plan else None
+        return PlanFacts(view.name, view.document, view.origin, view.problem, next_at, [run_facts(run) for run in runs])
+
+    def runs(self) -> Sequence[RunFacts]:
+        """The last runs of all plans, newest first."""
+        return [run_facts(run) for run in self._services.catalog.runs.recent(limit=RUNS_SHOWN)]
+
+    def run(self, run_id: str) -> tuple[RunFacts, Progress]:
+        """One run and its progress so far; NotFound where there is none."""
+        runs = self._services.catalog.runs
+        return run_facts(runs.get(run_id)), [body for _seq, body in runs.progress(run_id)]
+
+    def alerts(self) -> Sequence[Alert]:
+        """Every alert that ever left inactive."""
+        return self._services.catalog.alerts.all()
+
+
+def run_facts(run: RunRecord) -> RunFacts:
+    """Return a run's record as pages know it."""
+    return RunFacts(
+        id=run.id,
+        plan=run.plan,
+        model=run.model,
+        document=run.document,
+        trigger=run.trigger,
+        status=run.status,
+        reason=run.reason,
+        created_at=run.created_at,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+        stop_requested=run.stop_requested,
+        verdict=run.verdict,
+    )

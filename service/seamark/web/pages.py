@@ -1,0 +1,130 @@
+"""GET / and what lies below it -> pages for people, server-rendered and readable without JavaScript."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse
+
+from seamark.core.errors import SeamarkError
+from seamark.web.asking import services_of
+from seamark.web.auth import Principal, require
+from seamark.web.page_assets import render, static_files
+from seamark.web.page_model import model_page
+from seamark.web.page_runs import plan_row, run_page, run_row
+from seamark.web.page_source import EngineSource, PageSource
+from seamark.web.page_views import alerts_page, overview_page
+from seamark.web.page_words import moment
+
+__all__ = ["problem_page", "router", "static_files", "wants_page"]
+
+# Paths that machines read: an error there is never a page.
+_MACHINE = ("/api/", "/v1/", "/metrics", "/healthz", "/readyz", "/static/", "/openapi.json")
+
+
+def router(source_of: Callable[[Request], PageSource] | None = None) -> APIRouter:
+    """The pages; `source_of` says where a request's facts come from (by default the application's services)."""
+    routes = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+    source = source_of or (lambda request: EngineSource(services_of(request)))
+    _model_routes(routes, source)
+    _run_routes(routes, source)
+
+    @routes.get("/alerts")
+    def alerts(request: Request, who: Principal = Depends(require("read"))) -> HTMLResponse:
+        """Firing, pending and lately resolved alerts."""
+
+        def fill() -> dict[str, Any]:
+            at = services_of(request).clock.now()
+            shown = [a for a in source(request).alerts() if who.may_touch(a.rule.labels.get("model", ""))]
+            return {"page": alerts_page(shown, at), "as_of": moment(at, at)}
+
+        return _page(request, "alerts.html.j2", fill)
+
+    return routes
+
+
+def _model_routes(routes: APIRouter, source: Callable[[Request], PageSource]) -> None:
+    @routes.get("/")
+    def overview(request: Request, who: Principal = Depends(require("read"))) -> HTMLResponse:
+        """Every model with its load line."""
+
+        def fill() -> dict[str, Any]:
+            services = services_of(request)
+            at = services.clock.now()
+            models = [seen for seen in source(request).overviews(at) if who.may_touch(seen.model)]
+            return {"page": overview_page(models), "as_of": moment(at, at), "service_url": services.url}
+
+        return _page(request, "overview.html.j2", fill)
+
+    # `:path`, because a model's name may hold a slash.
+    @routes.get("/models/{model:path}")
+    def model(request: Request, model: str, who: Principal = Depends(require("read"))) -> HTMLResponse:
+        """One model: latency, traffic, drift, quality, performance, objectives, advice, versions."""
+
+        def fill() -> dict[str, Any]:
+            who.check_model(model)
+            at = services_of(request).clock.now()
+            return {"page": model_page(source(request).model(model, at)), "as_of": moment(at, at)}
+
+        return _page(request, "model.html.j2", fill, plots=True)
+
+
+def _run_routes(routes: APIRouter, source: Callable[[Request], PageSource]) -> None:
+    @routes.get("/loadtests")
+    def loadtests(request: Request, who: Principal = Depends(require("read"))) -> HTMLResponse:
+        """Plans with their last runs, and a button that runs one."""
+
+        def fill() -> dict[str, Any]:
+            at = services_of(request).clock.now()
+            plans = [plan_row(plan, at) for plan in source(request).plans(at)]
+            runs = [run_row(run, at) for run in source(request).runs()]
+            return {
+                "plans": [plan for plan in plans if who.may_touch(plan.model)],
+                "runs": [run for run in runs if who.may_touch(run.model)],
+                "as_of": moment(at, at),
+            }
+
+        return _page(request, "loadtests.html.j2", fill)
+
+    @routes.get("/runs/{run_id}")
+    def run(request: Request, run_id: str, who: Principal = Depends(require("read"))) -> HTMLResponse:
+        """One run: live while it runs, its verdict and evidence afterwards."""
+
+        def fill() -> dict[str, Any]:
+            at = services_of(request).clock.now()
+            facts, progress = source(request).run(run_id)
+            who.check_model(facts.model)
+            return {"page": run_page(facts, progress, at), "as_of": moment(at, at)}
+
+        return _page(request, "run.html.j2", fill, plots=True)
+
+
+def _page(request: Request, template: str, fill: Callable[[], dict[str, Any]], *, plots: bool = False) -> HTMLResponse:
+    """Render what `fill` returns; what it refuses becomes a page that says so."""
+    try:
+        return render(request, template, fill(), plots=plots)
+    except SeamarkError as error:
+        return problem_page(request, error.status, error.message)
+
+
+def wants_page(request: Request) -> bool:
+    """Whether an error should be told to this client as a page: a browser, on a path that is not the API's."""
+    path = request.url.path
+    return "text/html" in request.headers.get("accept", "") and not path.startswith(_MACHINE)
+
+
+_TITLES = {
+    401: "A key is needed",
+    403: "Not permitted",
+    404: "Not found",
+    503: "Not available right now",
+}
+
+
+def problem_page(request: Request, status: int, detail: str) -> HTMLResponse:
+    """Return an error as a page, with a way onward."""
+    title = _TITLES.get(status, "This did not work" if status < 500 else "Something failed here")
+    values = {"status": status, "title": title, "detail": detail}
+    return render(request, "problem.html.j2", values, status=status)

@@ -1,0 +1,177 @@
+"""Made-up plans, runs and alerts, and a page source that serves them with the made-up models, by scene."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sample_facts import (
+    AT,
+    HOSTILE,
+    MANIFEST,
+    ago,
+    alert,
+    all_models,
+    capacity,
+    hostile_models,
+    latency,
+    quality,
+)
+
+from seamark.core.errors import NotFound, StoreUnavailable
+from seamark.core.findings import (
+    Alert,
+    AlertStatus,
+    LatencySummary,
+    ModelOverview,
+    RunStatus,
+    ThresholdResult,
+    Verdict,
+)
+from seamark.web.page_model import ModelFacts
+from seamark.web.page_runs import PlanFacts, RunFacts
+
+DOCUMENT: Mapping[str, Any] = {
+    "name": "churn-nightly",
+    "model": "churn",
+    "target": "http://127.0.0.1:8080/predict",
+    "payload": {"replay": "1h"},
+    "shape": {"capacity": {"start_rps": 10, "stop_rps": 2000, "step_s": 20}},
+    "thresholds": ["p99(latency_ms) < 300", "error_ratio < 0.01"],
+    "schedule": "0 3 * * *",
+}
+
+
+def verdict(status: RunStatus, reason: str, *, p99: float = 212.0, saturated: bool = False) -> Verdict:
+    return Verdict(
+        status,
+        reason,
+        14_210,
+        31,
+        48.0,
+        47.9,
+        LatencySummary(14.2, 71.0, p99, 1900.0),
+        LatencySummary(13.8, 69.0, 96.0, 640.0),
+        LatencySummary(0.1, 0.9, 118.0, 1720.0),
+        (ThresholdResult("p99(latency_ms) < 300", p99, p99 < 300), ThresholdResult("error_ratio < 0.01", 0.0022, True)),
+        capacity(),
+        saturated,
+    )
+
+
+def run(run_id: str, status: RunStatus, age_s: float, found: Verdict | None = None, **changes: Any) -> RunFacts:
+    ended = ago(age_s - 140) if status.final else None
+    began = None if status == RunStatus.QUEUED else ago(age_s)
+    values: dict[str, Any] = {
+        "id": run_id,
+        "plan": "churn-nightly",
+        "model": "churn",
+        "document": DOCUMENT,
+        "trigger": "schedule",
+        "status": status,
+        "reason": found.reason if found else "",
+        "created_at": ago(age_s + 3),
+        "started_at": began,
+        "ended_at": ended,
+        "stop_requested": False,
+        "verdict": found,
+    }
+    return RunFacts(**{**values, **changes})
+
+
+def progress_line(t_s: int) -> dict[str, Any]:
+    asked = 10.0 * 2 ** (t_s // 20)
+    done = sum(10.0 * 2 ** (s // 20) for s in range(t_s))
+    return {
+        "t_s": t_s,
+        "segment": t_s // 20,
+        "asked_rps": asked,
+        "sent": int(done + 2),
+        "done": int(done),
+        "failed": max(t_s - 70, 0),
+        "in_flight": int(asked / 12),
+        "p50_ms": 11 + asked / 20,
+        "p95_ms": 30 + asked / 3,
+        "p99_ms": 40 + asked * (1 + 0.2 * math.sin(t_s)),
+        "lateness_p99_ms": 0.4 + t_s / 200,
+    }
+
+
+def all_runs() -> list[RunFacts]:
+    passed = verdict(RunStatus.PASSED, "both thresholds held; one replica carries 48 requests/s")
+    failed = verdict(RunStatus.FAILED, "p99(latency_ms) < 300 did not hold: 421 ms was measured", p99=421.0)
+    unclear = verdict(
+        RunStatus.INCONCLUSIVE, "the load generator was saturated: 61 % of the asked rate was sent", saturated=True
+    )
+    return [
+        run("aa00000000000001", RunStatus.RUNNING, 62, trigger="api"),
+        run("aa00000000000002", RunStatus.QUEUED, 5, trigger="api"),
+        run("bb00000000000001", RunStatus.PASSED, 41_400, passed),
+        run("bb00000000000002", RunStatus.FAILED, 127_800, failed),
+        run("bb00000000000003", RunStatus.INCONCLUSIVE, 214_200, unclear),
+        run("bb00000000000004", RunStatus.ABORTED, 300_600, reason="stopped on request"),
+    ]
+
+
+class SampleSource:
+    """A page source over these facts. `scene` picks them: full, hostile, empty, failing."""
+
+    def __init__(self, scene: str = "full") -> None:
+        self.scene = scene
+
+    def overviews(self, at: datetime) -> Sequence[ModelOverview]:
+        if self.scene == "failing":
+            raise StoreUnavailable("the lake cannot be read: the disk is full")
+        return {"full": all_models, "hostile": hostile_models}.get(self.scene, list)()
+
+    def model(self, name: str, at: datetime) -> ModelFacts:
+        seen = next((m for m in self.overviews(at) if m.model == name), None)
+        if seen is None:
+            raise NotFound(
+                f"there is no model {name[:100]!r}: nothing was received from it and seamark.yaml does not name it"
+            )
+        versions = ("</script><b>v</b>", "2") if self.scene == "hostile" else ("2026.02.7", "2026.03.1")
+        points = [] if seen.liveness == "unknown" else latency(versions)
+        checked = [] if seen.liveness == "unknown" else quality()
+        return ModelFacts(
+            seen, points, 60.0, checked, {"keda": MANIFEST, "hpa": MANIFEST} if seen.recommendation else {}
+        )
+
+    def plans(self, at: datetime) -> Sequence[PlanFacts]:
+        if self.scene == "empty":
+            return []
+        name = HOSTILE if self.scene == "hostile" else "churn-nightly"
+        broken = {
+            **DOCUMENT,
+            "model": "pricing",
+            "target": "http://10.0.0.9/predict",
+            "shape": {"stages": [{"rate_rps": 10, "duration_s": 30}]},
+            "schedule": None,
+        }
+        return [
+            PlanFacts(name, DOCUMENT, "config", None, AT + timedelta(hours=12.5), all_runs()),
+            PlanFacts("pricing-smoke", broken, "api", "target: 'http://10.0.0.9' is not on targets.allow", None, []),
+        ]
+
+    def runs(self) -> Sequence[RunFacts]:
+        return [] if self.scene == "empty" else all_runs()
+
+    def run(self, run_id: str) -> tuple[RunFacts, list[dict[str, Any]]]:
+        found = next((r for r in self.runs() if r.id == run_id), None)
+        if found is None:
+            raise NotFound(f"there is no run {run_id[:64]!r}")
+        lines = 140 if found.status.final else 60 if found.status == RunStatus.RUNNING else 0
+        return found, [progress_line(t) for t in range(lines)]
+
+    def alerts(self) -> Sequence[Alert]:
+        if self.scene == "empty":
+            return []
+        name = HOSTILE if self.scene == "hostile" else "churn"
+        return [
+            alert(name, AlertStatus.FIRING),
+            alert("search-ranker", AlertStatus.FIRING, "SeamarkSloBurnRate", "page", 130),
+            alert("fraud-score", AlertStatus.PENDING, "SeamarkSloBurnRate", "ticket", 40),
+            alert("pricing", AlertStatus.RESOLVED, "SeamarkSloBurnRate", "page", 5000),
+        ]
