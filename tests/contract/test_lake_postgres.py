@@ -1,4 +1,4 @@
-"""A lake whose catalog is PostgreSQL: the server goes and comes back, several nodes share it, its password stays ours."""
+"""A lake over PostgreSQL: the server goes and comes back, several nodes share it, its password stays ours."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_lost_server_refuses_and_comes_back(
     finally:
         postgres.start()
     lake.append({"spans": spans(1, first=2)})
-    lake.maintain(datetime.now(UTC), 30)
+    lake.maintain(datetime.now(UTC), None)
     assert count(lake) == 2
 
 

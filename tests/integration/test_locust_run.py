@@ -303,7 +303,7 @@ def processes_in(folder: Path) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                if Path(os.readlink(entry / "cwd")) == folder.resolve():
+                if (entry / "cwd").readlink() == folder.resolve():
                     found.append(int(entry.name))
             except OSError:
                 continue

@@ -121,7 +121,7 @@ def put_reference(
     source: Mapping[str, Any],
     at: datetime,
 ) -> ReferenceSet:
-    """Keep rows (columns `numeric`, `categorical`) as the model's reference from now on."""
+    """Keep rows (a column for each feature of the schema) as the model's reference from now on."""
     reference = ReferenceSet(uuid4().hex[:16], model, version, at, rows.num_rows, schema, source)
     references.put(services.lake, reference.id, schema, rows)
     services.catalog.references.put(reference)
@@ -135,7 +135,7 @@ def reference_from_traffic(services: Services, model: str, version: str, window:
         raise NotFound(f"{model} logged no prediction from {window.start.isoformat()} to {window.end.isoformat()}")
     schema = FeatureSchema(tuple(sorted(live.numeric)), tuple(sorted(live.categorical)))
     source = {"from": window.start.isoformat(), "to": window.end.isoformat()}
-    return put_reference(services, model, version, schema, references.rows_of(live, schema), source, at)
+    return put_reference(services, model, version, schema, pa.table(columns_of(live)), source, at)
 
 
 def _current(services: Services, model: str, version: str | None, window: Window) -> FeatureColumns:

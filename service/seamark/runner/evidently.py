@@ -64,7 +64,7 @@ def report(
             pq.write_table(job.harmless(side, table, names), work_dir / f"{side}.parquet")
         (work_dir / "job.json").write_text(json.dumps(job.document(timeout_s)), encoding="utf-8")
         _run(work_dir, timeout_s)
-        os.replace(work_dir / "report.html", out)
+        (work_dir / "report.html").replace(out)
 
 
 class _Job:
@@ -182,8 +182,8 @@ def _values(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
 
 def _run(work_dir: Path, timeout_s: float) -> None:
     command = [sys.executable, "-P", "-m", "seamark.runner.evidently_worker", str(work_dir)]
-    with open(work_dir / "stderr", "wb") as stderr:
-        process = subprocess.Popen(
+    with (work_dir / "stderr").open("wb") as stderr:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             command,
             cwd=work_dir,
             env=_environment(work_dir),

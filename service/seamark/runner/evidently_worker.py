@@ -48,7 +48,7 @@ def _no_network(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _make(work_dir: Path, columns: Sequence[Mapping[str, Any]]) -> str:
-    import pandas
+    import pandas as pd
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
 
@@ -63,7 +63,7 @@ def _make(work_dir: Path, columns: Sequence[Mapping[str, Any]]) -> str:
         list_columns=[],
     )
     reference, current = (
-        Dataset.from_pandas(pandas.read_parquet(work_dir / f"{side}.parquet"), data_definition=definition)
+        Dataset.from_pandas(pd.read_parquet(work_dir / f"{side}.parquet"), data_definition=definition)
         for side in ("reference", "current")
     )
     metrics = [

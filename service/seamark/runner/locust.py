@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -63,7 +64,10 @@ def run(
         stop_asked = child.follow(on_progress, should_stop, longest_s)
     finally:
         child.end()
-    return _outcome(order, work_dir, child, stop_asked, longest_s, skipped)
+    outcome = _outcome(order, work_dir, child, longest_s)
+    aborted = "stopped before its end" if stop_asked else outcome.aborted
+    error = None if stop_asked and child.last is None else outcome.error
+    return replace(outcome, aborted=aborted, error=error, skipped_payloads=skipped)
 
 
 class _Child:
@@ -75,7 +79,7 @@ class _Child:
         self.overdue = False
         self._stderr = b""
         self._line = b""
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and script
             _command(),
             cwd=work_dir,
             env=_environment(work_dir),
@@ -185,24 +189,21 @@ def _environment(work_dir: Path) -> dict[str, str]:
     }
 
 
-def _outcome(
-    order: LoadOrder, work_dir: Path, child: _Child, stop_asked: bool, longest_s: float, skipped: int
-) -> RunnerOutcome:
+def _outcome(order: LoadOrder, work_dir: Path, child: _Child, longest_s: float) -> RunnerOutcome:
     last = child.last or {}
     error = last.get("error")
     if child.overdue:
         error = f"the load generator was not done after {longest_s:.0f} s"
-    elif child.last is None and not stop_asked:
+    elif child.last is None:
         error = f"the load generator ended with code {child.returncode}: {child.complaint()}"
     return RunnerOutcome(
         samples=read_samples(work_dir / "samples.csv", order.run_id),
         segments=tuple(msgspec.convert(last.get("segments", ()), tuple[SegmentRun, ...])),
         generator_cpu_ratio=last.get("generator_cpu_ratio"),
         generator_saturated=bool(last.get("generator_saturated", False)),
-        aborted="stopped before its end" if stop_asked else last.get("aborted"),
+        aborted=last.get("aborted"),
         unreachable=last.get("unreachable"),
         error=error,
-        skipped_payloads=skipped,
     )
 
 

@@ -1,4 +1,4 @@
-"""A reference file - Parquet, CSV, Arrow or JSON rows - becomes a feature schema and its rows in two lists."""
+"""A reference file - Parquet, CSV, Arrow or JSON rows - becomes a feature schema and its columns."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from seamark.core.errors import BodyTooLarge, InputRefused, WrongMediaType
-from seamark.core.records import REFERENCE_ROWS, FeatureSchema
+from seamark.core.records import FeatureSchema
 from seamark.wire.arrow_stream import read_stream
 from seamark.wire.documents import ARROW, JSON, NDJSON
 from seamark.wire.values import NAME_LENGTH_MAX, clean_name, shown
@@ -32,7 +31,7 @@ MEDIA_TYPES = (PARQUET, CSV, ARROW, JSON, NDJSON[0])
 
 
 def decode_rows(body: bytes, media_type: str, ignore: Collection[str] = ()) -> tuple[FeatureSchema, pa.Table]:
-    """Return the features' schema and a table of two columns, `numeric` and `categorical`, as in REFERENCE_ROWS.
+    """Return the features' schema and a table with a column for each: float64 or string, null where there is no value.
 
     Integers, floats and decimals are numeric (NaN is null); strings, booleans and dictionaries are categorical.
     Columns named in `ignore` are left out. InputRefused says what is wrong; BodyTooLarge, WrongMediaType as they say.
@@ -41,12 +40,12 @@ def decode_rows(body: bytes, media_type: str, ignore: Collection[str] = ()) -> t
     if reader is None:
         raise WrongMediaType(f"{media_type[:100]!r} is not read here; send {', '.join(MEDIA_TYPES)}")
     try:
-        return _in_lists(reader(body, ignore), ignore)
+        return _as_features(reader(body, ignore), ignore)
     except (pa.ArrowException, OSError, EOFError, msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InputRefused(f"the body is no {media_type}: {str(error)[:300]}") from None
 
 
-def _in_lists(table: pa.Table, ignore: Collection[str]) -> tuple[FeatureSchema, pa.Table]:
+def _as_features(table: pa.Table, ignore: Collection[str]) -> tuple[FeatureSchema, pa.Table]:
     _check_names(table.column_names)
     kept = [name for name in table.column_names if name not in ignore]
     _check_size(table.num_rows, len(kept))
@@ -58,12 +57,7 @@ def _in_lists(table: pa.Table, ignore: Collection[str]) -> tuple[FeatureSchema, 
         column = table.column(name)
         (numeric if _is_number(column.type) else categorical)[name] = _converted(name, column)
     schema = FeatureSchema(tuple(sorted(numeric)), tuple(sorted(categorical)))
-    lists = [
-        _by_row([numeric[name] for name in schema.numeric], table.num_rows, pa.float64()),
-        _by_row([categorical[name] for name in schema.categorical], table.num_rows, pa.string()),
-    ]
-    fields = [REFERENCE_ROWS.field("numeric"), REFERENCE_ROWS.field("categorical")]
-    return schema, pa.Table.from_arrays(lists, schema=pa.schema(fields))
+    return schema, pa.table({**numeric, **categorical})
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -120,17 +114,6 @@ def _longest(dictionary: pa.Array) -> int:
 def _check_text(name: str, text_bytes: int) -> None:
     if text_bytes > TEXT_BYTES_MAX:
         raise BodyTooLarge(f"column {shown(name)} holds more than {TEXT_BYTES_MAX:,} bytes of text: send a sample")
-
-
-def _by_row(columns: Sequence[pa.Array], rows: int, kind: pa.DataType) -> pa.Array:
-    """Return columns of one kind as one list per row."""
-    width = len(columns)
-    if sum(column.nbytes for column in columns) > 2 * TEXT_BYTES_MAX - 1:
-        raise BodyTooLarge("the file's columns together hold more than 2 GiB: send a sample")
-    flat = pa.concat_arrays(columns) if columns else pa.array([], kind)
-    order = np.arange(rows * width, dtype=np.int64).reshape(width, rows).T.ravel() if width else np.array([], np.int64)
-    offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * np.int32(width))
-    return pa.ListArray.from_arrays(offsets, flat.take(pa.array(order)), type=pa.list_(kind))
 
 
 def _parquet(body: bytes, ignore: Collection[str]) -> pa.Table:

@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pyarrow as pa
@@ -133,8 +133,8 @@ def test_the_distribution_is_numpys_and_ends_at_the_maximum() -> None:
 # --- JUnit ---------------------------------------------------------------------------------------------------------
 
 
-def cases(text: str) -> dict[str, ElementTree.Element]:
-    suite = ElementTree.fromstring(text).find("testsuite")
+def cases(text: str) -> dict[str, ET.Element]:
+    suite = ET.fromstring(text).find("testsuite")
     assert suite is not None
     found = {case.attrib["name"]: case for case in suite.findall("testcase")}
     assert len(found) == int(suite.attrib["tests"]), "no name repeats"
@@ -182,7 +182,7 @@ def test_junit_of_a_run_without_a_verdict_names_the_thresholds_of_its_plan() -> 
 def test_a_passed_run_has_no_failure_and_no_error() -> None:
     held = verdict(thresholds=(ThresholdResult("error_ratio < 0.01", 0.0, True),))
     text = reports.junit(report(verdict=held))
-    suite = ElementTree.fromstring(text).find("testsuite")
+    suite = ET.fromstring(text).find("testsuite")
     assert suite is not None and (suite.attrib["failures"], suite.attrib["errors"]) == ("0", "0")
 
 
@@ -270,7 +270,7 @@ def test_hostile_names_stay_text_in_all_three() -> None:
         document={HOSTILE: HOSTILE},
         verdict=verdict(thresholds=(threshold,), capacity=Capacity(1.0, 1.0, None, HOSTILE, (step,), False)),
     )
-    suite = ElementTree.fromstring(reports.junit(nasty)).find("testsuite")
+    suite = ET.fromstring(reports.junit(nasty)).find("testsuite")
     assert suite is not None and "</script>" in suite.attrib["name"]
 
     text = reports.markdown(nasty)

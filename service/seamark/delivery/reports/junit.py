@@ -7,7 +7,7 @@ the same name (GitLab, "Unit test reports"). A run that says nothing is an error
 from __future__ import annotations
 
 import re
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from seamark.core.findings import LatencySummary, RunStatus, ThresholdResult
 from seamark.delivery.reports.figures import HEADLINES, capacity_sentence, milliseconds, number
@@ -20,7 +20,7 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 def junit(report: RunReport) -> str:
     """Return the run as one test suite: its verdict first, then each threshold."""
     duration = f"{report.duration_s or 0.0:.3f}"
-    suite = ElementTree.Element("testsuite", name=_text(report.plan), time=duration)
+    suite = ET.Element("testsuite", name=_text(report.plan), time=duration)
     if report.started_at is not None:
         suite.set("timestamp", report.started_at.strftime("%Y-%m-%dT%H:%M:%S"))
     _verdict_case(suite, report, duration)
@@ -32,22 +32,22 @@ def junit(report: RunReport) -> str:
     for kind, name in (("failure", "failures"), ("error", "errors")):
         suite.set(name, str(sum(case.find(kind) is not None for case in cases)))
     suite.set("tests", str(len(cases)))
-    suites = ElementTree.Element("testsuites")
+    suites = ET.Element("testsuites")
     suites.append(suite)
-    ElementTree.indent(suites)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"
+    ET.indent(suites)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"
 
 
-def _verdict_case(suite: ElementTree.Element, report: RunReport, duration: str) -> None:
-    case = ElementTree.SubElement(suite, "testcase", classname=_text(report.plan), name="verdict", time=duration)
+def _verdict_case(suite: ET.Element, report: RunReport, duration: str) -> None:
+    case = ET.SubElement(suite, "testcase", classname=_text(report.plan), name="verdict", time=duration)
     if report.status != RunStatus.PASSED:
         kind = "failure" if report.status == RunStatus.FAILED else "error"
         _add(case, kind, f"{HEADLINES[report.status]}: {report.reason}", report.status.value)
-    ElementTree.SubElement(case, "system-out").text = _text(_summary(report))
+    ET.SubElement(case, "system-out").text = _text(_summary(report))
 
 
-def _threshold_case(suite: ElementTree.Element, report: RunReport, threshold: ThresholdResult, name: str) -> None:
-    case = ElementTree.SubElement(suite, "testcase", classname=_text(report.plan), name=_text(name), time="0.000")
+def _threshold_case(suite: ET.Element, report: RunReport, threshold: ThresholdResult, name: str) -> None:
+    case = ET.SubElement(suite, "testcase", classname=_text(report.plan), name=_text(name), time="0.000")
     if threshold.passed is None:
         _add(case, "error", f"not measured: {report.reason}", "unknown")
     elif not threshold.passed:
@@ -56,8 +56,8 @@ def _threshold_case(suite: ElementTree.Element, report: RunReport, threshold: Th
         _add(case, "error", f"held as far as it was measured, but the run says nothing: {report.reason}", "unknown")
 
 
-def _add(case: ElementTree.Element, kind: str, message: str, of: str) -> None:
-    element = ElementTree.SubElement(case, kind, message=_text(message), type=of)
+def _add(case: ET.Element, kind: str, message: str, of: str) -> None:
+    element = ET.SubElement(case, kind, message=_text(message), type=of)
     element.text = _text(message)
 
 
