@@ -43,6 +43,10 @@ class Child:
         if code is not None:
             raise Failed(f"{self.name} ended by itself with exit code {code}")
 
+    def said(self, text: str) -> bool:
+        """Whether the text is in what it said so far."""
+        return text in self.log.read_text(errors="replace")
+
     def tail(self) -> str:
         """The last lines it said."""
         lines = self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:]

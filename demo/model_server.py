@@ -15,6 +15,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import argparse
 import random
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -126,18 +127,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, default=8080)
     port = parser.parse_args().port
+    bound = socket.create_server(("127.0.0.1", port), backlog=2048)  # before the training: a taken port shows at once
     began_s = time.monotonic()
     model = train()
     print(f"trained in {time.monotonic() - began_s:.1f} s; {MODEL} {VERSION} is at http://127.0.0.1:{port}", flush=True)
-    uvicorn.run(
+    config = uvicorn.Config(
         create_app(model),
-        host="127.0.0.1",
-        port=port,
         log_level="warning",
         access_log=False,
         limit_concurrency=CONNECTIONS_MAX,
         timeout_graceful_shutdown=3,
     )
+    uvicorn.Server(config).run(sockets=[bound])
 
 
 if __name__ == "__main__":

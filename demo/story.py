@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,7 +27,7 @@ CAPACITY, SMOKE = "doctor-visits-capacity", "doctor-visits-smoke"
 RATE_RPS = 20.0
 WINDOW_S = 30
 RUN_LONGEST_S = 100.0  # the capacity search, from its cron instant to its verdict
-DRIFT_TAKES_S = 45.0  # about; where less is left before the cron instant, drift comes after the run
+AGAIN_BEFORE_S = 120.0  # a second capacity search begins before this, or not at all
 
 FINAL = ("passed", "failed", "inconclusive", "aborted")
 
@@ -75,8 +76,8 @@ class Notes:
     normal_at: datetime | None = None  # the end of a window of traffic as trained
     drifted_at: datetime | None = None  # the end of a window in which the drift was seen
     capacity_run: str | None = None
-    smoke_run: str | None = None
     smoke_exit: int | None = None
+    again_exit: int | None = None  # of a second capacity test, where there was one
     slo_fingerprint: str | None = None
     fault_at: datetime | None = None
 
@@ -91,6 +92,7 @@ class Story:
     notes: Notes = field(default_factory=Notes)
 
     def __post_init__(self) -> None:
+        self._began_s = time.monotonic()
         taken: set[int] = set()
         self.ports = {n: free_port(p, taken) for n, p in (("seamark", 8000), ("model", 8080), ("receiver", 8090))}
         self.urls = {name: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
@@ -116,7 +118,9 @@ class Story:
             "receiver", [sys.executable, str(here / "receiver.py"), "--port", str(self.ports["receiver"])]
         )
         paths = {"seamark": "/readyz", "model": "/healthz", "receiver": "/alerts"}
-        for name, path in paths.items():
+        for (name, path), child in zip(paths.items(), self.family.children, strict=True):
+            # Its own word as well as an answer: another program may have been given the port a moment earlier.
+            self._until(f"{name} has its port", partial(child.said, self.urls[name]), 45)
             self._until(f"{name} answers", partial(_answers, self.urls[name] + path), 45)
             self.say(f"{name} is up at {self.urls[name]}")
 
@@ -190,9 +194,13 @@ class Story:
         self._until("cron starts the capacity test", lambda: self._scheduled_run() is not None, left_s + 20)
         self.say(f"the scheduler started the capacity test: {self.urls['seamark']}/runs/{self.notes.capacity_run}")
         run = self._ended(self.notes.capacity_run or "", RUN_LONGEST_S)
-        told = run["capacity"]
-        figures = f"; one replica carries {told['rps']:.0f} requests/s" if told else ""
-        self.say(f"capacity test {run['status']}: {run['reason']}{figures}")
+        self.say(f"capacity test {run['status']}: {run['reason']}")
+        if run["status"] == "passed":
+            told = run["capacity"]
+            self.say(f"one replica carries {told['rps']:.0f} requests/s ({told['low']:.0f} at least)")
+        elif time.monotonic() - self._began_s < AGAIN_BEFORE_S:
+            self.say("once more, by the CI call: something else was at work on this machine")
+            self.notes.again_exit = self._ci(CAPACITY, RUN_LONGEST_S)
 
     def break_model(self) -> None:
         """Make the model fail, wait until the objective's alert is delivered, and mend it."""
@@ -206,19 +214,19 @@ class Story:
         self.say("SLO alert: firing, delivered; the model is mended")
 
     def ci_call(self) -> None:
-        """Run the smoke test as CI would; once more where the first was inconclusive."""
-        for attempt in (1, 2):
-            files = ("--junit", str(self.folder / "junit.xml"), "--markdown", str(self.folder / "report.md"))
-            self.say(f"CI: seamark loadtest run {SMOKE} --wait --junit ... --markdown ...")
-            done = self._command("loadtest", "run", SMOKE, "--wait", "--timeout", "90", *files, timeout_s=100)
-            runs = self.api.get(f"/loadtests/{SMOKE}/runs") or []
-            if not runs:
-                raise Failed(f"the CI call exited with {done.returncode}: {done.stderr.strip()[-500:]}")
-            self.notes.smoke_run, self.notes.smoke_exit = runs[0]["id"], done.returncode
-            told = (done.stdout.strip() or done.stderr.strip() or "nothing said").splitlines()[0]
-            self.say(f"CI: exit code {done.returncode}; {told}")
-            if done.returncode != 3 or attempt == 2:
+        """Run the smoke test as CI would; once more where it did not pass the first time."""
+        for _ in range(2):
+            self.notes.smoke_exit = self._ci(SMOKE, 90.0)
+            if self.notes.smoke_exit == 0:
                 return
+
+    def _ci(self, name: str, timeout_s: float) -> int:
+        files = ("--junit", str(self.folder / "junit.xml"), "--markdown", str(self.folder / "report.md"))
+        self.say(f"CI: seamark loadtest run {name} --wait --junit junit.xml --markdown report.md")
+        done = self._command("loadtest", "run", name, "--wait", *files, timeout_s=timeout_s)
+        told = (done.stdout.strip() or done.stderr.strip() or "nothing said").splitlines()[0]
+        self.say(f"CI: exit code {done.returncode}; {told}")
+        return done.returncode
 
     def recover(self) -> None:
         """Wait until the objective's alert is resolved and that was delivered."""
@@ -242,14 +250,15 @@ class Story:
         self.upload_reference()
         self.apply()
         assert self.cron_at is not None
-        acts = [(self.see_no_drift, WINDOW_S + 5.0), (self.drift, DRIFT_TAKES_S)]
+        self.see_no_drift()
+        # Seconds each takes, about. The alert needs half a minute to resolve, in which the others go on.
+        acts = [(self.break_model, 20.0), (self.drift, 26.0)]
         while acts and (self.cron_at - datetime.now(UTC)).total_seconds() > acts[0][1]:
             acts.pop(0)[0]()
         self.capacity()
         for act, _ in acts:
             act()
-        self.break_model()
-        self.ci_call()  # synthetic, so out of the objective: it runs while the alert needs its time to resolve
+        self.ci_call()
         self.advice()
         self.recover()
 
@@ -349,7 +358,7 @@ def config_text(urls: dict[str, str], cron_at: datetime, alertmanager: str | Non
             {
                 "name": CAPACITY,
                 **target,
-                "shape": {"capacity": {"start_rps": 20, "stop_rps": 400, "step_s": 4}},
+                "shape": {"capacity": {"start_rps": 40, "stop_rps": 400, "step_s": 4}},
                 "thresholds": thresholds,
                 "schedule": f"{cron_at.minute} {cron_at.hour} * * *",
                 "timezone": "UTC",

@@ -16,16 +16,18 @@ import gevent
 from locust import FastHttpUser, constant, events, task
 from locust.exception import StopUser
 
-from seamark_load.client import Answer, GuardedPool, failed, harden, read_answer
+from seamark_load.client import Answer, GuardedPool, failed, guard_connections, harden, read_answer
 from seamark_load.guard import Guard, Refused
 from seamark_load.order import read_order
 from seamark_load.scenarios import SCENARIOS
 from seamark_load.session import Session, lines_to_service
-from seamark_load.watch import die_with_parent
+from seamark_load.watch import bound_memory, die_with_parent
 
 ORDER = read_order(Path.cwd())
 die_with_parent(ORDER.parent_pid)
+bound_memory()
 SESSION = Session(ORDER, lines_to_service())
+guard_connections()
 GUARD = Guard(ORDER.allow)
 SCENARIO = SCENARIOS[ORDER.scenario]
 # Trace ids must differ between runs of one seed, so they come from elsewhere.
@@ -115,4 +117,4 @@ def _on_quitting(**_: Any) -> None:
     SESSION.finish(stopped="stopped before its end")
 
 
-events.quitting.add_listener(_on_quitting)
+events.quitting.add_listener(_on_quitting)  # type: ignore[no-untyped-call]

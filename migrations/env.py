@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alembic import context
+
 from seamark.settings import read_settings
 from seamark.store.catalog.database import Database
 from seamark.store.catalog.tables import metadata

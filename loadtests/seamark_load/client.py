@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import gevent
-from geventhttpclient.client import HTTPClient, HTTPClientPool
-from geventhttpclient.connectionpool import ConnectionPool
+from geventhttpclient import client
+from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 
 from seamark_load.guard import Guard, Refused, check_address, origin_of
@@ -42,48 +42,52 @@ class NotConnected(OSError):
     """No connection could be made, so nothing was sent."""
 
 
-class GuardedPool(HTTPClientPool):
-    """Connections for allowed origins only; each checks the address it connects to."""
+class GuardedConnections(ConnectionPool):
+    """Checks each address at the last step before connect(), and tells failures to connect from all others."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._addresses: Any = []
+        self._addresses_until_s = 0.0
+
+    def _resolve(self) -> Any:
+        if time.monotonic() >= self._addresses_until_s:
+            self._addresses = super()._resolve()
+            self._addresses_until_s = time.monotonic() + _NAMES_S
+        return self._addresses
+
+    def _connect_socket(self, sock: Any, address: Any) -> Any:
+        check_address(self._connection_host, address[0])
+        return super()._connect_socket(sock, address)
+
+    def _create_socket(self) -> Any:
+        try:
+            return super()._create_socket()
+        except (OSError, RuntimeError) as error:
+            raise NotConnected(_why_not_connected(error)) from None
+
+
+class GuardedTlsConnections(GuardedConnections, SSLConnectionPool):
+    """The same for https."""
+
+
+def guard_connections() -> None:
+    """Make every HTTP client of this process connect through the guard, also one that a scenario makes by itself."""
+    client.ConnectionPool = GuardedConnections  # type: ignore[attr-defined]
+    client.SSLConnectionPool = GuardedTlsConnections  # type: ignore[attr-defined]
+
+
+class GuardedPool(client.HTTPClientPool):
+    """Clients for allowed origins only."""
 
     def __init__(self, guard: Guard, **settings: Any) -> None:
         super().__init__(**settings)
         self._guard = guard
 
-    def get_client(self, url: Any) -> HTTPClient:
+    def get_client(self, url: Any) -> client.HTTPClient:
         """Return the client of the URL's origin; Refused where the allow-list does not hold it."""
         self._guard.check_url(str(url))
-        key = (url.host, url.port)
-        if key not in self.clients:
-            client = super().get_client(url)
-            _guard_connections(client._connection_pool)
-        return self.clients[key]
-
-
-def _guard_connections(pool: ConnectionPool) -> None:
-    """Check each address at the last step before connect(), and tell failures to connect from all others."""
-    host = pool._connection_host
-    connect, create, resolve = pool._connect_socket, pool._create_socket, pool._resolve
-    known: dict[str, Any] = {"until": 0.0, "addresses": []}
-
-    def guarded_connect(sock: Any, address: Any) -> Any:
-        check_address(host, address[0])
-        return connect(sock, address)
-
-    def remembered_resolve() -> Any:
-        if time.monotonic() >= known["until"]:
-            known["addresses"] = resolve()
-            known["until"] = time.monotonic() + _NAMES_S
-        return known["addresses"]
-
-    def create_or_say_so() -> Any:
-        try:
-            return create()
-        except (OSError, RuntimeError) as error:
-            raise NotConnected(_why_not_connected(error)) from None
-
-    pool._connect_socket = guarded_connect  # type: ignore[method-assign]
-    pool._resolve = remembered_resolve  # type: ignore[method-assign]
-    pool._create_socket = create_or_say_so  # type: ignore[method-assign]
+        return super().get_client(url)
 
 
 def harden(session: Any) -> None:

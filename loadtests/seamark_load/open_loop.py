@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from gevent.pool import Pool
 
-from seamark.compute.shapes.shape import Segment, SegmentResult, Segments
+from seamark.compute.load_shape import Segment, SegmentResult, Segments
 from seamark_load.client import Answer, failed
 from seamark_load.recorder import Recorder
 
@@ -163,7 +163,7 @@ class OpenLoop:
             answer = Answer(None, "stopped before an answer")
             self._end(track, index, sent_s, None, answer)
             raise
-        except Exception as error:  # one odd answer must not end the run
+        except Exception as error:  # noqa: BLE001 - one odd answer must not end the run
             answer = failed(error, self._drain_s)
         self._end(track, index, sent_s, self.now_s, answer)
         self._look_at_reach(answer)

@@ -37,7 +37,7 @@ class Recorder:
     """Holds rows until flush(), once a second, makes them safe from a kill."""
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "w", newline="", encoding="utf-8", errors="replace")  # noqa: SIM115 - outlives this
+        self._file = path.open("w", newline="", encoding="utf-8", errors="replace")
         self._writer = csv.writer(self._file, lineterminator="\n")
         self._rows: list[Row] = []
         self._second = Second()

@@ -61,7 +61,7 @@ class Session:
         ticker = gevent.spawn(self._tick_each_second, self._loop)
         try:
             self._loop.run(self._shape.segments(order.shape_params, order.thresholds, order.seed))
-        except Exception as error:  # told to the service, which has nothing else to go by
+        except Exception as error:  # noqa: BLE001 - told to the service, which has nothing else to go by
             self._error = f"{type(error).__name__}: {error}"
         ticker.kill(block=True)
         self.finish()

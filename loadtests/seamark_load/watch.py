@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 import time
@@ -12,8 +13,14 @@ import gevent
 from gevent import socket
 
 _PR_SET_PDEATHSIG = 1
+MEMORY_BYTES = 4 * 1024**3
 BUSY_RATIO = 0.9
 BUSY_TICKS = 3
+
+
+def bound_memory() -> None:
+    """Let a target that answers without end take this process down, not the machine."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 
 
 def die_with_parent(parent_pid: int) -> None:

@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
@@ -32,7 +32,8 @@ from seamark.settings import Settings
 from seamark.store.buffer import WriteBuffer
 from seamark.store.catalog import Catalog
 from seamark.store.catalog.database import Database, Leadership
-from seamark.store.ducklake import S3Options, open_lake
+from seamark.store.ducklake import open_lake
+from seamark.store.lake_connection import S3Options
 from seamark.telemetry import Telemetry
 from seamark.web import alerts, api_docs, auth, autoscale, guard, ingest, keys, models, pages, problems, system, traces
 from seamark.web import loadtests as loadtest_doors
@@ -145,7 +146,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
     """Hold a data folder for this process alone; DataFolderBusy where another has it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = open(folder / "seamark.lock", "a+")
+        handle = (folder / "seamark.lock").open("a+")
     except OSError as error:
         raise StartRefused(f"the data folder {folder} cannot be used: {error.strerror}") from None
     with handle:
@@ -201,7 +202,7 @@ def create_app(services: Services, *, host: str = "127.0.0.1", role: str = "all"
     return app
 
 
-def _lifespan(services: Services, role: str) -> Callable[[FastAPI], object]:
+def _lifespan(services: Services, role: str) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Torn down in reverse: the loops end, then what senders wait for is committed, then the stores close.

@@ -85,7 +85,7 @@ class Client:
             response = self._http.request(method, path, **kwargs)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unreachable(
-                f"no answer from {self.url}: {error or type(error).__name__}. Is `seamark serve` running there?"
+                f"no answer from {self.url}: {str(error) or type(error).__name__}. Is `seamark serve` running there?"
             ) from None
         if response.is_success:
             return response

@@ -69,7 +69,8 @@ def _bind(settings: Settings) -> list[socket.socket]:
         sockets = [_socket(settings.host, settings.port)]
     except OSError as error:
         raise StartRefused(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}; name another --host or --port"
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}; "
+            "name another --host or --port"
         ) from None
     if settings.otlp_port and settings.otlp_port != settings.port and settings.role != "worker":
         try:

@@ -88,7 +88,7 @@ def make_app(source: LiveSource, *, open_access: bool = True, progress_every_s: 
         source.finish(run_id, RunStatus.ABORTED)
         return {"id": run_id}
 
-    @app.post("/api/v1/loadtests/{name}/runs")
+    @app.post("/api/v1/loadtests/{name:path}/runs")
     def start(name: str) -> JSONResponse:
         source.posts.append(f"run {name}")
         if source.scene == "hostile":

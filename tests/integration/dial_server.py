@@ -1,6 +1,6 @@
 """A small real HTTP server whose latency, freezes and answers are dialled over a second port while it runs.
 
-python dial_server.py -> prints {"port", "control_port"}; POST to the control port a JSON object of dials, GET it for
+python dial_server.py [CERT KEY] -> prints {"port", "control_port"}; POST to the control port a JSON object of dials, GET it for
 what was received. Answers with keep-alive; every request that arrived is counted, also while it is frozen.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import ssl
 import sys
 import time
 from typing import Any
@@ -82,7 +83,11 @@ async def _end_with_parent() -> None:
 
 
 async def _main() -> None:
-    server = await asyncio.start_server(_serve, "127.0.0.1", 0, backlog=4096)
+    tls = None
+    if len(sys.argv) == 3:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(sys.argv[1], sys.argv[2])
+    server = await asyncio.start_server(_serve, "127.0.0.1", 0, backlog=4096, ssl=tls)
     control = await asyncio.start_server(_control, "127.0.0.1", 0)
     ports = {"port": server.sockets[0].getsockname()[1], "control_port": control.sockets[0].getsockname()[1]}
     print(json.dumps(ports), flush=True)

@@ -19,6 +19,8 @@ from seamark.core.findings import AlertStatus
 from seamark.delivery.channels import CHANNELS
 from seamark.delivery.message import AlertMessage
 
+pytestmark = pytest.mark.slow
+
 BINARY = Path("/usr/bin/prometheus-alertmanager")
 CONFIG = """\
 route: {receiver: nobody, group_wait: 1s, group_interval: 1s, group_by: [alertname]}

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+
 from seamark.core.errors import CatalogNewer, Conflict, NotFound, StoreUnavailable
 from seamark.core.findings import (
     Alert,

@@ -323,6 +323,16 @@ def test_a_child_that_ends_by_itself_is_told(tmp_path):
     assert family.stop() == {"short": 3}
 
 
+@pytest.mark.slow
+def test_a_model_server_whose_port_is_taken_ends_at_once(model_server, tmp_path):
+    family = Family(tmp_path)
+    port = model_server.rsplit(":", 1)[1]
+    child = family.start("second", [sys.executable, str(DEMO / "model_server.py"), "--port", port])
+    with pytest.raises(Failed, match="second ended by itself with exit code 1"):
+        wait_until("never", lambda: child.said(model_server), 30, family.check)
+    family.stop()
+
+
 def test_a_taken_port_is_passed_over():
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))

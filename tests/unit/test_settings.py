@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from seamark.core.errors import StartRefused
 from seamark.settings import read_settings
 

@@ -52,9 +52,8 @@ def check_keys(params: Any, known: tuple[str, ...], problems: list[Problem]) -> 
     if not isinstance(params, Mapping):
         problems.append(Problem("", f"{_shown(params)} is not a mapping; write {', '.join(known)}"))
         return False
-    for name in params:
-        if name not in known:
-            problems.append(Problem(str(name)[:100], f"is not known here; known are {', '.join(known)}"))
+    told = f"is not known here; known are {', '.join(known)}"
+    problems.extend(Problem(str(name)[:100], told) for name in params if name not in known)
     return True
 
 

@@ -1,9 +1,9 @@
 """Measured load, a forecast and the tested capacity of one replica -> replicas, with the sentence that says why.
 
 replicas = ceil(load / (capacity x utilisation)), where load is the larger of the last minute's arrivals (reactive) and
-the forecast's 90 % quantile at the moment a replica asked for now would serve. A forecast alone never scales in. Scaling
-in waits until less has been enough for a while, and is checked by a what-if: the smaller count must carry the present
-load with room to spare. What is unknown makes the advice `hold`: keep what runs.
+the forecast's 90 % quantile at the moment a replica asked for now would serve. A forecast alone never scales in.
+Scaling in waits until less has been enough for a while, and is checked by a what-if: the smaller count must carry the
+present load with room to spare. What is unknown makes the advice `hold`: keep what runs.
 """
 
 from __future__ import annotations
@@ -19,6 +19,29 @@ from seamark.core.specs import AutoscaleSpec
 UTILISATION = 0.85  # of the tested capacity: arrivals between two looks are not even
 SCALE_IN_UTILISATION = 0.7  # after scaling in, the present load may use so much of what is left
 SCALE_IN_HOLD_S = 300.0
+SCALE_IN_WATCHED = 0.9  # of the hold: advice is not given at its very edge
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """What runs, and what was advised lately."""
+
+    at: datetime
+    current: int | None
+    recent: Sequence[Recommendation]
+
+    @property
+    def replicas(self) -> int | None:
+        """The count last advised, else the one that runs; None where neither is known."""
+        last = max(self.recent, key=lambda advice: advice.at, default=None)
+        return last.replicas if last is not None and last.replicas is not None else self.current
+
+    @property
+    def watched_s(self) -> float:
+        """For how long the need has been known."""
+        return max(
+            ((self.at - advice.at).total_seconds() for advice in self.recent if advice.needed is not None), default=0.0
+        )
 
 
 @dataclass(frozen=True)
@@ -53,7 +76,7 @@ def recommend(
     else:
         need = _need(arrivals_rps_last_minute, forecast, capacity)
         state, needed = "ok", need.replicas
-        replicas, reason = _settle(need, spec, arrivals_rps_last_minute, capacity, recent)
+        replicas, reason = _settle(need, spec, arrivals_rps_last_minute, capacity, _Standing(at, current, recent))
     price = spec.cost_per_replica_hour
     return Recommendation(
         model=model,
@@ -95,24 +118,26 @@ def _need(arrivals: float, forecast: Forecast | None, capacity: Capacity) -> _Ne
 
 
 def _settle(
-    need: _Need, spec: AutoscaleSpec, arrivals: float, capacity: Capacity, recent: Sequence[Recommendation]
+    need: _Need, spec: AutoscaleSpec, arrivals: float, capacity: Capacity, standing: _Standing
 ) -> tuple[int, str]:
     """Return (replicas, reason) after bounds, the wait before scaling in, and its what-if."""
     wanted = _within(need.replicas, spec)
     carried = f"one replica was tested to carry {capacity.rps:.1f} requests/s and is used to {UTILISATION:.0%}"
     because = f"{need.words}, and {carried}"
-    lately = max((_within(advice.needed, spec) for advice in recent if advice.needed is not None), default=0)
+    needs = [_within(advice.needed, spec) for advice in standing.recent if advice.needed is not None]
+    lately = max(needs, default=0)
+    kept = _within(standing.replicas or 0, spec)
+    if standing.watched_s < SCALE_IN_WATCHED * SCALE_IN_HOLD_S:  # too short a while to say that less was enough
+        lately = max(lately, kept)
     if lately > wanted:
         return lately, f"{_plural(lately)}: {because}; {wanted} would do now, scaling in waits {SCALE_IN_HOLD_S:.0f} s."
-    last = max(recent, key=lambda advice: advice.at, default=None)
-    if last is not None and last.replicas is not None and wanted < _within(last.replicas, spec):
-        used = arrivals / (wanted * capacity.rps)
-        if used > SCALE_IN_UTILISATION:
-            kept = _within(last.replicas, spec)
-            return (
-                kept,
-                f"{_plural(kept)}: {because}; with {wanted} they would run at {used:.0%}, too much to scale in.",
-            )
+    if wanted < kept:
+        roomy = max(wanted, _within(ceil(arrivals / (capacity.rps * SCALE_IN_UTILISATION)), spec))
+        if roomy >= kept:
+            used = arrivals / (wanted * capacity.rps)
+            told = f"with {wanted} they would run at {used:.0%}, too much to scale in"
+            return kept, f"{_plural(kept)}: {because}; {told}."
+        wanted = roomy
     if need.replicas > spec.max:
         return wanted, f"{_plural(wanted)}, the maximum: {because}; {need.replicas} would be needed."
     if need.replicas < spec.min:

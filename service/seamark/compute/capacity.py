@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betainc
 
-from seamark.compute.shapes.shape import FloatArray, SegmentResult
+from seamark.compute.load_shape import FloatArray, SegmentResult
 from seamark.core.findings import Capacity, CapacityStep, LatencySummary
 from seamark.core.thresholds import Threshold
 
@@ -72,20 +72,21 @@ class Search:
         """The rate to try next; None: the search is over."""
         return self._next
 
-    def observe(self, result: SegmentResult, thresholds: Sequence[Threshold]) -> None:
-        """Take a step's result in."""
+    def observe(self, result: SegmentResult, thresholds: Sequence[Threshold]) -> bool:
+        """Take a step's result in; returns whether it held."""
         step = judge_step(result, thresholds)
         rate = step.asked_rps
         self._taken += 1
         if step.held is None:  # the generator was the bottleneck: higher rates would measure it, not the target
             self._next = None
-            return
+            return False
         if step.held:
             self._held = max(rate, self._held or 0.0)
         else:
             self._failed = min(rate, self._failed or rate)
         over = self._taken >= self.steps_max(self._start, self._stop)
         self._next = None if over else self._choose()
+        return step.held
 
     def _choose(self) -> float | None:
         if self._failed is None:
@@ -175,12 +176,18 @@ def _saturated(result: SegmentResult, latency: FloatArray) -> bool:
 
 
 def conclude(
-    steps: Sequence[CapacityStep], thresholds: Sequence[Threshold], *, replicas: int, stop_rps: float
+    steps: Sequence[CapacityStep],
+    results: Sequence[SegmentResult],
+    thresholds: Sequence[Threshold],
+    *,
+    replicas: int,
+    stop_rps: float,
 ) -> Capacity | None:
-    """Return what one replica carries; None where no step held.
+    """Return what one replica carries; None where no step held. `results` are the steps as measured, in their order.
 
     `low` and `rps` are the highest rate that held below the lowest that did not, `high` that lowest one, each divided
-    by the replicas behind the target. `supported`: the samples of the best step support each latency percentile.
+    by the replicas behind the target. `supported`: the requests of the best step were enough to say, at 99 %
+    confidence, that each latency percentile lies within its limit.
     """
     failed = min((step.asked_rps for step in steps if step.held is False), default=None)
     held = [step for step in steps if step.held and (failed is None or step.asked_rps < failed)]
@@ -194,12 +201,18 @@ def conclude(
         limited_by = "stop_rps" if best.asked_rps >= stop_rps else "generator"
     low = best.asked_rps / replicas
     high = failed / replicas if failed is not None else None
-    return Capacity(low, low, high, limited_by, tuple(steps), _is_supported(best, thresholds))
+    shown = is_supported(results[next(i for i, step in enumerate(steps) if step is best)], thresholds)
+    return Capacity(low, low, high, limited_by, tuple(steps), shown)
 
 
-def _is_supported(best: CapacityStep, thresholds: Sequence[Threshold]) -> bool:
-    quantiles = [t.quantile for t in thresholds if t.quantile is not None and t.metric == "latency_ms"]
-    return all(best.requests >= requests_needed(q) for q in quantiles)
+def is_supported(result: SegmentResult, thresholds: Sequence[Threshold]) -> bool:
+    """Whether a step's requests show every latency percentile to be within its limit; unanswered ones are beyond it."""
+    latency = np.where(np.isnan(result.latency_ms), np.inf, result.latency_ms)
+    return all(
+        supported(len(latency), int(sum(not threshold.holds(value) for value in latency)), threshold.quantile)
+        for threshold in thresholds
+        if threshold.quantile is not None and threshold.metric == "latency_ms"
+    )
 
 
 def summary(values: npt.NDArray[np.float64]) -> LatencySummary:

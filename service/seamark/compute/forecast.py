@@ -36,7 +36,7 @@ def forecast(arrivals_rps: FloatArray, step_s: float, horizon_s: float, at: date
         return Forecast(target, horizon_s, "too_few_points", "none")
     level, changes, method = _persistence(rates, steps)
     season = round(DAY_S / step_s)
-    if len(rates) >= 2 * season + steps:
+    if steps <= season and len(rates) >= 2 * season + steps:
         seasonal = _seasonal(rates, steps, season)
         if np.abs(seasonal[1]).mean() < np.abs(changes).mean():
             level, changes, method = *seasonal, "seasonal_naive"

@@ -15,10 +15,11 @@ from seamark.core.windows import Window
 CLASSES_MAX = 50  # more distinct whole numbers than this are a quantity, not classes
 Z_95 = 1.959963984540054
 RESAMPLES = 400
+_ERROR_MAX = 1e300
 
 
 class LabelledRows(Protocol):
-    """Labelled predictions of a window, arrays aligned: numbers with NaN, text with None; counts of the whole window."""
+    """Labelled predictions of a window, arrays aligned: numbers with NaN, text with None; counts are of the whole."""
 
     @property
     def prediction_number(self) -> npt.NDArray[np.float64]: ...
@@ -116,14 +117,21 @@ def _regression(
     predicted: npt.NDArray[np.float64], true: npt.NDArray[np.float64], seed: int
 ) -> dict[str, PerformanceMetric]:
     known = np.isfinite(predicted) & np.isfinite(true)
-    error = predicted[known] - true[known]
-    if not len(error):
+    # Halves, and shares of the largest error: neither a difference nor a square of the largest floats overflows.
+    halves = np.abs(predicted[known] / 2 - true[known] / 2)
+    if not len(halves):
         return {}
-    squared, absolute = error**2, np.abs(error)
+    unit = min(float(halves.max()) or 1.0, _ERROR_MAX)
+    errors = np.minimum(halves, _ERROR_MAX) / unit
+    squares = errors**2
     return {
-        "rmse": _bootstrap(lambda rows: sqrt(float(squared[rows].mean())), len(error), seed),
-        "mae": _bootstrap(lambda rows: float(absolute[rows].mean()), len(error), seed),
+        "rmse": _scaled(_bootstrap(lambda rows: sqrt(float(squares[rows].mean())), len(errors), seed), 2 * unit),
+        "mae": _scaled(_bootstrap(lambda rows: float(errors[rows].mean()), len(errors), seed), 2 * unit),
     }
+
+
+def _scaled(metric: PerformanceMetric, unit: float) -> PerformanceMetric:
+    return PerformanceMetric(metric.value * unit, metric.low * unit, metric.high * unit)
 
 
 def wilson(successes: int, trials: int) -> PerformanceMetric:

@@ -32,10 +32,13 @@ class Splits:
 
 
 def split_levels(reference: IntArray, current: IntArray, rng: np.random.Generator) -> Splits:
-    """Return random splits of levels whose order means nothing, given their counts in both samples."""
+    """Return random splits of levels or bins whose order means nothing, given their counts in both samples.
+
+    A bin that both samples leave empty stays a cell: PSI fills it on either side, and not with the same.
+    """
     pooled, rows = reference + current, int(current.sum())
     once = int((pooled == 1).sum())
-    cells = np.append(pooled[pooled > 1], once)
+    cells = np.append(pooled[pooled != 1], once)
     after = _draw(cells, rows, _DRAWS_MIN, rng)
     before = cells - after
     one, none = np.ones((len(after), 1)), np.zeros((len(after), 1))

@@ -71,8 +71,8 @@ def status(objective: Objective, counts: Mapping[float, SloCounts], at: datetime
     period = counts[objective.over_s]
     burned = _burn(objective, period)
     rates = []
-    for severity, factor, long_s, short_s in ALARMS:
-        long_s, short_s = _scaled(long_s, short_s, objective.over_s)
+    for severity, factor, long_base_s, short_base_s in ALARMS:
+        long_s, short_s = _scaled(long_base_s, short_base_s, objective.over_s)
         long, short = _burn(objective, counts[long_s]), _burn(objective, counts[short_s])
         rates.append(BurnRate(severity, factor, long_s, short_s, long, short))
     return SloStatus(

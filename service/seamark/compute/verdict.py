@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from seamark.compute.capacity import aggregate, conclude, judge_step, summary
-from seamark.compute.shapes.shape import FloatArray, Segment, SegmentResult
+from seamark.compute.load_shape import FloatArray, Segment, SegmentResult
 from seamark.core.findings import Capacity, CapacityStep, RunStatus, ThresholdResult, Verdict
 from seamark.core.specs import LoadTestPlan
 from seamark.core.thresholds import Threshold
@@ -54,7 +54,7 @@ def judge(
         status, reason = _search_status(run, steps, capacity, unreachable)
     else:
         results = tuple(_result(threshold, run.measure(threshold)) for threshold in plan.thresholds)
-        status, reason = _status(run, results, generator_saturated, unreachable)
+        status, reason = _status(run, results, generator_saturated=generator_saturated, unreachable=unreachable)
     if aborted is not None:
         status, reason = RunStatus.ABORTED, aborted
     return Verdict(
@@ -90,7 +90,8 @@ class _Run:
         self.latency_ms = _known(self._latency_ms)
         self.service_latency_ms = _known(self._service_ms)
         self.lateness_ms = np.maximum(_known((self._sent_s - self._due_s) * 1e3), 0.0)
-        self.requests, self.errors = samples.num_rows, int((~self._ok).sum())
+        self.requests: int = samples.num_rows
+        self.errors = int((~self._ok).sum())
         self.duration_s = float(sum(segment.duration_s for segment in segments))
 
     @property
@@ -150,7 +151,7 @@ def _result(threshold: Threshold, actual: float | None) -> ThresholdResult:
 
 
 def _status(
-    run: _Run, results: Sequence[ThresholdResult], generator_saturated: bool, unreachable: str | None
+    run: _Run, results: Sequence[ThresholdResult], *, generator_saturated: bool, unreachable: str | None
 ) -> tuple[RunStatus, str]:
     nothing = _nothing_measured(run, unreachable)
     if nothing:

@@ -21,7 +21,7 @@ from seamark.core.windows import Window
 from seamark.engine.services import Services
 from seamark.store import predictions, references
 from seamark.store.catalog.conclusions import ReferenceSet
-from seamark.store.predictions import FeatureColumns
+from seamark.store.features import FeatureColumns
 
 _CACHED = 16
 
@@ -102,7 +102,7 @@ def columns_of(side: FeatureColumns) -> dict[str, Any]:
 
 
 def kinds_of(*sides: FeatureColumns | None) -> dict[str, str]:
-    """numeric or categorical by name; the first side that knows a name decides."""
+    """Numeric or categorical by name; the first side that knows a name decides."""
     kinds: dict[str, str] = {}
     for side in sides:
         if side is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -37,7 +36,7 @@ class Evaluator:
         for spec in services.configuration.current().models:
             try:
                 self._model(services, spec, at)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the others go on; it is raised below
                 failures.append(error)
         if failures:
             raise failures[0]
@@ -84,9 +83,7 @@ def judge_slo(services: Services, spec: ModelSpec, at: datetime) -> list[Conditi
     slow_ms = spec.slo.latency.limit if spec.slo.latency else None
     windows = slo.windows_s(spec.slo)
     counts = {c.window_s: c for c in spans.slo_counts(services.lake, spec.name, at, windows, slow_ms)}
-    statuses = tuple(
-        slo.status(objective, counts, at) for objective in slo.objectives(spec.slo)
-    )
+    statuses = tuple(slo.status(objective, counts, at) for objective in slo.objectives(spec.slo))
     services.catalog.findings.put(spec.name, "slo", at, statuses, replace=True)
     return [_burn(services, spec, status, severity) for status in statuses for severity in ("page", "ticket")]
 

@@ -182,7 +182,7 @@ def _conclude(services: Services, run: RunRecord, plan: LoadTestPlan, outcome: R
         aborted=outcome.aborted,
         unreachable=outcome.unreachable,
     )
-    if outcome.error and not verdict.status == RunStatus.ABORTED:
+    if outcome.error and verdict.status != RunStatus.ABORTED:
         verdict = replace(
             verdict, status=RunStatus.INCONCLUSIVE, reason=f"the load generator ended early: {outcome.error}"
         )

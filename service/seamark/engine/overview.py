@@ -51,7 +51,7 @@ def _overview(
     last_seen_at = max((version.last_seen_at for version in versions), default=None)
     live = last_seen_at is not None and at - last_seen_at <= timedelta(seconds=LIVE_S)
     capacity = services.catalog.findings.latest(model, "capacity", Capacity)
-    slo = services.catalog.findings.latest(model, "slo", tuple[SloStatus, ...])  # type: ignore[arg-type]
+    slo = services.catalog.findings.latest(model, "slo", tuple[SloStatus, ...])
     advice = services.catalog.findings.latest(model, "recommendation", Recommendation)
     return ModelOverview(
         model=model,
@@ -64,7 +64,7 @@ def _overview(
         capacity=capacity.finding if capacity else None,
         capacity_at=capacity.at if capacity else None,
         capacity_run_id=capacity.run_id if capacity else None,
-        slo=slo.finding if slo else (),  # type: ignore[arg-type]
+        slo=slo.finding if slo else (),
         drift=latest_drift(services, model),
         performance=latest_performance(services, model),
         recommendation=advice.finding if advice else None,

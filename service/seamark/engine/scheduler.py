@@ -1,4 +1,4 @@
-"""Slotted ticks: every job runs at multiples of its interval, a late tick runs once, a failing job runs again next time."""
+"""Slotted ticks: each job runs at multiples of its interval; a late tick runs once, a failed one again next time."""
 
 from __future__ import annotations
 

@@ -78,6 +78,7 @@ class _Job:
     ) -> None:
         self._kinds, self._methods, self._thresholds = kinds, methods, thresholds
         self._shown: dict[str, str] = {}
+        self._common: dict[str, pa.Array] = {}  # the levels shown of a column that has too many, the same on both sides
         self.notes: list[str] = []
 
     def choose(self, reference: pa.Table, current: pa.Table) -> list[str]:
@@ -100,7 +101,17 @@ class _Job:
             raise Invalid(f"there is nothing to report: {why}")
         for name in chosen:
             self._shown[name] = _unused(harmless(name), set(self._shown.values()))
+            if self._kinds[name] == "categorical":
+                self._keep_common_levels(name, reference, current)
         return chosen
+
+    def _keep_common_levels(self, name: str, reference: pa.Table, current: pa.Table) -> None:
+        both = [*(_values(table[name], "categorical") for table in (reference, current))]
+        counts = pc.value_counts(pa.chunked_array([chunk for side in both for chunk in side.chunks]).drop_null())
+        if len(counts) > LEVELS_MAX:
+            order = pc.sort_indices(counts.field("counts"), sort_keys=[("", "descending")])
+            self._common[name] = counts.field("values").take(order[:LEVELS_MAX])
+            self.notes.append(f"{self._shown[name]}: the levels after the {LEVELS_MAX} most frequent are put together.")
 
     def _unfit(self, name: str, reference: pa.Table, current: pa.Table) -> str | None:
         if name not in reference.column_names or name not in current.column_names:
@@ -128,14 +139,11 @@ class _Job:
 
     def _levels(self, name: str, values: pa.ChunkedArray) -> pa.Array:
         encoded = values.combine_chunks().dictionary_encode()
-        counts = {row["values"]: row["counts"] for row in pc.value_counts(encoded.indices).to_pylist()}
-        common = sorted((index for index in counts if index is not None), key=lambda i: -counts[i])[:LEVELS_MAX]
-        shown = [harmless(text) for text in encoded.dictionary.to_pylist()]
-        if len(shown) > LEVELS_MAX:
-            self.notes.append(f"{self._shown[name]}: the levels after the {LEVELS_MAX} most frequent are put together.")
-            kept = set(common)
-            shown = [text if index in kept else "(all others)" for index, text in enumerate(shown)]
-        return pc.take(pa.array(shown, pa.string()), encoded.indices)
+        levels = encoded.dictionary
+        shown = pa.array([harmless(text) for text in levels.to_pylist()], pa.string())
+        if name in self._common:
+            shown = pc.if_else(pc.is_in(levels, value_set=self._common[name]), shown, "(all others)")
+        return pc.take(shown, encoded.indices)
 
     def document(self, timeout_s: float) -> dict[str, Any]:
         """The job as JSON."""

@@ -186,6 +186,9 @@ def _environment(work_dir: Path) -> dict[str, str]:
         "HOME": str(work_dir),
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(str(Path(path).resolve()) for path in paths if path)),
         "PYTHONUNBUFFERED": "1",
+        # It sends from one thread; more would only take the target's cores, and address space that is limited.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
     }
 
 
@@ -201,7 +204,7 @@ def _outcome(order: LoadOrder, work_dir: Path, child: _Child, longest_s: float) 
         segments=tuple(msgspec.convert(last.get("segments", ()), tuple[SegmentRun, ...])),
         generator_cpu_ratio=last.get("generator_cpu_ratio"),
         generator_saturated=bool(last.get("generator_saturated", False)),
-        aborted=last.get("aborted"),
+        aborted=None if child.overdue else last.get("aborted"),
         unreachable=last.get("unreachable"),
         error=error,
     )

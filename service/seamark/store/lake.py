@@ -26,8 +26,8 @@ class Lake(Protocol):
     transaction, and raises StoreUnavailable otherwise; a sender is answered on the strength of a return.
     query() reads one consistent snapshot; a table is called `lake.<name>`. A read that failed raises
     StoreUnavailable and never returns empty. Both may be called from any thread.
-    maintain() merges small files, drops rows older than `keep_days` and gives the disk back; it does bounded work and may be
-    called again and again. close() may be called twice.
+    maintain() merges small files, drops rows older than `keep_days` and gives the disk back; it does bounded work and
+    may be called again and again. close() may be called twice.
     """
 
     def append(self, tables: Mapping[str, pa.Table]) -> None: ...

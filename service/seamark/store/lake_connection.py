@@ -20,7 +20,15 @@ METADATA_SCHEMA = "seamark_lake"  # in PostgreSQL, beside the service's own tabl
 THREADS = 2
 MEMORY_LIMIT = "1GB"
 SPILL_LIMIT = "8GB"  # of disk, for queries larger than memory
-CONNECT_TIMEOUT_S = 5
+# libpq's words for noticing within seconds that a server is gone; a URL may say otherwise.
+_PATIENCE = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+}
+_MESSAGE_MAX = 500
 BUSY_TIMEOUT_MS = 2000  # how long a SQLite catalog that another program has locked is waited for
 
 
@@ -61,11 +69,11 @@ class Place:
         return self.postgres_dsn is None
 
     def scrub(self, message: object) -> str:
-        """Return the first line of `message` without any secret."""
-        text = str(message).strip().partition("\n")[0]
+        """Return `message` in one line, without any secret."""
+        text = str(message)
         for secret in self.secrets:
             text = text.replace(secret, "***")
-        return text
+        return " ".join(text.split())[:_MESSAGE_MAX]
 
 
 def place_of(*, data_dir: Path, catalog_url: str, location: str | None, s3: S3Options | None) -> Place:
@@ -224,7 +232,7 @@ def _postgres_dsn(catalog_url: str) -> tuple[str, str | None]:
         "user": url.username,
         "password": url.password,
         "dbname": url.database,
-        "connect_timeout": str(CONNECT_TIMEOUT_S),
+        **_PATIENCE,
     }
     parts |= {name: value if isinstance(value, str) else ",".join(value) for name, value in url.query.items()}
     return " ".join(f"{name}={_escaped(value)}" for name, value in parts.items() if value), url.password

@@ -131,7 +131,9 @@ SELF: dict[str, Metric] = {
     "seamark_lake_free_bytes": _gauge("", "Free bytes of the lake's disk; absent where the disk is not ours."),
     "seamark_outbox_pending": _gauge("", "Messages waiting to be delivered."),
     "seamark_job_interval_seconds": _gauge("job_name", "How often the job is meant to run."),
-    "seamark_job_last_success_timestamp_seconds": _gauge("job_name", "When the job last succeeded; absent before that."),
+    "seamark_job_last_success_timestamp_seconds": _gauge(
+        "job_name", "When the job last succeeded; absent before that."
+    ),
     "seamark_job_failures_total": _counter("job_name", "Runs of the job that failed."),
     "seamark_metrics_left_out": _gauge("label", "Label values this page leaves out because there are too many."),
 }

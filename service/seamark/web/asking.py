@@ -1,4 +1,4 @@
-"""What a request asks for: services, instants and durations, each refusal naming the parameter and what would be right."""
+"""What a request asks for: services, instants, durations; a refusal names the parameter and what would be right."""
 
 from __future__ import annotations
 

@@ -120,10 +120,13 @@ def test_an_empty_service_shows_the_lines_that_connect_a_model(client):
     assert "http://127.0.0.1:8000" in lines[1]
 
 
+@pytest.mark.slow
 def test_the_connecting_lines_name_what_the_sdk_has():
     page = (STATIC.parent / "templates" / "_connect.html.j2").read_text()
     code = "import seamark_sdk as s; print(*dir(s), *dir(s.Seamark))"
-    known = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    known = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=_path()
+    ).stdout.split()
     assert {"init", *re.findall(r"seamark\.(\w+)\(", page)} <= set(known)
 
 
@@ -189,9 +192,10 @@ def test_plotly_is_the_installed_one_and_packed(client):
     assert plain.content == plotly_path().read_bytes()
 
 
-def test_the_pages_import_no_plotly():
+@pytest.mark.slow
+def test_the_web_process_imports_no_plotly():
     code = (
-        "import sys, seamark.web.pages, seamark.web.page_assets as a; a.asset_url('plotly.min.js'); a.plotly_path();"
+        "import sys, seamark.app, seamark.web.page_assets as a; a.asset_url('plotly.min.js'); a.plotly_path();"
         "print([m for m in ('plotly', 'pandas', 'evidently', 'locust') if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=_path())
@@ -199,7 +203,8 @@ def test_the_pages_import_no_plotly():
 
 
 def _path() -> dict[str, str]:
-    return {"PYTHONPATH": str(STATIC.parents[2])}
+    service = STATIC.parents[2]
+    return {"PYTHONPATH": f"{service}:{service.parent / 'sdk'}"}
 
 
 def test_no_static_file_reaches_out():

@@ -10,7 +10,7 @@ import gevent
 import numpy as np
 import pytest
 
-from seamark.compute.shapes.shape import Segment, SegmentResult, Segments
+from seamark.compute.load_shape import Segment, SegmentResult, Segments
 from seamark.runner.locust import read_samples
 from seamark_load import open_loop
 from seamark_load.client import Answer

@@ -38,9 +38,10 @@ class HeldLake:
         error = self.errors.pop(0) if self.errors else None
         if error is not None:
             raise error
-        ids = {name: table.column(0 if name == "predictions" else 1).to_pylist() for name, table in tables.items()}
         if any(table.column_names == ["poison"] for table in tables.values()):
             raise Invalid("rows do not fit the lake")
+        ids_of = {"spans": "span_id", "predictions": "prediction_id"}
+        ids = {name: table[ids_of[name]].to_pylist() for name, table in tables.items()}
         self.commits.append(ids)
 
     def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> pa.Table:

@@ -1,7 +1,7 @@
 """The load shapes Seamark knows. To add one: write its file, add its line here."""
 
+from seamark.compute.load_shape import Shape
 from seamark.compute.shapes import capacity, constant, stages
-from seamark.compute.shapes.shape import Shape
 
 SHAPES: dict[str, Shape] = {
     shape.name: shape

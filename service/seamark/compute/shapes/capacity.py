@@ -9,7 +9,7 @@ import numpy as np
 
 from seamark.compute.arrivals import DURATION_MAX_S, RATE_MAX_RPS, check_keys, check_number, check_total, poisson
 from seamark.compute.capacity import Search, step_duration_s
-from seamark.compute.shapes.shape import Segment, Segments, Shape
+from seamark.compute.load_shape import Segment, Segments, Shape
 from seamark.core.errors import Problem
 from seamark.core.thresholds import Threshold
 from seamark.core.windows import format_duration
@@ -32,15 +32,22 @@ def check(params: Mapping[str, Any]) -> list[Problem]:
 
 
 def segments(params: Mapping[str, Any], thresholds: Sequence[Threshold], seed: int) -> Segments:
-    """A segment per step, the next one chosen by how the last one went."""
+    """A segment per step, the next one chosen by how the last one went; after one that did not hold, a pause.
+
+    A target may still be at work on requests that nobody waits for any more: what is left of a step that was too much
+    must not spoil the next one. A pause is a segment of rate 0 without arrivals.
+    """
     rng = np.random.default_rng(seed)
     search = Search(float(params["start_rps"]), float(params["stop_rps"]))
     index = 0
     while (rate := search.next_rate()) is not None:
         duration = step_duration_s(rate, float(params["step_s"]), thresholds)
         result = yield Segment(index, rate, duration, poisson(rate, duration, rng))
-        search.observe(result, thresholds)
+        held = search.observe(result, thresholds)
         index += 1
+        if not held and search.next_rate() is not None:
+            yield Segment(index, 0.0, pause_s(float(params["step_s"])), np.empty(0))
+            index += 1
 
 
 def describe(params: Mapping[str, Any]) -> str:
@@ -52,7 +59,13 @@ def describe(params: Mapping[str, Any]) -> str:
 def longest_s(params: Mapping[str, Any]) -> float:
     """Every step it may take, each as long as it may get."""
     start, stop = float(params["start_rps"]), float(params["stop_rps"])
-    return Search.steps_max(start, stop) * float(params["step_s"]) * Search.STRETCH_MAX
+    step_s = float(params["step_s"])
+    return Search.steps_max(start, stop) * (step_s * Search.STRETCH_MAX + pause_s(step_s))
+
+
+def pause_s(step_s: float) -> float:
+    """A quarter of a step, at most 5 s."""
+    return min(step_s / 4, 5.0)
 
 
 SHAPE = Shape("capacity", check, segments, describe, longest_s, feedback=True)

@@ -16,7 +16,7 @@ from seamark.compute.arrivals import (
     poisson,
     uniform,
 )
-from seamark.compute.shapes.shape import Segment, Segments, Shape
+from seamark.compute.load_shape import Segment, Segments, Shape
 from seamark.core.errors import Problem
 from seamark.core.thresholds import Threshold
 from seamark.core.windows import format_duration

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from seamark.compute.arrivals import DURATION_MAX_S, RATE_MAX_RPS, check_keys, check_number, check_total, poisson
-from seamark.compute.shapes.shape import Segment, Segments, Shape
+from seamark.compute.load_shape import Segment, Segments, Shape
 from seamark.core.errors import Problem
 from seamark.core.thresholds import Threshold
 from seamark.core.windows import format_duration

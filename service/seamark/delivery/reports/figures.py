@@ -55,7 +55,7 @@ def outcome(threshold: ThresholdResult) -> str:
     return "passed" if threshold.passed else "failed"
 
 
-def held(value: bool | None) -> str:  # noqa: FBT001 - a filter of the templates
+def held(value: bool | None) -> str:
     """Whether a capacity step held: `yes`, `no` or `unknown`."""
     return UNKNOWN if value is None else ("yes" if value else "no")
 

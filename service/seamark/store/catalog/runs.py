@@ -79,8 +79,9 @@ class Runs:
     ) -> RunRecord | None:
         """Queue a run. None where this cron instant has made one already."""
         target = urlsplit(plan.target)
+        run_id = uuid4().hex[:16]
         row = {
-            "id": uuid4().hex[:16],
+            "id": run_id,
             "plan": plan.name,
             "model": plan.model,
             "origin": f"{target.scheme}://{target.netloc}",
@@ -95,7 +96,7 @@ class Runs:
                 connection.execute(runs.insert().values(row))
         except IntegrityError:
             return None
-        return self.get(row["id"])
+        return self.get(run_id)
 
     def get(self, run_id: str) -> RunRecord:
         """One run; NotFound where there is none."""
