@@ -169,6 +169,17 @@ def test_a_refresh_changes_figures_and_keeps_the_focus(visit, monkeypatch):
     assert page.get_by_role("status").inner_text() == "", "a refresh is no news"
 
 
+def test_what_comes_before_the_focus_does_not_take_it(visit, monkeypatch):
+    seen = visit("full", "/")
+    seen.page.get_by_role("link", name="fraud-score", exact=True).focus()
+    wanted = [overview("a-new-one"), overview("churn"), overview("fraud-score")]
+    monkeypatch.setattr(seen.sample.source, "overviews", lambda at: wanted)
+    seen.page.evaluate("window.seamark.refresh()")
+    seen.page.get_by_role("link", name="a-new-one", exact=True).wait_for()
+    assert seen.page.evaluate("document.activeElement.textContent") == "fraud-score"
+    assert [name.strip() for name in seen.page.locator(".card h2").all_inner_texts()] == [m.model for m in wanted]
+
+
 def test_open_details_and_plots_survive_a_refresh(visit):
     seen = visit("full", "/models/churn")
     seen.plots(2)
@@ -184,15 +195,17 @@ def test_a_hidden_page_asks_for_nothing(chromium, visit):
     page, asked = seen.page, []
     page.clock.install()
     page.reload()
-    page.on("request", lambda request: asked.append(request.url))
+    page.on("request", lambda request: asked.append(request.url) if "fragment" in request.url else None)
     page.evaluate(
         "Object.defineProperty(document, 'hidden', {get: () => window.away, configurable: true}); window.away = true"
     )
     page.clock.run_for(30_000)
     assert asked == []
     page.evaluate("window.away = false; document.dispatchEvent(new Event('visibilitychange'))")
-    page.wait_for_function("performance.getEntriesByType('resource').some((r) => r.name.includes('fragment=main'))")
-    assert [url for url in asked if "fragment=main" in url]
+    page.wait_for_function(
+        "() => performance.getEntriesByType('resource').some((r) => r.name.includes('fragment=main'))"
+    )
+    assert asked
 
 
 def test_a_page_that_is_no_longer_refreshed_says_so(visit):
@@ -218,7 +231,7 @@ def test_a_run_grows_and_ends_before_your_eyes(visit):
     seen = visit("full", RUNNING)
     page = seen.page
     seen.plots(5)
-    page.wait_for_function("parseInt(document.querySelector('[data-live=t_s]').textContent) >= 61")
+    page.wait_for_function("() => parseInt(document.querySelector('[data-live=t_s]').textContent) >= 61")
     seen.keep("run-live")
     points = page.evaluate("document.querySelector('[data-plot=latency] .canvas').data[0].x")
     assert points == sorted(set(points)), "a second was drawn twice"
@@ -236,7 +249,7 @@ def test_colours_follow_the_system(visit):
     line = "getComputedStyle(document.querySelector('.scatterlayer path.js-line')).stroke"
     before = seen.page.evaluate(line)
     seen.page.emulate_media(color_scheme="dark")
-    seen.page.wait_for_function(f"{line} !== {before!r}")
+    seen.page.wait_for_function(f"() => {line} !== {before!r}")
     assert seen.page.evaluate(CONTRAST) == []
 
 

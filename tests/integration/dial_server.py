@@ -1,7 +1,7 @@
 """A small real HTTP server whose latency, freezes and answers are dialled over a second port while it runs.
 
-python dial_server.py [CERT KEY] -> prints {"port", "control_port"}; POST to the control port a JSON object of dials, GET it for
-what was received. Answers with keep-alive; every request that arrived is counted, also while it is frozen.
+python dial_server.py [CERT KEY] -> prints {"port", "control_port"}; POST a JSON object of dials to the control port,
+which answers with what was received. Answers with keep-alive; every request that arrived is counted.
 """
 
 from __future__ import annotations

@@ -11,12 +11,18 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from seamark.compute.shapes import SHAPES
 from seamark.compute.verdict import judge
@@ -53,11 +59,12 @@ class Dial:
 
 
 @pytest.fixture
-def dial() -> Iterator[Callable[[], Dial]]:
+def dial() -> Iterator[Callable[..., Dial]]:
     servers: list[Dial] = []
 
-    def start() -> Dial:
-        process = subprocess.Popen([sys.executable, str(HERE / "dial_server.py")], stdout=subprocess.PIPE)
+    def start(*arguments: str) -> Dial:
+        command = [sys.executable, str(HERE / "dial_server.py"), *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert process.stdout is not None
         servers.append(Dial(**json.loads(process.stdout.readline()), process=process))
         return servers[-1]
@@ -245,6 +252,38 @@ def test_a_target_that_is_not_there_is_said_to_be_unreachable_soon(dial: Callabl
     assert outcome.unreachable == "cannot connect: connection refused"
     assert watcher.seen[-1].t_s < 10 and outcome.error is None
     assert outcome.samples["latency_ms"].null_count == outcome.samples.num_rows
+
+
+def self_signed(folder: Path) -> tuple[str, str]:
+    """A certificate for 127.0.0.1 that only itself vouches for, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "dial")])
+    now = datetime.now(UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    dated = builder.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(hours=1))
+    certificate = dated.add_extension(address, critical=False).sign(key, hashes.SHA256())
+    plain = serialization.NoEncryption()
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    )
+    return str(folder / "cert.pem"), str(folder / "key.pem")
+
+
+def test_tls_is_verified(dial: Callable[..., Dial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate, key = self_signed(tmp_path)
+    server = dial(certificate, key)
+    target = f"https://127.0.0.1:{server.port}/predict"
+    for name in ("untrusted", "trusted"):
+        (tmp_path / name).mkdir()
+    outcome = run(plan_for(target, 20, 30), tmp_path / "untrusted")
+    assert outcome.unreachable is not None and "the TLS certificate is not trusted" in outcome.unreachable
+    assert server.set()["requests"] == 0
+
+    monkeypatch.setenv("SSL_CERT_FILE", certificate)
+    outcome = run(plan_for(target, 20, 1), tmp_path / "trusted")
+    assert errors_of(outcome) == {None} and server.set()["requests"] == 20
 
 
 def test_broken_answers_are_failures_and_hang_nothing(dial: Callable[[], Dial], tmp_path: Path) -> None:

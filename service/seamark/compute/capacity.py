@@ -120,9 +120,8 @@ def _decide(
 ) -> tuple[bool | None, str]:
     if not len(latency):
         return None, "no request was due"
-    limits = [t.limit for t in thresholds if t.metric == "latency_ms"]
     late_ms = _quantile(result.lateness_ms[~np.isnan(result.lateness_ms)], 0.99)
-    late_limit_ms = max(LATE_MS, 0.1 * min(limits, default=0.0))
+    late_limit_ms = lateness_limit_ms(thresholds)
     for threshold in thresholds:
         actual = _measure(threshold, result, latency, error_ratio)
         if actual is not None and not threshold.holds(actual):
@@ -132,6 +131,12 @@ def _decide(
     if _saturated(result, latency):
         return False, "saturated: requests in flight and latency kept rising through the step"
     return True, "every threshold held"
+
+
+def lateness_limit_ms(thresholds: Sequence[Threshold]) -> float:
+    """Return how late requests may be sent, as p99: a tenth of the tightest latency limit, at least LATE_MS."""
+    limits = [t.limit for t in thresholds if t.metric in ("latency_ms", "service_latency_ms")]
+    return max(LATE_MS, 0.1 * min(limits, default=0.0))
 
 
 def _measure(threshold: Threshold, result: SegmentResult, latency: FloatArray, error_ratio: float) -> float | None:

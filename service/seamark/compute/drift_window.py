@@ -53,9 +53,9 @@ def judge(
     (None or empty) every feature is `no_reference`. `spec.methods` names a method per feature; a method that does
     not take the feature's kind gives way to the default of the kind, and the finding names the one that was used.
 
-    Features are decided together by Benjamini and Hochberg at q = `spec.false_alarms`, which with no drift at all bounds
-    the chance that any feature of the window raises a false alarm. `threshold` is the score at which this feature
-    would drift in this window: the score at the cut, or the method's `small` where that is larger. Beyond
+    Features are decided together by Benjamini and Hochberg at q = `spec.false_alarms`, which with no drift at all
+    bounds the chance that any feature of the window raises a false alarm. `threshold` is the score at which this
+    feature would drift in this window: the score at the cut, or the method's `small` where that is larger. Beyond
     chance but under `small` is `certain_small`. The same seed and input give the same finding.
     """
     features: dict[str, FeatureDrift | _Judged] = {

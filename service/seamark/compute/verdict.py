@@ -7,18 +7,20 @@ that measured too little, or measured the load generator, is inconclusive, never
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
-from seamark.compute.capacity import aggregate, conclude, judge_step, summary
+from seamark.compute.capacity import aggregate, conclude, judge_step, lateness_limit_ms, summary
 from seamark.compute.load_shape import FloatArray, Segment, SegmentResult
 from seamark.core.findings import Capacity, CapacityStep, RunStatus, ThresholdResult, Verdict
 from seamark.core.specs import LoadTestPlan
 from seamark.core.thresholds import Threshold
 
 ACHIEVED_LEAST = 0.95
+LATENESS_SAMPLES_MIN = 100
 
 
 class RanSegment(Protocol):
@@ -47,14 +49,16 @@ def judge(
     run = _Run(samples, segments)
     capacity: Capacity | None = None
     if plan.shape.kind == "capacity":
-        steps = [judge_step(result, plan.thresholds) for result in run.results()]
+        measured = [result for result in run.results() if result.segment.asked_rps > 0]  # pauses are no steps
+        steps = [judge_step(result, plan.thresholds) for result in measured]
         stop_rps = float(plan.shape.params["stop_rps"])
-        capacity = conclude(steps, plan.thresholds, replicas=plan.replicas, stop_rps=stop_rps)
+        capacity = conclude(steps, measured, plan.thresholds, replicas=plan.replicas, stop_rps=stop_rps)
         results = _best_step(plan.thresholds, steps, capacity, plan.replicas)
         status, reason = _search_status(run, steps, capacity, unreachable)
     else:
         results = tuple(_result(threshold, run.measure(threshold)) for threshold in plan.thresholds)
-        status, reason = _status(run, results, generator_saturated=generator_saturated, unreachable=unreachable)
+        late = generator_saturated or run.late(plan.thresholds)
+        status, reason = _status(run, results, generator_late=late, unreachable=unreachable)
     if aborted is not None:
         status, reason = RunStatus.ABORTED, aborted
     return Verdict(
@@ -93,6 +97,7 @@ class _Run:
         self.requests: int = samples.num_rows
         self.errors = int((~self._ok).sum())
         self.duration_s = float(sum(segment.duration_s for segment in segments))
+        self.planned = float(sum(segment.asked_rps * segment.duration_s for segment in segments))
 
     @property
     def sent(self) -> int:
@@ -105,6 +110,18 @@ class _Run:
     @property
     def achieved_rate(self) -> float | None:
         return self.sent / self.duration_s if self.duration_s else None
+
+    @property
+    def short(self) -> bool:
+        """Whether fewer requests are known of than the plan asked for, beyond what Poisson's chance explains."""
+        return self.requests < ACHIEVED_LEAST * self.planned - 4 * sqrt(self.planned)
+
+    def late(self, thresholds: Sequence[Threshold]) -> bool:
+        """Whether requests went out later than a tenth of the tightest latency limit (p99), and than 10 ms."""
+        if len(self.lateness_ms) < LATENESS_SAMPLES_MIN:
+            return False
+        p99 = summary(self.lateness_ms).p99
+        return p99 is not None and p99 > lateness_limit_ms(thresholds)
 
     def measure(self, threshold: Threshold) -> float | None:
         """What a threshold speaks of; None where it was not measured."""
@@ -151,7 +168,7 @@ def _result(threshold: Threshold, actual: float | None) -> ThresholdResult:
 
 
 def _status(
-    run: _Run, results: Sequence[ThresholdResult], *, generator_saturated: bool, unreachable: str | None
+    run: _Run, results: Sequence[ThresholdResult], *, generator_late: bool, unreachable: str | None
 ) -> tuple[RunStatus, str]:
     nothing = _nothing_measured(run, unreachable)
     if nothing:
@@ -159,7 +176,10 @@ def _status(
     if run.sent < ACHIEVED_LEAST * run.requests:
         share = run.sent / run.requests
         return RunStatus.INCONCLUSIVE, f"only {share:.1%} of the asked requests could be sent; 95 % are needed to judge"
-    if generator_saturated:
+    if run.short:
+        told = f"only {run.requests} of about {run.planned:.0f} asked requests are known of"
+        return RunStatus.INCONCLUSIVE, f"{told}: the run ended before its plan did"
+    if generator_late:
         return (
             RunStatus.INCONCLUSIVE,
             "the load generator was the bottleneck: its latency, not the target's, was measured",

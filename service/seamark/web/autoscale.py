@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -12,6 +13,8 @@ from seamark.delivery.scalers import SCALERS
 from seamark.engine.services import Services
 from seamark.web.asking import services_of
 from seamark.web.auth import Principal, require
+
+STALE_S = 180.0
 
 
 def router() -> APIRouter:
@@ -43,11 +46,18 @@ def router() -> APIRouter:
     return routes
 
 
+def _stale(advice: Recommendation, age_s: float) -> Recommendation:
+    """Old advice is no advice: a scaler that polls must not follow it, KEDA's fallback takes over on null."""
+    reason = f"Hold: the last recommendation is {age_s:.0f} s old; no worker has evaluated {advice.model} since."
+    return replace(advice, state="hold", replicas=None, current=None, headroom_ratio=None, reason=reason)
+
+
 def latest(services: Services, model: str) -> Recommendation:
     """The newest recommendation of a model; NotFound says what is missing."""
     found = services.catalog.findings.latest(model, "recommendation", Recommendation)
     if found is not None:
-        return found.finding
+        age_s = (services.clock.now() - found.at).total_seconds()
+        return found.finding if age_s <= STALE_S else _stale(found.finding, age_s)
     spec = services.configuration.model(model)
     if spec is None or spec.autoscale is None:
         raise NotFound(f"{model[:100]} has no `autoscale:` in seamark.yaml; give it min and max and apply")

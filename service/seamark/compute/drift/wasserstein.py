@@ -12,9 +12,6 @@ from seamark.compute.permutation import split_bins
 _NORM_MIN = 0.001  # Evidently's floor, in the column's own unit
 _SCORE_MAX = 1e300  # a constant column against the largest floats
 _DRAWN_MAX = 1e150  # its square is still a number
-import os
-
-POWER = float(os.environ.get("POW", "2"))
 _QUANTILES = 64
 _DRAWS_MIN = 500
 

@@ -10,7 +10,8 @@
   let busy = false;
 
   const say = (text) => { said.textContent = text; };
-  const key = (node) => (node.nodeType === Node.ELEMENT_NODE ? node.nodeName + "#" + (node.id || "") : node.nodeName);
+  const mark = (node) => node.dataset?.key || node.id || node.dataset?.plot || node.getAttribute?.("aria-labelledby") || "";
+  const key = (node) => `${node.nodeName}#${mark(node)}`;
 
   function attributes(from, to) {
     for (const { name, value } of to.attributes) if (from.getAttribute(name) !== value) from.setAttribute(name, value);
@@ -29,15 +30,27 @@
     children(from, to);
   }
 
+  // Nodes with a mark are found again when others came or went before them; the rest is matched in order.
   function children(from, to) {
-    const wanted = [...to.childNodes];
-    wanted.forEach((next, index) => {
-      const now = from.childNodes[index];
-      if (!now) from.append(next);
-      else if (key(now) === key(next)) morph(now, next);
-      else now.replaceWith(next);
-    });
-    while (from.childNodes.length > wanted.length) from.lastChild.remove();
+    let at = from.firstChild;
+    for (const next of [...to.childNodes]) {
+      if (at && key(at) !== key(next) && mark(next)) {
+        let found = at;
+        while (found && key(found) !== key(next)) found = found.nextSibling;
+        while (found && at !== found) at = drop(at);
+      }
+      if (at && key(at) === key(next)) {
+        morph(at, next);
+        at = at.nextSibling;
+      } else from.insertBefore(next, at);
+    }
+    while (at) at = drop(at);
+  }
+
+  function drop(node) {
+    const after = node.nextSibling;
+    node.remove();
+    return after;
   }
 
   function tell() {
