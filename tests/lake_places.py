@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from seamark.store.lake import Lake
-from seamark.store.lake_connection import S3Options
+from seamark.store.lake_connection import METADATA_SCHEMA, S3Options
 from seamark.store.lakes import LAKES
 
 PLACES = ("sqlite+folder", "postgres+folder", "postgres+s3")
@@ -44,6 +44,7 @@ class PostgresServer:
             self.port = free.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
+        self._free: list[str] = []
 
     def start(self) -> None:
         """Start and wait until it answers."""
@@ -71,13 +72,20 @@ class PostgresServer:
                 self._process.wait()
             self._process = None
 
-    def new_database(self) -> str:
-        """Return the URL of a new, empty database."""
-        self._databases += 1
-        name = f"lake{self._databases}"
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        return self.url(name)
+    def take_database(self) -> str:
+        """Return the URL of an empty database, to be given back."""
+        if not self._free:
+            self._databases += 1
+            with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+                connection.execute(f"CREATE DATABASE lake{self._databases}")
+            return self.url(f"lake{self._databases}")
+        return self._free.pop()
+
+    def give_back(self, url: str) -> None:
+        """Empty a database for the next test: cheaper than a new one each time."""
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"DROP SCHEMA IF EXISTS {METADATA_SCHEMA} CASCADE")
+        self._free.append(url)
 
     def url(self, database: str) -> str:
         return f"postgresql://postgres:secret-word@127.0.0.1:{self.port}/{database}"

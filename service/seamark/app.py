@@ -28,6 +28,7 @@ from seamark.engine.configuration import Configuration
 from seamark.engine.evaluate import Evaluator
 from seamark.engine.scheduler import Job, loop
 from seamark.engine.services import Services
+from seamark.runner.order import SCENARIOS
 from seamark.settings import Settings
 from seamark.store.buffer import WriteBuffer
 from seamark.store.catalog import Catalog
@@ -41,7 +42,6 @@ from seamark.web import loadtests as loadtest_doors
 log = logging.getLogger(__name__)
 
 EVALUATION_LEADER = 7_362_002
-SCENARIOS = frozenset({"http_json"})
 
 
 def known_names() -> Known:
@@ -179,7 +179,7 @@ def jobs(services: Services, stopping: Callable[[], bool]) -> list[Job]:
         Job("run-load-tests", 1.0, lambda s, at: loadtests.work(s, at, stopping)),
         Job("dispatch-alerts", 1.0, dispatch.dispatch),
         Job("make-drift-reports", 2.0, reports.make_reports),
-        Job("maintain", 300.0, led(maintain.maintain)),
+        Job("maintain", 60.0, led(maintain.maintain)),
     ]
 
 

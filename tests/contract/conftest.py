@@ -53,7 +53,7 @@ def place_in(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callabl
         options: dict[str, Any] = {"data_dir": folder, "catalog_url": "sqlite://", "location": None, "s3": None}
         if kind.startswith("postgres"):
             server: PostgresServer = request.getfixturevalue("postgres")
-            options["catalog_url"] = server.new_database()
+            options["catalog_url"] = server.take_database()
             options["location"] = str(tmp_path / f"files-{len(made)}")
         if kind.endswith("s3"):
             options["s3"] = request.getfixturevalue("s3_server")
@@ -65,3 +65,5 @@ def place_in(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callabl
     for place in made:
         for lake in place.opened:
             lake.close()
+        if place.kind.startswith("postgres"):
+            request.getfixturevalue("postgres").give_back(place.options["catalog_url"])

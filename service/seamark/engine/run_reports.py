@@ -42,4 +42,5 @@ def _report(services: Services, run: RunRecord) -> reports.RunReport:
         verdict=run.verdict,
         series=reports.series(samples),
         segments=run.segments,
+        distribution=reports.distribution(samples),
     )

@@ -10,7 +10,8 @@
   let busy = false;
 
   const say = (text) => { said.textContent = text; };
-  const mark = (node) => node.dataset?.key || node.id || node.dataset?.plot || node.getAttribute?.("aria-labelledby") || "";
+  const section = (node) => node.nodeName === "SECTION" && node.getAttribute("aria-labelledby");
+  const mark = (node) => node.dataset?.key || node.id || node.dataset?.plot || section(node) || "";
   const key = (node) => `${node.nodeName}#${mark(node)}`;
 
   function attributes(from, to) {

@@ -1,0 +1,32 @@
+"""Pairs of columns on stdin become Evidently's own scores on stdout; runs in a process of its own, by test_drift_evidently."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    import pandas as pd
+    from evidently.legacy.calculations import stattests
+    from evidently.legacy.core import ColumnType
+
+    tests = {
+        "psi": stattests.psi_stat_test,
+        "jensenshannon": stattests.jensenshannon_stat_test,
+        "ks": stattests.ks_stat_test,
+        "wasserstein": stattests.wasserstein_stat_test,
+    }
+    kinds = {"numeric": ColumnType.Numerical, "categorical": ColumnType.Categorical}
+    scores = []
+    for case in json.load(sys.stdin):
+        reference, current = pd.Series(case["reference"]), pd.Series(case["current"])
+        result = tests[case["method"]].func(reference, current, kinds[case["kind"]], 0.1)
+        scores.append(float(result[0]))
+    print(json.dumps(scores))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Every drift method keeps the contract of compute/drift/method.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seamark.compute import drift
+from seamark.compute.drift import METHODS
+from seamark.compute.drift.method import Column, DriftMethod
+
+FOLDER = Path(drift.__file__).parent
+LEVELS = np.array([f"level {number}" for number in range(40)], dtype=object)
+
+pairs = pytest.mark.parametrize(
+    "method, kind",
+    [pytest.param(m, kind, id=f"{m.name}-{kind}") for m in METHODS.values() for kind in sorted(m.kinds)],
+)
+
+
+def draw(kind: str, rows: int, rng: np.random.Generator, shift: float = 0.0) -> Column:
+    """Rows that nothing moved in (shift 0), or that moved the further the larger the shift."""
+    if kind == "numeric":
+        return rng.normal(shift, 1.0, rows)
+    shares = np.exp(-np.arange(8) * (0.3 + shift))
+    return LEVELS[rng.choice(8, size=rows, p=shares / shares.sum())]
+
+
+def hostile(kind: str) -> list[Column]:
+    if kind == "categorical":
+        return [
+            np.array(["a"], dtype=object),
+            np.array(["a"] * 50, dtype=object),
+            np.array([f"user {n}" for n in range(300)], dtype=object),
+            np.array(["", "\x00", "\ud800", "é" * 5000, "nan", "None"], dtype=object),
+        ]
+    rng = np.random.default_rng(0)
+    return [
+        np.array([1.0]),
+        np.zeros(50),
+        np.full(50, -7.5),
+        np.array([np.inf, -np.inf, 1.0, 2.0] * 10),
+        np.array([np.inf, -np.inf]),
+        np.array([1.7e308, -1.7e308] * 30),
+        rng.normal(0, 1e307, 100),
+        rng.normal(0, 5e-324, 100),
+        np.nextafter(1.0, 2.0) + np.arange(60) * 2.3e-16,
+        1e16 + np.arange(100.0),
+        rng.standard_cauchy(200),
+        np.arange(25.0),
+    ]
+
+
+def test_each_file_of_the_folder_is_registered_under_its_name() -> None:
+    files = {path.stem for path in FOLDER.glob("*.py")} - {"__init__", "method"}
+    assert files == set(METHODS), "write the method's line in compute/drift/__init__.py"
+    assert all(name == method.name for name, method in METHODS.items())
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_a_method_says_what_it_is(method: DriftMethod) -> None:
+    assert method.kinds and method.kinds <= {"numeric", "categorical"}
+    assert method.small > 0
+    assert method.source
+
+
+@pairs
+def test_equal_samples_score_zero_and_more_shift_scores_more(method: DriftMethod, kind: str) -> None:
+    rng = np.random.default_rng(1)
+    reference = draw(kind, 2000, rng)
+    assert method.score(reference, reference.copy()) == pytest.approx(0.0, abs=1e-9)
+    scores = [method.score(reference, draw(kind, 2000, rng, shift)) for shift in (0.0, 0.3, 0.7, 1.5)]
+    assert scores == sorted(scores)
+    assert scores[0] < method.small < scores[-1]
+
+
+@pairs
+def test_a_score_does_not_grow_with_the_rows(method: DriftMethod, kind: str) -> None:
+    rng = np.random.default_rng(2)
+    few = method.score(draw(kind, 2_000, rng), draw(kind, 2_000, rng, 0.7))
+    many = method.score(draw(kind, 40_000, rng), draw(kind, 40_000, rng, 0.7))
+    assert 0.5 < many / few < 2.0  # moving bins and filled ones sway PSI; a test statistic would be twenty times larger
+
+
+@pairs
+def test_arguments_stay_as_they_were(method: DriftMethod, kind: str) -> None:
+    rng = np.random.default_rng(3)
+    reference, current = draw(kind, 300, rng), draw(kind, 200, rng, 0.4)
+    before = reference.copy(), current.copy()
+    method.score(reference, current)
+    method.null(reference, current, rng)
+    assert (reference == before[0]).all() and (current == before[1]).all()
+
+
+@pairs
+def test_the_order_of_rows_means_nothing(method: DriftMethod, kind: str) -> None:
+    rng = np.random.default_rng(4)
+    reference, current = draw(kind, 300, rng), draw(kind, 200, rng, 0.4)
+    shuffled = method.score(rng.permutation(reference), rng.permutation(current))
+    assert shuffled == pytest.approx(method.score(reference, current), rel=1e-12)
+
+
+@pairs
+def test_whatever_comes_scores_and_nulls_are_finite(method: DriftMethod, kind: str) -> None:
+    for reference in hostile(kind):
+        for current in hostile(kind):
+            score = method.score(reference, current)
+            assert np.isfinite(score) and score >= 0
+            if not all(len(side) and (kind == "categorical" or np.isfinite(side).any()) for side in (reference, current)):
+                continue
+            null = method.null(reference, current, np.random.default_rng(5))
+            assert 0 <= null.p_value(score) <= 1
+            assert np.isfinite(null.score_at(1e-3)) and null.score_at(1e-3) >= 0
+
+
+@pairs
+def test_an_empty_side_scores_zero(method: DriftMethod, kind: str) -> None:
+    column = draw(kind, 50, np.random.default_rng(6))
+    assert method.score(column[:0], column) == method.score(column, column[:0]) == 0.0
+
+
+@pairs
+def test_the_null_is_the_same_for_the_same_generator(method: DriftMethod, kind: str) -> None:
+    rng = np.random.default_rng(7)
+    reference, current = draw(kind, 400, rng), draw(kind, 150, rng)
+    nulls = [method.null(reference, current, np.random.default_rng(8)) for _ in range(2)]
+    for p in (0.2, 0.01, 1e-5):
+        assert nulls[0].score_at(p) == nulls[1].score_at(p)
+
+
+@pairs
+def test_p_values_fall_as_scores_rise_and_score_at_is_their_inverse(method: DriftMethod, kind: str) -> None:
+    rng = np.random.default_rng(9)
+    reference, current = draw(kind, 1000, rng), draw(kind, 300, rng)
+    null = method.null(reference, current, rng)
+    ps = [null.p_value(score) for score in np.linspace(0, 3 * null.score_at(1e-4), 60)]
+    assert ps == sorted(ps, reverse=True) and ps[0] == pytest.approx(1.0)
+    for p in (0.3, 0.05, 0.003, 1e-4, 1e-7):
+        score = null.score_at(p)
+        assert null.p_value(score) <= p * (1 + 1e-6)
+        assert null.p_value(score * 0.93) > p
+
+
+def false_alarms(method: DriftMethod, sample: Callable[[int, np.random.Generator], Column], windows: int) -> list[float]:
+    rng = np.random.default_rng(10)
+    ps = []
+    for _ in range(windows):
+        reference, current = sample(1000, rng), sample(150, rng)
+        ps.append(method.null(reference, current, rng).p_value(method.score(reference, current)))
+    return ps
+
+
+@pairs
+def test_with_nothing_moved_p_values_are_even(method: DriftMethod, kind: str) -> None:
+    ps = np.array(false_alarms(method, lambda rows, rng: draw(kind, rows, rng), 120))
+    assert (ps <= 0.1).sum() <= 24  # 120 windows, 12 expected: over 24 once in two thousand
+    assert (ps <= 0.5).sum() >= 40  # and a method that never speaks is no method
+
+
+@pytest.mark.slow
+@pairs
+@pytest.mark.parametrize("column", ["plain", "awkward"])
+def test_with_nothing_moved_alarms_are_as_rare_as_asked(method: DriftMethod, kind: str, column: str) -> None:
+    """Awkward: a heavy tail for numbers, two thousand levels most of which are rare for texts."""
+    shares = 1 / np.arange(1, 2001)
+    levels = np.array([f"level {number}" for number in range(2000)], dtype=object)
+
+    def sample(rows: int, rng: np.random.Generator) -> Column:
+        if column == "plain":
+            return draw(kind, rows, rng)
+        if kind == "numeric":
+            return rng.lognormal(0, 1.5, rows)
+        return levels[rng.choice(2000, size=rows, p=shares / shares.sum())]
+
+    ps = np.array(false_alarms(method, sample, 500))
+    assert (ps <= 0.01).sum() <= 13  # 5 expected: over 13 once in fifteen hundred
+    assert (ps <= 0.1).sum() <= 73  # 50 expected

@@ -1,0 +1,84 @@
+"""Nulls out, levels counted, bins as NumPy's, splits that keep every row."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from seamark.compute.binning import bin_counts, fill_empty, is_binned, sturges_edges
+from seamark.compute.columns import count_levels, finite, present, scaled, texts
+from seamark.compute.permutation import split_bins, split_levels
+
+
+def test_nulls_and_infinities_are_no_values() -> None:
+    assert finite(np.array([1.0, np.nan, np.inf, -np.inf, 2.0])).tolist() == [1.0, 2.0]
+    assert finite(np.array([1, None, "x", "3", True], dtype=object)).tolist() == [1.0, 3.0, 1.0]
+    assert finite(np.array([True, False])).tolist() == [1.0, 0.0]
+    assert texts(np.array(["a", None, float("nan"), 3], dtype=object)).tolist() == ["a", "3"]
+    assert present(np.array([None, None], dtype=object), "categorical").tolist() == []
+    assert present(np.array([None, None], dtype=object), "numeric").tolist() == []
+
+
+def test_a_column_that_is_whole_is_not_copied() -> None:
+    column = np.arange(5.0)
+    assert finite(column) is column
+
+
+def test_levels_of_either_side_are_counted() -> None:
+    before, after = count_levels(np.array(["a", "b", "a"], dtype=object), np.array(["c", "a"], dtype=object))
+    assert before.tolist() == [2, 1, 0] and after.tolist() == [1, 0, 1]
+    before, after = count_levels(np.array([2.0, 1.0, np.inf]), np.array([3.0, 1.0]))
+    assert before.tolist() == [1, 1, 0] and after.tolist() == [1, 0, 1]
+
+
+def test_huge_columns_are_scaled_alike() -> None:
+    (a, b), exponent = scaled(np.array([1e308, -1e308]), np.array([1.0]))
+    assert np.abs(a).max() <= 1 and np.ldexp(a, exponent).tolist() == [1e308, -1e308]
+    assert b[0] == np.ldexp(1.0, -exponent)
+    assert scaled(np.array([1e100]))[1] == 0
+
+
+@pytest.mark.parametrize("rows", [(30, 30), (1000, 77), (5000, 5000), (1024, 1024)])
+def test_bins_are_numpys_sturges_bins(rows: tuple[int, int]) -> None:
+    rng = np.random.default_rng(rows[0])
+    before, after = rng.normal(3, 10, rows[0]), rng.lognormal(0, 1, rows[1])
+    edges = np.histogram_bin_edges(np.concatenate([before, after]), bins="sturges")
+    ours = bin_counts(before, after)
+    assert ours[0].tolist() == np.histogram(before, edges)[0].tolist()
+    assert ours[1].tolist() == np.histogram(after, edges)[0].tolist()
+    assert sturges_edges(2.0, 2.0, 10).tolist() == [1.5, 2.5]
+
+
+def test_up_to_twenty_values_are_counted_one_by_one() -> None:
+    assert not is_binned(np.arange(20.0)) and is_binned(np.arange(21.0))
+    assert not is_binned(np.array(["a"] * 30, dtype=object))
+
+
+def test_empty_bins_are_filled_as_evidently_does() -> None:
+    everywhere = np.ones((2, 3), dtype=bool)
+    filled = fill_empty(np.array([[0.5, 0.5, 0.0], [0.9999, 0.0, 0.0001]]), everywhere)
+    assert filled[0].tolist() == [0.5, 0.5, 1e-4]
+    assert filled[1].tolist() == [0.9999, 0.0001 / 10**6, 0.0001]
+
+
+def test_splits_keep_every_row_and_the_window_its_size() -> None:
+    rng = np.random.default_rng(1)
+    before, after = np.array([50, 3, 1, 0, 0, 2]), np.array([10, 0, 0, 1, 0, 1])
+    for splits in (split_levels(before, after, rng), split_bins(before, after, rng)):
+        assert ((splits.current * splits.weight).sum(axis=1) == after.sum()).all()
+        assert ((splits.reference * splits.weight).sum(axis=1) == before.sum()).all()
+    ordered = split_bins(before, after, rng)
+    assert (ordered.reference + ordered.current == before + after).all()
+
+
+def test_levels_of_one_row_are_one_cell_whatever_their_number() -> None:
+    before = np.ones(10_000, dtype=np.int64)
+    splits = split_levels(before, np.zeros_like(before), np.random.default_rng(2))
+    assert splits.reference.shape[1] == 2
+
+
+def test_an_average_split_has_the_windows_share() -> None:
+    before, after = np.array([900, 80, 9]), np.array([5, 5, 1])
+    splits = split_bins(before, after, np.random.default_rng(3))
+    expected = (before + after) * after.sum() / (before + after).sum()
+    assert splits.current.mean(axis=0) == pytest.approx(expected, rel=0.1, abs=0.02)
