@@ -126,11 +126,13 @@ def main() -> None:
     """Train, then serve until told to stop."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, default=8080)
-    port = parser.parse_args().port
-    bound = socket.create_server(("127.0.0.1", port), backlog=2048)  # before the training: a taken port shows at once
+    parser.add_argument("--host", default="127.0.0.1")
+    where = parser.parse_args()
+    host, port = where.host, where.port
+    bound = socket.create_server((host, port), backlog=2048)  # before the training: a taken port shows at once
     began_s = time.monotonic()
     model = train()
-    print(f"trained in {time.monotonic() - began_s:.1f} s; {MODEL} {VERSION} is at http://127.0.0.1:{port}", flush=True)
+    print(f"trained in {time.monotonic() - began_s:.1f} s; {MODEL} {VERSION} is at http://{host}:{port}", flush=True)
     config = uvicorn.Config(
         create_app(model),
         log_level="warning",

@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULE_LINES_MAX = 400
+TEST_MODULE_LINES_MAX = 600  # one subject, many cases
 FUNCTION_LINES_MAX = 70
 SKIPPED = {".git", ".venv", ".build", "node_modules", "dist", "artifacts", "seamark-data", ".demo"}
 BANNED_NAMES = {"util", "utils", "helper", "helpers", "common", "manager", "misc"}
@@ -69,8 +70,9 @@ def told(wrong: list[str], rule: str) -> None:
 
 def test_modules_are_small():
     lines = {path: len(path.read_text().splitlines()) for path in python_files()}
+    limits = {path: TEST_MODULE_LINES_MAX if "tests" in path.parts else MODULE_LINES_MAX for path in lines}
     told(
-        [f"{name_of(path)}: {count} lines" for path, count in lines.items() if count > MODULE_LINES_MAX],
+        [f"{name_of(path)}: {count} lines" for path, count in lines.items() if count > limits[path]],
         f"split modules of more than {MODULE_LINES_MAX} lines by what they are about",
     )
 

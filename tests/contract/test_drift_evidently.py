@@ -37,7 +37,12 @@ def columns() -> list[tuple[str, str, np.ndarray, np.ndarray]]:
         ("constant moved", "numeric", np.full(100, 3.0), np.full(50, 3.5)),
         ("large", "numeric", rng.normal(1e12, 1e9, 700), rng.normal(1.001e12, 1e9, 300)),
         ("texts", "categorical", texts(1000, [0.4, 0.3, 0.2, 0.1, 0.0]), texts(250, [0.3, 0.3, 0.2, 0.2, 0.0])),
-        ("new level", "categorical", texts(20_000, [0.5, 0.4, 0.0999, 1e-4, 0.0]), texts(250, [0.2, 0.2, 0.2, 0.2, 0.2])),
+        (
+            "new level",
+            "categorical",
+            texts(20_000, [0.5, 0.4, 0.0999, 1e-4, 0.0]),
+            texts(250, [0.2, 0.2, 0.2, 0.2, 0.2]),
+        ),
     ]
 
 

@@ -109,7 +109,9 @@ def test_whatever_comes_scores_and_nulls_are_finite(method: DriftMethod, kind: s
         for current in hostile(kind):
             score = method.score(reference, current)
             assert np.isfinite(score) and score >= 0
-            if not all(len(side) and (kind == "categorical" or np.isfinite(side).any()) for side in (reference, current)):
+            if not all(
+                len(side) and (kind == "categorical" or np.isfinite(side).any()) for side in (reference, current)
+            ):
                 continue
             null = method.null(reference, current, np.random.default_rng(5))
             assert 0 <= null.p_value(score) <= 1
@@ -140,11 +142,13 @@ def test_p_values_fall_as_scores_rise_and_score_at_is_their_inverse(method: Drif
     assert ps == sorted(ps, reverse=True) and ps[0] == pytest.approx(1.0)
     for p in (0.3, 0.05, 0.003, 1e-4, 1e-7):
         score = null.score_at(p)
-        assert null.p_value(score) <= p * (1 + 1e-6)
+        assert null.p_value(score) <= p * 1.01  # scipy inverts the KS law to three digits
         assert null.p_value(score * 0.93) > p
 
 
-def false_alarms(method: DriftMethod, sample: Callable[[int, np.random.Generator], Column], windows: int) -> list[float]:
+def false_alarms(
+    method: DriftMethod, sample: Callable[[int, np.random.Generator], Column], windows: int
+) -> list[float]:
     rng = np.random.default_rng(10)
     ps = []
     for _ in range(windows):
@@ -175,6 +179,6 @@ def test_with_nothing_moved_alarms_are_as_rare_as_asked(method: DriftMethod, kin
             return rng.lognormal(0, 1.5, rows)
         return levels[rng.choice(2000, size=rows, p=shares / shares.sum())]
 
-    ps = np.array(false_alarms(method, sample, 500))
-    assert (ps <= 0.01).sum() <= 13  # 5 expected: over 13 once in fifteen hundred
-    assert (ps <= 0.1).sum() <= 73  # 50 expected
+    ps = np.array(false_alarms(method, sample, 300))
+    assert (ps <= 0.01).sum() <= 9  # 3 expected: over 9 once in a thousand
+    assert (ps <= 0.1).sum() <= 47  # 30 expected: over 47 once in a thousand

@@ -13,7 +13,9 @@ from seamark.core.errors import Problem
 
 FloatArray = npt.NDArray[np.float64]
 
+RATE_MIN_RPS = 0.001
 RATE_MAX_RPS = 10_000.0
+DURATION_MIN_S = 0.1
 DURATION_MAX_S = 6 * 3600.0
 REQUESTS_MAX = 5_000_000.0
 
@@ -35,14 +37,14 @@ def uniform(rate_rps: float, duration_s: float) -> FloatArray:
 def check_number(
     params: Mapping[str, Any], name: str, problems: list[Problem], *, least: float, most: float, unit: str
 ) -> float | None:
-    """Return a number in (least, most], or None with its problem added."""
+    """Return a number in [least, most], or None with its problem added."""
     if name not in params:
-        problems.append(Problem(name, f"is missing; write a number up to {most:g} ({unit})"))
+        problems.append(Problem(name, f"is missing; write a number from {least:g} to {most:g} ({unit})"))
         return None
     value = params[name]
     good = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300 and isfinite(value)
-    if not good or not least < value <= most:
-        problems.append(Problem(name, f"{_shown(value)} is not a number above {least:g} and up to {most:g} ({unit})"))
+    if not good or not least <= value <= most:
+        problems.append(Problem(name, f"{_shown(value)} is not a number from {least:g} to {most:g} ({unit})"))
         return None
     return float(value)
 

@@ -12,6 +12,7 @@ from seamark.compute.columns import FloatArray
 _COUNTED = 10  # as many draws at or above a score make its frequency a p-value worth having
 _SCORE_MAX = 1e150  # its square is still a number
 _TIE = 1 - 1e-9  # scores that differ by rounding are equal
+_LEAST = float(np.finfo(np.float64).tiny)  # where all draws are 0, anything above is beyond them
 _TAIL = 0.1  # the share of draws the tail is fitted to
 
 
@@ -42,9 +43,9 @@ class FittedNull:
     def score_at(self, p: float) -> float:
         """Return the least score whose p-value is at most `p`."""
         place = max(int(np.floor(p * (1 + len(self.ordered)))) - 1, _COUNTED - 1)
-        counted = float(np.nextafter(self.ordered[place], np.inf)) if place < len(self.ordered) else 0.0
+        counted = float(self.ordered[place]) if place < len(self.ordered) else 0.0
         fitted = self.edge + _excess_at(p / self.edge_p, self.shape, self.scale) if p < self.edge_p else 0.0
-        return float(max(counted, fitted, 0.0) ** (1 / self.power) / _TIE)
+        return float(max(counted, fitted, _LEAST) ** (1 / self.power) / _TIE**2)  # beyond what counts as equal
 
 
 def fit_null(draws: FloatArray, power: float = 1.0) -> FittedNull:
@@ -55,7 +56,9 @@ def fit_null(draws: FloatArray, power: float = 1.0) -> FittedNull:
     D. Hinkley, Bootstrap Methods, 1997, ch. 4. Tail, above the draws' 90th percentile: peaks over threshold
     (J. Pickands, Ann. Statist. 3, 1975) with an exponential excess, or a generalised Pareto one where the draws show
     a heavier tail beyond their own noise (shape by probability-weighted moments: J. Hosking and J. Wallis,
-    Technometrics 29, 1987). Where both speak, the larger p-value counts, so that an error is one of caution.
+    Technometrics 29, 1987). Where both speak, the larger p-value counts, so that an error is one of caution: a bell's
+    tail is lighter than exponential, and of a sum over 100 levels the p-value is told 2 times too large at 1e-3 and 65
+    times at 1e-5 (measured in tests/unit/compute/test_calibrate.py).
     """
     ordered = np.sort(np.asarray(draws, dtype=np.float64) ** power)[::-1]
     size = len(ordered)

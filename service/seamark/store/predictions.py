@@ -57,10 +57,13 @@ def recent_inputs(
 
     Numbers are floats, everything else is text; a value that is missing or no number is None.
     """
+    # Which ones are the newest is found without their features; only theirs are then read.
     found = lake.query(
-        "SELECT schema_id, numeric, categorical FROM (SELECT DISTINCT ON (prediction_id)"
-        f' prediction_id, "at", schema_id, numeric, categorical {_REAL})'
-        ' ORDER BY "at" DESC, prediction_id DESC LIMIT $rows_max',
+        f'WITH newest AS (SELECT prediction_id, min("at") AS first_at {_REAL} GROUP BY prediction_id'
+        " ORDER BY first_at DESC, prediction_id DESC LIMIT $rows_max)"
+        " SELECT schema_id, numeric, categorical FROM (SELECT DISTINCT ON (prediction_id) prediction_id, schema_id,"
+        f" numeric, categorical {_REAL} AND prediction_id IN (SELECT prediction_id FROM newest))"
+        " JOIN newest USING (prediction_id) ORDER BY first_at DESC, prediction_id DESC",
         {**_range(model, window), "rows_max": rows_max},
     )
     ids = found["schema_id"].to_numpy()

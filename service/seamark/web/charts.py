@@ -13,6 +13,7 @@ from seamark.web.page_words import known
 Figure = dict[str, Any]
 
 VERSIONS_DRAWN = 6
+RATE_OVER_S = 0.5  # the last line of a run may follow the one before it at once
 QUANTILES = (("p50", "p50_ms", "dot"), ("p95", "p95_ms", "dash"), ("p99", "p99_ms", "solid"))
 
 
@@ -175,7 +176,7 @@ def _series(lines: Sequence[Mapping[str, Any]], field: str) -> list[float | None
 
 
 def _per_second(lines: Sequence[Mapping[str, Any]], seconds: Sequence[float | None], field: str) -> list[float | None]:
-    """Counts that only grow -> their increase per second from line to line."""
+    """Counts that only grow -> their increase per second from line to line; a moment too short to say is None."""
     found: list[float | None] = []
     before: tuple[float, float] | None = None
     for line, second in zip(lines, seconds, strict=True):
@@ -184,6 +185,9 @@ def _per_second(lines: Sequence[Mapping[str, Any]], seconds: Sequence[float | No
             found.append(None)
             continue
         lapsed = second - before[0] if before else second
-        found.append((count - (before[1] if before else 0.0)) / lapsed if lapsed > 0 else None)
+        if lapsed < RATE_OVER_S:
+            found.append(None)
+            continue
+        found.append((count - (before[1] if before else 0.0)) / lapsed)
         before = (second, count)
     return found

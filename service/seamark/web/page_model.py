@@ -340,13 +340,16 @@ def objective_view(status: SloStatus) -> ObjectiveView:
         chip = Chip("bad", "budget spent")
     else:
         chip = Chip("bad" if "bad" in tones else "good", "burning too fast" if "bad" in tones else "within budget")
+    counts = f"{status.bad:,} of {plural(status.total, 'request')} missed it in {format_duration(status.over_s)}"
+    if left is not None and left < 0:
+        counts += f": the budget is spent {number(1 - left)} times over"
     return ObjectiveView(
         objective=status.objective,
         kind=status.kind,
         chip=chip,
-        left=percent(left),
+        left=percent(max(left, 0.0)) if left is not None else None,
         left_width=f"{min(max(left, 0.0), 1.0) * 100:.1f}%" if left is not None else None,
-        counts=f"{status.bad:,} of {plural(status.total, 'request')} missed it in {format_duration(status.over_s)}",
+        counts=counts,
         burns=burns,
     )
 

@@ -21,7 +21,7 @@ from seamark.web.page_model import ModelFacts
 from seamark.web.page_runs import RUNS_PER_PLAN, PlanFacts, RunFacts
 
 LATENCY_SPAN_S = 3600.0
-LATENCY_STEP_S = 60.0
+LATENCY_STEP_S = 15.0
 RUNS_SHOWN = 50
 Progress = Sequence[Mapping[str, Any]]
 

@@ -13,15 +13,13 @@ from seamark.web.asking import services_of
 from seamark.web.auth import Principal, require
 from seamark.web.page_assets import render, static_files
 from seamark.web.page_model import model_page
+from seamark.web.page_problem import problem_page, wants_page
 from seamark.web.page_runs import plan_row, run_page, run_row
 from seamark.web.page_source import EngineSource, PageSource
 from seamark.web.page_views import alerts_page, overview_page
 from seamark.web.page_words import moment
 
 __all__ = ["problem_page", "router", "static_files", "wants_page"]
-
-# Paths that machines read: an error there is never a page.
-_MACHINE = ("/api/", "/v1/", "/metrics", "/healthz", "/readyz", "/static/", "/openapi.json")
 
 
 def router(source_of: Callable[[Request], PageSource] | None = None) -> APIRouter:
@@ -107,24 +105,3 @@ def _page(request: Request, template: str, fill: Callable[[], dict[str, Any]], *
         return render(request, template, fill(), plots=plots)
     except SeamarkError as error:
         return problem_page(request, error.status, error.message)
-
-
-def wants_page(request: Request) -> bool:
-    """Whether an error should be told to this client as a page: a browser, on a path that is not the API's."""
-    path = request.url.path
-    return "text/html" in request.headers.get("accept", "") and not path.startswith(_MACHINE)
-
-
-_TITLES = {
-    401: "A key is needed",
-    403: "Not permitted",
-    404: "Not found",
-    503: "Not available right now",
-}
-
-
-def problem_page(request: Request, status: int, detail: str) -> HTMLResponse:
-    """Return an error as a page, with a way onward."""
-    title = _TITLES.get(status, "This did not work" if status < 500 else "Something failed here")
-    values = {"status": status, "title": title, "detail": detail}
-    return render(request, "problem.html.j2", values, status=status)

@@ -19,6 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seamark.core.errors import InputRefused, Invalid, NotAuthenticated, Problem, SeamarkError
+from seamark.web.page_problem import problem_page, wants_page
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,8 @@ async def _answer_ours(request: Request, error: Exception) -> Response:
         return RedirectResponse(f"/login?next={quote(asked, safe='/')}", HTTPStatus.SEE_OTHER)
     if error.status >= 500:
         log.warning("%s %.200r: %s", request.method, request.url.path, error.message)
+    if wants_page(request):
+        return problem_page(request, error.status, error.message)
     return problem(error)
 
 
@@ -121,6 +124,8 @@ async def _answer_http(request: Request, error: Exception) -> Response:
     elif error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
         detail = f"{request.method:.20} is not possible at {path}" + (f"; {allowed} is" if allowed else "")
+    if wants_page(request):
+        return problem_page(request, error.status_code, detail)
     return respond(error.status_code, detail=detail, headers=error.headers)
 
 

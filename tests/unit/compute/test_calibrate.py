@@ -13,13 +13,15 @@ from seamark.compute.calibrate import benjamini_hochberg, fit_null
 p_values = st.lists(st.floats(0, 1), max_size=30)
 
 
-@pytest.mark.parametrize("freedom", [1, 7, 99])
-def test_a_tail_fitted_to_two_thousand_draws_is_right_far_below_one_in_two_thousand(freedom: int) -> None:
-    """Judged over many fits: the true chance at the score that is claimed for p."""
+@pytest.mark.parametrize("freedom, caution_far_out", [(1, 2), (7, 10), (99, 150)])
+def test_a_tail_fitted_to_two_thousand_draws_is_right_far_below_one_in_two_thousand(
+    freedom: int, caution_far_out: float
+) -> None:
+    """Over many fits: the true chance at the score that is claimed for p is p, or less where the tail is a bell's."""
     rng = np.random.default_rng(1)
-    for p, within in ((0.05, 1.15), (1e-3, 1.6), (1e-5, 6.0)):
+    for p, caution in ((0.05, 1.15), (1e-3, 3.0), (1e-5, caution_far_out)):
         true = [chi2.sf(fit_null(rng.chisquare(freedom, 2000)).score_at(p), freedom) for _ in range(60)]
-        assert p / within < np.exp(np.mean(np.log(true))) < p * 1.35
+        assert p / caution < np.exp(np.mean(np.log(true))) < p * 1.6
 
 
 def test_squares_of_distances_have_the_tail_of_their_squares() -> None:

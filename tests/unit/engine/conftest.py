@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from seamark.app import known_names
 from seamark.core.clock import ManualClock
 from seamark.engine.configuration import Configuration

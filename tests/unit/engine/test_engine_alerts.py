@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
+
 from seamark.core.findings import AlertStatus
 from seamark.engine import alerts, dispatch
 from seamark.engine.alerts import Condition

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from seamark.core.errors import Conflict, NotFound, SeamarkError
 from seamark.core.findings import RunStatus
 from seamark.engine import loadtests

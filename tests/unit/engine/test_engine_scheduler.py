@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from seamark.core.errors import StoreUnavailable
 from seamark.engine.scheduler import Job, loop, slot
 from seamark.engine.services import Services

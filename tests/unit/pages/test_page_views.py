@@ -125,6 +125,9 @@ def test_an_objective_without_requests_is_unknown():
     assert (view.left, view.chip.tone) == (None, "quiet")
     assert {row.chip.text for row in objective_view(slo()[0]).burns} == {"ok", "unknown"}
     assert objective_view(slo(burning=True)[0]).chip.text == "burning too fast"
+    overspent = objective_view(slo(-14.0)[1])
+    assert (overspent.left, overspent.chip.text) == ("0 %", "budget spent")
+    assert overspent.counts.endswith("the budget is spent 15 times over")
 
 
 def test_a_model_without_requests_has_no_figures():

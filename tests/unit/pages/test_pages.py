@@ -9,9 +9,11 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
+from fastapi import Request
 from sample_facts import HOSTILE, LONG
 
 from seamark.web.page_assets import STATIC, asset_url, plotly_path
+from seamark.web.page_problem import wants_page
 from seamark.web.page_views import model_url
 
 PAGES = [
@@ -211,3 +213,13 @@ def test_no_static_file_reaches_out():
     for path in [*STATIC.iterdir(), *(STATIC.parent / "templates").iterdir()]:
         outside = set(re.findall(r"https?://[\w.]+", path.read_text())) - {"http://www.w3.org"}
         assert not outside, path.name
+
+
+def test_only_browsers_on_human_paths_get_error_pages():
+    def asks(path: str, accept: str) -> bool:
+        scope = {"type": "http", "method": "GET", "path": path, "headers": [(b"accept", accept.encode())]}
+        return wants_page(Request(scope))
+
+    assert asks("/nope", "text/html,*/*")
+    assert not asks("/nope", "*/*")
+    assert not asks("/api/v1/models/x", "text/html")

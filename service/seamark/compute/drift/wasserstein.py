@@ -49,7 +49,9 @@ def null(reference: Column, current: Column, rng: np.random.Generator) -> NullDi
     gap = share.cumsum(axis=1) - drawn.current.cumsum(axis=1) / after.size
     norm = np.sqrt(np.maximum(share @ squares - (share @ means) ** 2, 0.0))
     distance = np.abs(gap[:, :-1]) @ np.diff(means)
-    fitted = fit_null(np.minimum(distance / np.maximum(norm, _norm_min(exponent)), _DRAWN_MAX), power=2.0)
+    with np.errstate(over="ignore"):
+        normed = np.minimum(distance / np.maximum(norm, _norm_min(exponent)), _DRAWN_MAX)
+    fitted = fit_null(normed, power=2.0)
     return NullDistribution(fitted.p_value, fitted.score_at)
 
 

@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from seamark.compute.arrivals import DURATION_MAX_S, RATE_MAX_RPS, check_keys, check_number, check_total, poisson
+from seamark.compute.arrivals import (
+    DURATION_MAX_S,
+    DURATION_MIN_S,
+    RATE_MAX_RPS,
+    RATE_MIN_RPS,
+    check_keys,
+    check_number,
+    check_total,
+    poisson,
+)
 from seamark.compute.capacity import Search, step_duration_s
 from seamark.compute.load_shape import Segment, Segments, Shape
 from seamark.core.errors import Problem
@@ -20,9 +29,11 @@ def check(params: Mapping[str, Any]) -> list[Problem]:
     problems: list[Problem] = []
     if not check_keys(params, ("start_rps", "stop_rps", "step_s"), problems):
         return problems
-    start = check_number(params, "start_rps", problems, least=0.0, most=RATE_MAX_RPS, unit="requests per second")
-    stop = check_number(params, "stop_rps", problems, least=0.0, most=RATE_MAX_RPS, unit="requests per second")
-    step = check_number(params, "step_s", problems, least=0.0, most=DURATION_MAX_S, unit="seconds")
+    start = check_number(
+        params, "start_rps", problems, least=RATE_MIN_RPS, most=RATE_MAX_RPS, unit="requests per second"
+    )
+    stop = check_number(params, "stop_rps", problems, least=RATE_MIN_RPS, most=RATE_MAX_RPS, unit="requests per second")
+    step = check_number(params, "step_s", problems, least=DURATION_MIN_S, most=DURATION_MAX_S, unit="seconds")
     if start and stop and start > stop:
         problems.append(Problem("stop_rps", f"{stop:g} is below start_rps {start:g}"))
     if start and stop and step and not problems:

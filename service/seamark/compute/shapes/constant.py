@@ -9,7 +9,9 @@ import numpy as np
 
 from seamark.compute.arrivals import (
     DURATION_MAX_S,
+    DURATION_MIN_S,
     RATE_MAX_RPS,
+    RATE_MIN_RPS,
     check_keys,
     check_number,
     check_total,
@@ -29,8 +31,8 @@ def check(params: Mapping[str, Any]) -> list[Problem]:
     problems: list[Problem] = []
     if not check_keys(params, ("rate_rps", "duration_s", "arrivals"), problems):
         return problems
-    rate = check_number(params, "rate_rps", problems, least=0.0, most=RATE_MAX_RPS, unit="requests per second")
-    duration = check_number(params, "duration_s", problems, least=0.0, most=DURATION_MAX_S, unit="seconds")
+    rate = check_number(params, "rate_rps", problems, least=RATE_MIN_RPS, most=RATE_MAX_RPS, unit="requests per second")
+    duration = check_number(params, "duration_s", problems, least=DURATION_MIN_S, most=DURATION_MAX_S, unit="seconds")
     arrivals = params.get("arrivals", "poisson")
     if arrivals not in ARRIVALS:
         problems.append(Problem("arrivals", f"{str(arrivals)[:60]!r} is not known; known are {', '.join(ARRIVALS)}"))

@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from seamark.compute.arrivals import DURATION_MAX_S, RATE_MAX_RPS, check_keys, check_number, check_total, poisson
+from seamark.compute.arrivals import (
+    DURATION_MAX_S,
+    DURATION_MIN_S,
+    RATE_MAX_RPS,
+    check_keys,
+    check_number,
+    check_total,
+    poisson,
+)
 from seamark.compute.load_shape import Segment, Segments, Shape
 from seamark.core.errors import Problem
 from seamark.core.thresholds import Threshold
@@ -31,8 +39,8 @@ def check(params: Mapping[str, Any]) -> list[Problem]:
     for index, stage in enumerate(stages):
         own: list[Problem] = []
         if check_keys(stage, ("rate_rps", "duration_s"), own):
-            rate = check_number(stage, "rate_rps", own, least=-1e-9, most=RATE_MAX_RPS, unit="requests per second")
-            duration = check_number(stage, "duration_s", own, least=0.0, most=DURATION_MAX_S, unit="seconds")
+            rate = check_number(stage, "rate_rps", own, least=0.0, most=RATE_MAX_RPS, unit="requests per second")
+            duration = check_number(stage, "duration_s", own, least=DURATION_MIN_S, most=DURATION_MAX_S, unit="seconds")
             if rate is not None and duration is not None:
                 total, requests = total + duration, requests + rate * duration
         problems += [Problem(f"stages[{index}]{'.' if p.field else ''}{p.field}", p.message) for p in own]

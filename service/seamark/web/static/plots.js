@@ -5,9 +5,12 @@
   const shades = { bad: "--bad", muted: "--soft" };
   const shade = (c) => color(typeof c === "number" ? `--series-${c % 6}` : shades[c] || "--ink");
 
+  // A line needs two points; a handful of them is shown as what it is.
+  const few = (t) => t.y.filter((v) => v !== null).length < 9;
+
   function trace(t) {
     return {
-      type: "scatter", mode: t.markers ? "lines+markers" : "lines", name: t.name, x: t.x, y: t.y,
+      type: "scatter", mode: t.markers || few(t) ? "lines+markers" : "lines", name: t.name, x: t.x, y: t.y,
       line: { color: shade(t.color), width: t.dash === "solid" ? 2.2 : 1.6, dash: t.dash, shape: t.step ? "hv" : "linear" },
       ...(t.markers && { marker: { symbol: t.markers, size: 11, color: shade(t.color), line: { width: 2, color: shade(t.color) } } }),
       ...(t.fill && { fill: "tozeroy", fillcolor: shade(t.color) + "26" }),

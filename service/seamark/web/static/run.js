@@ -16,7 +16,7 @@
 
   function rateOf(line, field) {
     const lapsed = line.t_s - (before ? before.t_s : 0);
-    return lapsed > 0 && known(line[field]) ? (line[field] - (before ? before[field] : 0)) / lapsed : null;
+    return lapsed >= 0.5 && known(line[field]) ? (line[field] - (before ? before[field] : 0)) / lapsed : null;
   }
 
   function point(line, key) {
@@ -32,17 +32,18 @@
     for (const name of ["rate", "latency"]) window.seamark.plots.change(name, (figure) => { figures[name] = figure; });
     let rate = null;
     for (const line of lines) {
-      rate = rateOf(line, "done");
+      const latest = rateOf(line, "done");
+      if (latest !== null) rate = latest;
       for (const figure of Object.values(figures)) {
         for (const trace of figure.traces) { trace.x.push(line.t_s); trace.y.push(point(line, trace.key)); }
       }
-      before = line;
+      if (latest !== null) before = line;
     }
     for (const name of Object.keys(figures)) window.seamark.plots.change(name, () => {});
     const line = lines[lines.length - 1];
     set("t_s", `${digits(line.t_s, 0)} s`);
     set("asked_rps", perS(line.asked_rps));
-    set("rate", perS(rate));
+    if (rate !== null) set("rate", perS(rate));
     set("failed", known(line.failed) ? digits(line.failed, 0) : "–");
     set("in_flight", known(line.in_flight) ? digits(line.in_flight, 0) : "–");
     set("p99_ms", ms(line.p99_ms));
