@@ -78,14 +78,6 @@ def upgrade() -> None:
     op.create_index(op.f("ix_findings_model_kind_at"), "findings", ["model", "kind", "at"], unique=False)
 
     op.create_table(
-        "jobs",
-        sa.Column("name", sa.String(length=100), nullable=False),
-        sa.Column("last_success_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("last_error_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("last_error", sa.Text(), nullable=True),
-        sa.PrimaryKeyConstraint("name", name=op.f("pk_jobs")),
-    )
-    op.create_table(
         "outbox",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("key", sa.String(length=128), nullable=False),
@@ -185,7 +177,6 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_outbox_fingerprint"), table_name="outbox")
 
     op.drop_table("outbox")
-    op.drop_table("jobs")
     op.drop_index(op.f("ix_findings_model_kind_at"), table_name="findings")
 
     op.drop_table("findings")

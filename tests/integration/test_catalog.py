@@ -206,7 +206,7 @@ def test_references_and_schemas(catalog: Catalog) -> None:
     assert catalog.references.current("other") is None
 
 
-def test_configs_keys_jobs_and_reports(catalog: Catalog) -> None:
+def test_configs_keys_and_reports(catalog: Catalog) -> None:
     assert catalog.configs.current() is None
     assert catalog.configs.put("models: []", AT) and not catalog.configs.put("models: []", AT)
     assert not catalog.keys.any()
@@ -214,9 +214,6 @@ def test_configs_keys_jobs_and_reports(catalog: Catalog) -> None:
     catalog.keys.revoke("abc", AT)
     record = catalog.keys.by_id("abc")
     assert record and record.revoked_at == AT and catalog.keys.any()
-    catalog.jobs.succeeded("evaluate", AT)
-    catalog.jobs.failed("evaluate", AT, "x")
-    assert catalog.jobs.all()[0]["last_success_at"] == AT
     window = Window(AT, AT + timedelta(hours=1))
     for minute in range(5):
         report = catalog.drift_reports.queue("m", window, AT + timedelta(minutes=minute))

@@ -82,7 +82,7 @@ def _classes(rows: LabelledRows) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | 
     predicted = _names(rows.prediction_number, rows.prediction_text)
     true = _names(rows.label_number, rows.label_text)
     known = np.array([a is not None and b is not None for a, b in zip(predicted, true, strict=True)], dtype=bool)
-    return predicted[known].astype(str), true[known].astype(str)
+    return predicted[known], true[known]
 
 
 def _names(numbers: npt.NDArray[np.float64], texts: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -105,8 +105,9 @@ def _name(number: float, text: str | None) -> str | None:
 def _classification(predicted: npt.NDArray[Any], true: npt.NDArray[Any], seed: int) -> dict[str, PerformanceMetric]:
     if not len(true):
         return {}
-    levels, codes = np.unique(np.concatenate([predicted, true]), return_inverse=True)
-    a, b = codes[: len(predicted)], codes[len(predicted) :]
+    # Python's texts, not NumPy's: those take the longest one's memory for each, and drop a NUL at the end.
+    levels: dict[str, int] = {}
+    a, b = (np.array([levels.setdefault(name, len(levels)) for name in side.tolist()]) for side in (predicted, true))
     metrics = {"accuracy": wilson(int((a == b).sum()), len(a))}
     if len(levels) <= CLASSES_MAX:
         metrics["macro_f1"] = _bootstrap(lambda rows: _macro_f1(a[rows], b[rows], len(levels)), len(a), seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,8 +61,8 @@ def _new_categories(present: Column, reference: Column) -> tuple[float | None, t
     known = {value for value in reference if value is not None}
     if not known:
         return None, ()
-    levels, counts = np.unique(present.astype(str), return_counts=True)
-    fresh = [(int(count), str(level)) for level, count in zip(levels, counts, strict=True) if level not in known]
+    levels = Counter(str(value) for value in present.tolist())
+    fresh = [(count, level) for level, count in levels.items() if level not in known]
     fresh.sort(key=lambda pair: (-pair[0], pair[1]))
     total = sum(count for count, _ in fresh)
     return total / len(present), tuple(level for _, level in fresh[:NEW_CATEGORIES_SHOWN])

@@ -48,7 +48,6 @@ async def loop(services: Services, job: Job, stopping: asyncio.Event) -> None:
 async def _once(services: Services, job: Job, at: datetime) -> None:
     try:
         await asyncio.to_thread(job.run, services, at)
-        await asyncio.to_thread(services.catalog.jobs.succeeded, job.name, at)
         services.telemetry.job_succeeded(job.name, at)
     except SeamarkError as error:
         services.telemetry.job_failed(job.name)

@@ -110,6 +110,8 @@ class DuckLake:
                 if mine:
                     self._maintain(at, keep_days)
         finally:
+            with self._opening:
+                self._maintained = self._tickets
             self._maintaining.release()
 
     def health(self) -> LakeHealth:
@@ -243,13 +245,11 @@ class DuckLake:
         with alone:
             self._expire(at - timedelta(seconds=self._snapshots_keep_s))
         if self._swept_at is None or at - self._swept_at >= timedelta(seconds=_ORPHANS_KEEP_S):
-            # A file between its writing and its commit looks like an orphan; ours are kept apart by the lock, those
-            # of other processes by the day that orphans are spared.
-            with self._writing:
+            # A file between its writing and its commit looks like an orphan. Orphans are spared for a day; in a
+            # folder the lock keeps ours apart whatever `at` is, an object store takes too long to list for that.
+            with nullcontext() if self._place.folder is None else self._writing:
                 self._call_for("ducklake_delete_orphaned_files", at - timedelta(seconds=_ORPHANS_KEEP_S))
             self._swept_at = at
-        with self._opening:
-            self._maintained = self._tickets
 
     def _clean_up(self, at: datetime) -> None:
         """Delete the files that no snapshot needs any more and no running query reads.

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from seamark.core.records import FeatureSchema
 from seamark.store.catalog.alerts import Alerts, Outbox
-from seamark.store.catalog.conclusions import Configs, DriftReports, Findings, Jobs, References, Schemas
+from seamark.store.catalog.conclusions import Configs, DriftReports, Findings, References, Schemas
 from seamark.store.catalog.database import Database
 from seamark.store.catalog.keys import Keys
 from seamark.store.catalog.runs import Plans, Runs
@@ -24,7 +24,6 @@ class Catalog:
         self.configs = Configs(database)
         self.drift_reports = DriftReports(database)
         self.findings = Findings(database)
-        self.jobs = Jobs(database)
         self.keys = Keys(database)
         self.outbox = Outbox(database)
         self.plans = Plans(database)

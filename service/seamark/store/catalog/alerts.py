@@ -89,6 +89,8 @@ class Outbox:
 
         Messages of one alert on one channel go in order: a later one waits until the earlier one has ended.
         """
+        if not self._any_due(at):
+            return []  # an idle look takes no write lock
         earlier = outbox.alias("earlier")
         first = ~sa.exists().where(
             earlier.c.fingerprint == outbox.c.fingerprint,
@@ -110,6 +112,11 @@ class Outbox:
             OutboxRow(row.id, row.key, row.channel, row.fingerprint, row.body, row.created_at, row.attempts + 1)
             for row in rows
         ]
+
+    def _any_due(self, at: datetime) -> bool:
+        query = sa.select(outbox.c.id).where(outbox.c.state == "pending", outbox.c.next_at <= at).limit(1)
+        with self._db.read() as connection:
+            return connection.execute(query).scalar() is not None
 
     def sent(self, row_id: int, at: datetime) -> None:
         """The other side accepted it."""

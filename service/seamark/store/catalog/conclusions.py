@@ -1,4 +1,4 @@
-"""Findings, reference sets, drift reports, applied configurations and jobs: small repositories of one table each."""
+"""Findings, reference sets, drift reports and applied configurations: small repositories of one table each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from seamark.core.findings import to_document
 from seamark.core.records import FeatureSchema
 from seamark.core.windows import Window
 from seamark.store.catalog.database import Database
-from seamark.store.catalog.tables import configs, drift_reports, feature_schemas, findings, jobs, reference_sets
+from seamark.store.catalog.tables import configs, drift_reports, feature_schemas, findings, reference_sets
 
 Finding = TypeVar("Finding")
 
@@ -231,6 +231,9 @@ class DriftReports:
         """Take the oldest queued report."""
         query = sa.select(drift_reports).where(drift_reports.c.status == "queued")
         query = query.order_by(drift_reports.c.created_at).limit(1)
+        with self._db.read() as connection:
+            if connection.execute(query).first() is None:
+                return None  # an idle look takes no write lock
         with self._db.begin() as connection:
             row = connection.execute(query).first()
             if row is None:
@@ -255,31 +258,6 @@ class DriftReports:
         if body is None:
             raise NotFound(f"report {report_id} has no page")
         return body
-
-
-class Jobs:
-    """When each job of the engine last went through."""
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
-
-    def succeeded(self, name: str, at: datetime) -> None:
-        """Note a success."""
-        self._note(name, {"last_success_at": at})
-
-    def failed(self, name: str, at: datetime, error: str) -> None:
-        """Note a failure and why."""
-        self._note(name, {"last_error_at": at, "last_error": error[:500]})
-
-    def _note(self, name: str, values: Mapping[str, Any]) -> None:
-        with self._db.begin() as connection:
-            insert = self._db.insert(jobs).values(name=name, **values)
-            connection.execute(insert.on_conflict_do_update(index_elements=["name"], set_=values))
-
-    def all(self) -> list[dict[str, Any]]:
-        """Every job."""
-        with self._db.read() as connection:
-            return [dict(row._mapping) for row in connection.execute(sa.select(jobs).order_by(jobs.c.name))]
 
 
 def _report(row: Any) -> DriftReport:

@@ -137,6 +137,8 @@ class Runs:
 
         The schema lets one run per target be `running`: of two workers that claim at once, one gets None.
         """
+        if not self._any(RunStatus.QUEUED):
+            return None  # an idle look takes no write lock
         busy = sa.select(runs.c.origin).where(runs.c.status == RunStatus.RUNNING.value)
         query = (
             sa.select(runs.c.id)
@@ -157,6 +159,11 @@ class Runs:
         except IntegrityError:
             return None
         return self.get(run_id) if taken else None
+
+    def _any(self, status: RunStatus) -> bool:
+        with self._db.read() as connection:
+            query = sa.select(runs.c.id).where(runs.c.status == status.value).limit(1)
+            return connection.execute(query).scalar() is not None
 
     def renew(self, run_id: str, lease_until: datetime) -> bool:
         """Keep the lease; the answer says whether somebody asked the run to stop."""
@@ -204,6 +211,8 @@ class Runs:
 
     def expire(self, at: datetime) -> int:
         """End the runs whose worker is gone: their lease ran out. Returns how many."""
+        if not self._any(RunStatus.RUNNING):
+            return 0
         with self._db.begin() as connection:
             return connection.execute(
                 runs.update()

@@ -180,13 +180,3 @@ api_keys = sa.Table(
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("revoked_at", UtcDateTime),
 )
-
-# When each job of the engine last went through.
-jobs = sa.Table(
-    "jobs",
-    metadata,
-    sa.Column("name", sa.String(100), primary_key=True),
-    sa.Column("last_success_at", UtcDateTime),
-    sa.Column("last_error_at", UtcDateTime),
-    sa.Column("last_error", sa.Text),
-)

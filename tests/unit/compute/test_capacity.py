@@ -1,0 +1,158 @@
+"""Load-test steps to a capacity, and how sure it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from seamark.compute.capacity import (
+    Search,
+    conclude,
+    is_supported,
+    judge_step,
+    requests_needed,
+    step_duration_s,
+    supported,
+)
+from seamark.compute.load_shape import Segment, SegmentResult
+from seamark.core.thresholds import parse_threshold
+
+P99 = parse_threshold("p99(latency_ms) < 100")
+ERRORS = parse_threshold("error_ratio < 0.01")
+
+
+def result(
+    rate: float, latency_ms: np.ndarray, *, ok: np.ndarray | None = None, lateness_ms: float = 0.1
+) -> SegmentResult:
+    count = len(latency_ms)
+    segment = Segment(0, rate, max(count, 1) / rate, np.arange(count) / rate)
+    fine = np.ones(count, dtype=bool) if ok is None else ok
+    return SegmentResult(segment, latency_ms, latency_ms, np.full(count, lateness_ms), fine)
+
+
+def even(rate: float, latency_ms: float = 20.0, count: int = 1000, **more) -> SegmentResult:
+    return result(rate, np.full(count, latency_ms), **more)
+
+
+def test_the_bound_is_mlperfs() -> None:
+    """The least numbers of requests that support a percentile, as MLCommons tabulates them for its rules."""
+    assert supported(459, 0, 0.99) and not supported(458, 0, 0.99)
+    assert supported(662, 1, 0.99) and not supported(661, 1, 0.99)
+    assert supported(90, 0, 0.95) and not supported(89, 0, 0.95)
+    assert not supported(0, 0, 0.5) and not supported(5, 5, 0.5)
+
+
+@pytest.mark.parametrize("quantile", [0.5, 0.9, 0.95, 0.99, 0.999])
+@pytest.mark.parametrize("over", [0, 1, 5])
+def test_the_bound_is_the_binomials(quantile: float, over: int) -> None:
+    """Supported exactly where so few over the limit would come once in a hundred runs at a share of 1 - quantile."""
+    for requests in (10, 44, 45, 100, 459, 500, 1000, 3000, 10_000):
+        expected = requests > over and binom.cdf(over, requests, 1 - quantile) <= 0.01
+        assert supported(requests, over, quantile) == expected
+    assert supported(requests_needed(quantile), 0, quantile)
+    assert not supported(requests_needed(quantile) - 1, 0, quantile)
+
+
+def test_a_step_holds_fails_or_does_not_say() -> None:
+    good = judge_step(even(50.0), [P99, ERRORS])
+    assert good.held is True and good.requests == 1000 and good.latency.p99 == 20.0
+    assert good.achieved_rps == pytest.approx(50.0)
+    slow = judge_step(even(50.0, 150.0), [P99, ERRORS])
+    assert slow.held is False and "p99(latency_ms) was 150" in slow.reason
+    ok = np.ones(1000, dtype=bool)
+    ok[:20] = False
+    errors = judge_step(even(50.0, ok=ok), [P99, ERRORS])
+    assert errors.held is False and errors.error_ratio == 0.02 and "error_ratio" in errors.reason
+    late = judge_step(even(50.0, 150.0, lateness_ms=60.0), [P99])
+    assert late.held is None and "load generator" in late.reason
+    assert judge_step(even(50.0, 20.0, lateness_ms=60.0), [P99]).held is True  # late, and yet within the limit
+    assert judge_step(result(50.0, np.empty(0)), [P99]).held is None
+
+
+def test_requests_without_an_answer_are_slower_than_any_limit() -> None:
+    latency = np.full(1000, 20.0)
+    latency[:30] = np.nan
+    found = judge_step(result(50.0, latency, ok=~np.isnan(latency)), [P99])
+    assert found.held is False and found.error_ratio == 0.03
+    assert found.latency.max == 20.0
+    assert not is_supported(result(50.0, latency), [P99])
+
+
+def test_a_queue_that_grows_through_the_step_is_saturation() -> None:
+    """Arrivals at 100/s, answers at 80/s, thresholds loose enough to hold: the backlog gives it away."""
+    due = np.arange(1000) / 100
+    found = judge_step(
+        result(100.0, (np.arange(1000) / 80 - due) * 1e3 + 10), [parse_threshold("p99(latency_ms) < 9000")]
+    )
+    assert found.held is False and found.reason.startswith("saturated")
+    rng = np.random.default_rng(1)
+    noisy = judge_step(result(100.0, rng.exponential(30, 1000)), [parse_threshold("p99(latency_ms) < 9000")])
+    assert noisy.held is True
+
+
+def search(carries_rps: float, start: float = 10.0, stop: float = 1000.0):
+    hunt, steps, results = Search(start, stop), [], []
+    while (rate := hunt.next_rate()) is not None:
+        measured = even(rate, 20.0 if rate <= carries_rps else 400.0)
+        hunt.observe(measured, [P99])
+        results.append(measured)
+        steps.append(judge_step(measured, [P99]))
+    return conclude(steps, results, [P99], replicas=1, stop_rps=stop), steps
+
+
+@pytest.mark.parametrize("carries_rps", [2.0, 10.0, 47.0, 333.0, 999.0])
+def test_a_search_finds_what_is_carried_within_ten_percent(carries_rps: float) -> None:
+    capacity, steps = search(carries_rps)
+    assert capacity is not None and capacity.limited_by == "slo" and capacity.supported
+    assert capacity.low <= carries_rps < capacity.high and capacity.high / capacity.low <= 1.1
+    assert capacity.rps == capacity.low and capacity.steps == tuple(steps)
+    assert len(steps) <= Search.steps_max(10.0, 1000.0)
+
+
+def test_a_target_that_carries_all_that_was_asked_has_no_upper_bound() -> None:
+    capacity, steps = search(1e9)
+    assert capacity is not None and (capacity.rps, capacity.high, capacity.limited_by) == (1000.0, None, "stop_rps")
+    assert [step.asked_rps for step in steps] == [10, 20, 40, 80, 160, 320, 640, 1000]
+
+
+def test_a_target_that_carries_nothing_has_no_capacity() -> None:
+    capacity, steps = search(0.0)
+    assert capacity is None and len(steps) == 5
+
+
+def test_a_search_ends_where_the_generator_is_the_bottleneck() -> None:
+    hunt = Search(10.0, 1000.0)
+    assert hunt.observe(even(10.0), [P99]) is True
+    assert hunt.observe(even(20.0, 400.0, lateness_ms=300.0), [P99]) is False
+    assert hunt.next_rate() is None
+    results = [even(10.0), even(20.0, 400.0, lateness_ms=300.0)]
+    steps = [judge_step(one, [P99]) for one in results]
+    capacity = conclude(steps, results, [P99], replicas=1, stop_rps=1000.0)
+    assert capacity is not None and (capacity.rps, capacity.high, capacity.limited_by) == (10.0, None, "generator")
+
+
+def test_capacity_is_told_per_replica_and_says_where_it_is_thinly_supported() -> None:
+    results = [even(30.0, count=300), even(60.0, 400.0)]
+    steps = [judge_step(one, [P99]) for one in results]
+    capacity = conclude(steps, results, [P99], replicas=3, stop_rps=100.0)
+    assert capacity is not None and (capacity.rps, capacity.low, capacity.high) == (10.0, 10.0, 20.0)
+    assert capacity.supported is False  # p99 needs 459 requests
+    slow = np.full(1000, 20.0)
+    slow[:8] = 500.0  # within 1 %, but chance alone could do that at 1.2 %
+    assert judge_step(result(50.0, slow), [P99]).held is True and not is_supported(result(50.0, slow), [P99])
+    assert is_supported(even(50.0), [P99]) and is_supported(even(50.0, count=3), [ERRORS])
+
+
+def test_a_step_that_held_above_one_that_did_not_is_not_believed() -> None:
+    results = [even(10.0), even(20.0, 400.0), even(40.0)]
+    steps = [judge_step(one, [P99]) for one in results]
+    capacity = conclude(steps, results, [P99], replicas=1, stop_rps=40.0)
+    assert capacity is not None and (capacity.rps, capacity.high) == (10.0, 20.0)
+
+
+def test_steps_last_long_enough_for_their_percentiles_within_a_bound() -> None:
+    assert step_duration_s(1000.0, 20.0, [P99]) == 20.0
+    assert step_duration_s(40.0, 20.0, [P99]) == pytest.approx(2 * 459 / 40)
+    assert step_duration_s(1.0, 20.0, [P99]) == 20.0 * Search.STRETCH_MAX
+    assert step_duration_s(1.0, 20.0, [ERRORS]) == 20.0

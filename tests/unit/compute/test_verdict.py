@@ -1,0 +1,225 @@
+"""A run's samples and a plan's thresholds to a verdict with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from seamark.compute.verdict import AbortWatch, judge
+from seamark.core.findings import RunStatus, Verdict
+from seamark.core.records import LOAD_SAMPLES
+from seamark.core.specs import LoadTestPlan, PayloadSpec, ShapeSpec
+from seamark.core.thresholds import parse_threshold
+
+
+@dataclass
+class Ran:
+    index: int
+    asked_rps: float
+    start_s: float
+    duration_s: float
+
+
+def plan(*thresholds: str, shape: ShapeSpec | None = None, replicas: int = 1) -> LoadTestPlan:
+    return LoadTestPlan(
+        name="t",
+        model="m",
+        target="http://127.0.0.1:1/",
+        payload=PayloadSpec("rows", rows=({},)),
+        shape=shape or ShapeSpec("constant", {"rate_rps": 100, "duration_s": 10}),
+        thresholds=tuple(parse_threshold(text) for text in thresholds),
+        replicas=replicas,
+    )
+
+
+def samples(
+    count: int = 1000, *, rate: float = 100.0, segment: int = 0, start_s: float = 0.0, **columns: Any
+) -> pa.Table:
+    """A second of one request after the other, 20 ms each, all well, but for what `columns` says."""
+    due = start_s + np.arange(count) / rate
+    rows = {
+        "run_id": ["r"] * count,
+        "segment": np.full(count, segment, dtype=np.int32),
+        "due_s": due,
+        "sent_s": due + 0.0001,
+        "latency_ms": np.full(count, 20.1),
+        "service_latency_ms": np.full(count, 20.0),
+        "http_status": np.full(count, 200, dtype=np.int16),
+        "ok": np.ones(count, dtype=bool),
+        "error": [None] * count,
+    } | columns
+    return pa.table(
+        {name: pa.array(rows[name], LOAD_SAMPLES.field(name).type, from_pandas=True) for name in LOAD_SAMPLES.names}
+    )
+
+
+ONE = (Ran(0, 100.0, 0.0, 10.0),)
+
+
+def run(of: LoadTestPlan, table: pa.Table, segments=ONE, **more: Any) -> Verdict:
+    return judge(of, table, segments, **{"generator_saturated": False, "aborted": None, "unreachable": None, **more})
+
+
+def test_thresholds_that_hold_pass() -> None:
+    found = run(plan("p99(latency_ms) < 50", "error_ratio < 0.01", "achieved_rate > 0.95", "requests > 999"), samples())
+    assert found.status == RunStatus.PASSED and "all 4 thresholds held" in found.reason
+    assert (found.requests, found.errors, found.asked_rate, found.achieved_rate) == (1000, 0, 100.0, 100.0)
+    assert found.latency_ms.p50 == found.latency_ms.max == 20.1 and found.service_latency_ms.p99 == 20.0
+    assert found.lateness_ms.p99 == pytest.approx(0.1)
+    assert [(t.text, t.passed) for t in found.thresholds][0] == ("p99(latency_ms) < 50", True)
+    assert found.capacity is None
+
+
+def test_a_threshold_that_does_not_hold_fails_with_both_figures() -> None:
+    latency = np.full(1000, 20.0)
+    latency[:20] = 80.0
+    found = run(
+        plan("p99(latency_ms) < 50", "p95(latency_ms) < 50", "max(latency_ms) < 100"), samples(latency_ms=latency)
+    )
+    assert found.status == RunStatus.FAILED and "p99(latency_ms) < 50 (was 80)" in found.reason
+    assert [(t.actual, t.passed) for t in found.thresholds] == [(80.0, False), (20.0, True), (80.0, True)]
+
+
+def test_failed_requests_count_in_latency_and_in_errors() -> None:
+    ok = np.ones(1000, dtype=bool)
+    ok[:100] = False
+    latency = np.full(1000, 20.0)
+    latency[:100] = 30_000.0
+    found = run(plan("error_ratio < 0.05", "p95(latency_ms) < 50"), samples(ok=ok, latency_ms=latency))
+    assert found.errors == 100 and [t.passed for t in found.thresholds] == [False, False]
+    assert found.thresholds[0].actual == 0.1
+
+
+def test_quantiles_are_exact_over_all_samples() -> None:
+    latency = np.random.default_rng(1).permutation(np.arange(1.0, 1001.0))
+    found = run(plan(), samples(latency_ms=latency)).latency_ms
+    assert (found.p50, found.p95, found.p99, found.max) == (500.0, 950.0, 990.0, 1000.0)
+
+
+def never_sent(count: int) -> dict[str, Any]:
+    def hole(value: float) -> np.ndarray:
+        column = np.full(1000, value)
+        column[:count] = np.nan
+        return column
+
+    sent = np.arange(1000) / 100.0
+    sent[:count] = np.nan
+    ok = np.ones(1000, dtype=bool)
+    ok[:count] = False
+    return {"sent_s": sent, "latency_ms": hole(20.0), "service_latency_ms": hole(20.0), "ok": ok}
+
+
+@pytest.mark.parametrize(
+    "words, table, more",
+    [
+        ("no request was made", samples(0), {}),
+        ("could not be reached: refused", samples(5, ok=np.zeros(5, dtype=bool), latency_ms=np.full(5, np.nan)), {"unreachable": "refused"}),
+        ("no request came to an end", samples(5, latency_ms=np.full(5, np.nan), service_latency_ms=np.full(5, np.nan)), {}),
+        ("94.0%", samples(**never_sent(60)), {}),
+        ("ended before its plan did", samples(400), {}),
+        ("load generator was the bottleneck", samples(), {"generator_saturated": True}),
+        ("load generator was the bottleneck", samples(sent_s=np.arange(1000) / 100.0 + 0.03), {}),
+    ],
+)  # fmt: skip
+def test_what_was_not_measured_is_inconclusive_and_never_passes(
+    words: str, table: pa.Table, more: dict[str, Any]
+) -> None:
+    for thresholds in ([], ["p99(latency_ms) < 100"], ["p99(latency_ms) < 1"]):
+        found = run(plan(*thresholds), table, **more)
+        assert found.status == RunStatus.INCONCLUSIVE and words in found.reason
+
+
+def test_nothing_at_all_is_inconclusive_without_figures() -> None:
+    found = run(plan("p99(latency_ms) < 100"), samples(0), segments=())
+    assert found.status == RunStatus.INCONCLUSIVE
+    assert found.asked_rate is found.achieved_rate is found.latency_ms.p99 is None
+    assert [(t.actual, t.passed) for t in found.thresholds] == [(None, None)]
+
+
+def test_an_abort_is_aborted_whatever_else() -> None:
+    found = run(plan("p99(latency_ms) < 1"), samples(10), aborted="stopped before its end")
+    assert found.status == RunStatus.ABORTED and found.reason == "stopped before its end"
+
+
+def test_a_little_chance_in_the_number_of_arrivals_is_no_shortfall() -> None:
+    assert run(plan(), samples(920), segments=(Ran(0, 100.0, 0.0, 10.0),)).status == RunStatus.PASSED
+
+
+SEARCH = ShapeSpec("capacity", {"start_rps": 50, "stop_rps": 400, "step_s": 10})
+
+
+def search_table(*latencies_ms: float) -> tuple[pa.Table, list[Ran]]:
+    """Steps of 10 s at 50, 100, 200, ... requests/s, a pause after the last but one."""
+    tables, ran, start = [], [], 0.0
+    for index, latency in enumerate(latencies_ms):
+        rate = 50.0 * 2**index
+        tables.append(
+            samples(
+                int(rate * 10), rate=rate, segment=index, start_s=start, latency_ms=np.full(int(rate * 10), latency)
+            )
+        )
+        ran.append(Ran(index, rate, start, 10.0))
+        start += 10.0
+    ran.append(Ran(len(latencies_ms), 0.0, start, 2.5))
+    return pa.concat_tables(tables), ran
+
+
+def test_a_search_passes_with_a_capacity_and_its_steps() -> None:
+    table, ran = search_table(20.0, 30.0, 300.0)
+    found = run(plan("p99(latency_ms) < 100", "error_ratio < 0.01", shape=SEARCH, replicas=2), table, ran)
+    assert found.status == RunStatus.PASSED and found.capacity is not None
+    assert (found.capacity.rps, found.capacity.high, found.capacity.limited_by) == (50.0, 100.0, "slo")
+    assert [step.held for step in found.capacity.steps] == [True, True, False]
+    assert found.capacity.supported
+    assert [(t.actual, t.passed) for t in found.thresholds] == [(30.0, True), (0.0, True)]  # of the step that held
+
+
+def test_a_search_that_found_nothing_fails_and_one_that_was_late_is_inconclusive() -> None:
+    table, ran = search_table(500.0)
+    found = run(plan("p99(latency_ms) < 100", shape=SEARCH), table, ran)
+    assert found.status == RunStatus.FAILED and "not even 50" in found.reason and found.capacity is None
+    late = table.set_column(3, "sent_s", pa.array(table["due_s"].to_numpy() + 0.4))
+    assert run(plan("p99(latency_ms) < 100", shape=SEARCH), late, ran).status == RunStatus.INCONCLUSIVE
+    aborted = run(plan("p99(latency_ms) < 100", shape=SEARCH), table, ran, aborted="stopped")
+    assert aborted.status == RunStatus.ABORTED
+    assert run(plan(shape=SEARCH), samples(0), ()).status == RunStatus.INCONCLUSIVE
+
+
+def test_segments_are_cut_by_their_number_in_any_order_of_rows() -> None:
+    table, ran = search_table(20.0, 30.0, 300.0)
+    shuffled = table.take(np.random.default_rng(2).permutation(table.num_rows))
+    first, second = (run(plan("p99(latency_ms) < 100", shape=SEARCH), rows, ran) for rows in (table, shuffled))
+    assert replace(first.capacity, steps=()) == replace(second.capacity, steps=())
+
+
+def watch(*conditions: str) -> AbortWatch:
+    return AbortWatch([parse_threshold(text, with_hold=True) for text in conditions])
+
+
+def test_an_abort_condition_must_last() -> None:
+    watched = watch("error_ratio > 0.5 for 3s")
+    seen = [watched.observe(float(second), done=10, failed=8, latency_ms=[1.0]) for second in range(4)]
+    assert [str(one) if one else None for one in seen] == [None, None, None, "error_ratio > 0.5 for 3s"]
+    watched = watch("error_ratio > 0.5 for 3s")
+    failed = [8, 8, 1, 8, 8, 8, 8]
+    seen = [watched.observe(float(second), done=10, failed=bad, latency_ms=[1.0]) for second, bad in enumerate(failed)]
+    assert [bool(one) for one in seen] == [False] * 6 + [True]
+
+
+def test_a_second_in_which_nothing_ended_says_nothing() -> None:
+    watched = watch("error_ratio > 0.5 for 2s", "p99(latency_ms) > 100")
+    assert watched.observe(0.0, done=10, failed=10, latency_ms=[5.0]) is None
+    assert watched.observe(1.0, done=0, failed=0, latency_ms=[]) is None
+    assert watched.observe(2.0, done=10, failed=10, latency_ms=[5.0]) is not None
+
+
+def test_conditions_without_a_dwell_come_true_at_once() -> None:
+    watched = watch("p95(latency_ms) > 100", "max(lateness_ms) > 50", "achieved_rate < 0.5")
+    assert watched.observe(0.0, done=3, failed=0, latency_ms=[1.0, 2.0, 3.0]) is None
+    assert str(watched.observe(1.0, done=1, failed=0, latency_ms=[500.0])) == "p95(latency_ms) > 100"
+    assert str(watched.observe(2.0, done=1, failed=0, latency_ms=[5.0], lateness_ms=[60.0])) == "max(lateness_ms) > 50"
+    assert watch().observe(0.0, done=1, failed=1, latency_ms=[1e9]) is None
