@@ -1,4 +1,4 @@
-"""Pairs of columns on stdin become Evidently's own scores on stdout; runs in a process of its own, by test_drift_evidently."""
+"""Pairs of columns on stdin become Evidently's own scores on stdout: a process of its own for test_drift_evidently."""
 
 from __future__ import annotations
 

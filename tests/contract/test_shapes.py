@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -235,7 +236,7 @@ def test_a_search_doubles_first_stops_at_the_top_and_goes_below_its_start() -> N
 
 def test_after_a_step_that_was_too_much_the_target_is_given_a_pause() -> None:
     segments = walk(SHAPES["capacity"], GOOD["capacity"][0], carries_rps=50.0)
-    for before, segment in zip(segments, segments[1:], strict=False):
+    for before, segment in pairwise(segments):
         assert (segment.asked_rps == 0) == (before.asked_rps > 50.0)
     pauses = [s for s in segments if not s.asked_rps]
     assert pauses and all(s.duration_s == 1.0 and not len(s.arrivals) for s in pauses)

@@ -70,7 +70,7 @@ def test_thresholds_that_hold_pass() -> None:
     assert (found.requests, found.errors, found.asked_rate, found.achieved_rate) == (1000, 0, 100.0, 100.0)
     assert found.latency_ms.p50 == found.latency_ms.max == 20.1 and found.service_latency_ms.p99 == 20.0
     assert found.lateness_ms.p99 == pytest.approx(0.1)
-    assert [(t.text, t.passed) for t in found.thresholds][0] == ("p99(latency_ms) < 50", True)
+    assert (found.thresholds[0].text, found.thresholds[0].passed) == ("p99(latency_ms) < 50", True)
     assert found.capacity is None
 
 
@@ -100,6 +100,10 @@ def test_quantiles_are_exact_over_all_samples() -> None:
     assert (found.p50, found.p95, found.p99, found.max) == (500.0, 950.0, 990.0, 1000.0)
 
 
+def unanswered() -> pa.Table:
+    return samples(5, ok=np.zeros(5, dtype=bool), latency_ms=np.full(5, np.nan), service_latency_ms=np.full(5, np.nan))
+
+
 def never_sent(count: int) -> dict[str, Any]:
     def hole(value: float) -> np.ndarray:
         column = np.full(1000, value)
@@ -117,8 +121,8 @@ def never_sent(count: int) -> dict[str, Any]:
     "words, table, more",
     [
         ("no request was made", samples(0), {}),
-        ("could not be reached: refused", samples(5, ok=np.zeros(5, dtype=bool), latency_ms=np.full(5, np.nan)), {"unreachable": "refused"}),
-        ("no request came to an end", samples(5, latency_ms=np.full(5, np.nan), service_latency_ms=np.full(5, np.nan)), {}),
+        ("could not be reached: refused", unanswered(), {"unreachable": "refused"}),
+        ("no request came to an end", unanswered(), {}),
         ("94.0%", samples(**never_sent(60)), {}),
         ("ended before its plan did", samples(400), {}),
         ("load generator was the bottleneck", samples(), {"generator_saturated": True}),
