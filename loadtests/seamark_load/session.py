@@ -9,8 +9,8 @@ from typing import Any
 
 import gevent
 
+from seamark.compute.abort import AbortWatch
 from seamark.compute.shapes import SHAPES
-from seamark.compute.verdict import AbortWatch
 from seamark_load.open_loop import LATENESS_MIN_MS, OpenLoop, Send
 from seamark_load.order import Order
 from seamark_load.recorder import Recorder, Second

@@ -32,6 +32,12 @@ loadtests:
     payload: {{replay: 1h}}
     shape: {{constant: {{rate_rps: 40, duration_s: 6}}}}
     thresholds: ["p95(latency_ms) < 2000", "error_ratio < 0.01"]
+  - name: churn-capacity
+    model: churn
+    target: {target}/predict
+    payload: {{rows: [{{age: 40}}]}}
+    shape: {{capacity: {{start_rps: 40, stop_rps: 80, step_s: 3}}}}
+    thresholds: ["p95(latency_ms) < 2000", "error_ratio < 0.01"]
 targets: {{allow: ["{target}"]}}
 """
 
@@ -66,20 +72,21 @@ def target() -> Iterator[str]:
 
 
 def send(service: ServiceProcess, rng: np.random.Generator) -> None:
-    """Two minutes of requests and predictions that ended just now; `age` has moved away from the reference."""
+    """Five minutes of requests and predictions that ended just now; `age` has moved away from the reference."""
     now_ns = time.time_ns()
     spans = []
-    for index in range(600):
-        start = now_ns - int(rng.uniform(0, 120) * 1e9)
+    for index in range(9_000):
+        ago_s = 300.0 * index / 9_000 if index % 3 else rng.uniform(0, 300)
+        start = now_ns - int(ago_s * 1e9)
         spans.append(
             {
-                "traceId": f"{index + 1:032x}",
+                "traceId": rng.bytes(16).hex(),
                 "spanId": f"{index + 1:016x}",
                 "name": "POST /predict",
                 "kind": 2,
                 "startTimeUnixNano": str(start),
                 "endTimeUnixNano": str(start + int(rng.gamma(4, 5e6))),
-                "status": {"code": 2} if index % 100 == 0 else {},
+                "status": {"code": 2} if index % 400 == 0 else {},
                 "attributes": [{"key": "http.route", "value": {"stringValue": "/predict"}}],
             }
         )
@@ -158,5 +165,19 @@ def walk(seen: Visit, service: ServiceProcess) -> None:
     seen.go(f"/api/v1/runs/{run_id}/report.html")
     page.wait_for_function("() => document.querySelectorAll('.main-svg').length >= 3")
     seen.keep("walk-report")
+    capacity = service.http.post("/api/v1/loadtests/churn-capacity/runs", params={"wait": 90}, timeout=100.0).json()
+    if capacity["status"] == "passed":  # a busy machine may not be able to say
+        assert capacity["capacity"]["rps"] == 80.0
+        known = lambda: service.get("/api/v1/models/churn")["recommendation"]["capacity_rps"]
+        service.until(known, "advice from the measured capacity")
+    else:
+        assert capacity["status"] == "inconclusive", capacity
+    send(service, np.random.default_rng(8))
+    fresh = lambda: service.get("/api/v1/models/churn")["recommendation"]["arrivals_rps"] > 15
+    service.until(fresh, "advice from the new traffic")
+    seen.go("/")
+    page.get_by_text("req/s").first.wait_for()
+    page.set_viewport_size({"width": 1280, "height": 420})
+    seen.keep("walk-overview-tested")  # the README's picture is a copy of this one
     assert seen.errors == []
     assert SCREENSHOTS.joinpath("walk-report.png").stat().st_size > 10_000

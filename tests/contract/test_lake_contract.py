@@ -41,7 +41,12 @@ NASTY = [
 ]
 
 
-@pytest.fixture(params=[(name, kind) for name in LAKES for kind in PLACES], ids="+".join)
+def _case(name: str, kind: str) -> Any:
+    """Servers take seconds to start: what needs one is not among the quick tests."""
+    return pytest.param((name, kind), id=f"{name}+{kind}", marks=[] if "sqlite" in kind else [pytest.mark.slow])
+
+
+@pytest.fixture(params=[_case(name, kind) for name in LAKES for kind in PLACES])
 def place(request: pytest.FixtureRequest, place_in: Callable[[str], LakePlace]) -> LakePlace:
     name, kind = request.param
     made = place_in(kind)

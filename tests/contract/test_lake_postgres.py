@@ -16,6 +16,8 @@ from seamark.core.errors import StoreUnavailable
 from seamark.store.lake import Lake
 from seamark.store.lake_connection import METADATA_SCHEMA
 
+pytestmark = pytest.mark.slow  # a server has to start first
+
 
 @pytest.fixture
 def place(place_in: Callable[[str], LakePlace]) -> LakePlace:

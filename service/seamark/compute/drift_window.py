@@ -20,9 +20,13 @@ from seamark.core.windows import Window
 
 Columns = Mapping[str, npt.NDArray[Any]]
 
-# Numbers: ks needs no bins, its null is known in closed form, and it finds half a standard deviation in 300 rows.
-# Texts: chisquare tests all levels at once; of the methods for levels it is the one whose null is closest to the fit
-# at every number of levels. tests/unit/compute/test_drift_calibration.py measures false alarms and power of both.
+# Both defaults raise as many false alarms as they are asked to (tests/unit/compute/test_drift_calibration.py). Found at
+# p <= 0.001 in windows of 300 rows against 10,000:
+#   numbers: a shift of 0.3 standard deviations by ks 86 %, wasserstein 92 %, jensenshannon 52 %, psi 34 %. ks needs no
+#   bins, and neither heavy tails nor stray huge values sway it; what it does not see is a wider spread (x 1.3: 10 %,
+#   wasserstein 82 %) or a few far values: name wasserstein for features where those count.
+#   texts: a new level of 3 % among 100 uneven ones by chisquare 100 %, jensenshannon 7 %; 12 % of the rows moved to one
+#   of 8 even levels 70 % and 65 %.
 DEFAULT_METHODS = {"numeric": "ks", "categorical": "chisquare"}
 
 

@@ -39,7 +39,7 @@ def split_levels(reference: IntArray, current: IntArray, rng: np.random.Generato
     pooled, rows = reference + current, int(current.sum())
     once = int((pooled == 1).sum())
     cells = np.append(pooled[pooled != 1], once)
-    after = _draw(cells, rows, _DRAWS_MIN, rng)
+    after = _draw(cells, rows, _CELLS, rng)
     before = cells - after
     one, none = np.ones((len(after), 1)), np.zeros((len(after), 1))
     return Splits(
@@ -49,14 +49,14 @@ def split_levels(reference: IntArray, current: IntArray, rng: np.random.Generato
     )
 
 
-def split_bins(reference: IntArray, current: IntArray, rng: np.random.Generator, draws_min: int = _DRAWS_MIN) -> Splits:
-    """Return random splits of bins whose order counts, given their counts in both samples."""
+def split_bins(reference: IntArray, current: IntArray, rng: np.random.Generator, cells: int = _CELLS) -> Splits:
+    """Return random splits of bins whose order counts, given their counts in both samples; `cells` bounds the cost."""
     pooled = reference + current
-    after = _draw(pooled, int(current.sum()), draws_min, rng)
+    after = _draw(pooled, int(current.sum()), cells, rng)
     return Splits(pooled - after, after, np.ones_like(after))
 
 
-def _draw(pooled: IntArray, rows: int, draws_min: int, rng: np.random.Generator) -> FloatArray:
-    draws = int(np.clip(_CELLS // max(len(pooled), 1), draws_min, _DRAWS_MAX))
+def _draw(pooled: IntArray, rows: int, cells: int, rng: np.random.Generator) -> FloatArray:
+    draws = int(np.clip(cells // max(len(pooled), 1), _DRAWS_MIN, _DRAWS_MAX))
     drawn = rng.multivariate_hypergeometric(pooled, rows, size=draws, method="marginals")
     return drawn.astype(np.float64)

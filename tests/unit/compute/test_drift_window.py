@@ -150,3 +150,23 @@ def test_columns_as_the_store_gives_them_are_judged() -> None:
     assert [f.state for f in finding.features] == [DriftState.NO_DRIFT] * 2
     assert [f.rows for f in finding.features] == [480, 450]
     assert [f.score for f in finding.features] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("reference_rows", [1_000, 10_000])
+def test_single_rows_of_rare_levels_raise_nothing_and_a_level_that_is_really_new_does(reference_rows: int) -> None:
+    """Hundreds of uneven levels: what is rare comes and goes by chance, what is new comes again and again."""
+    rng = np.random.default_rng(7)
+    shares = 1 / np.arange(1, 501)
+    levels = np.array([f"level {number}" for number in range(500)], dtype=object)
+    reference = levels[rng.choice(500, size=reference_rows, p=shares / shares.sum())]
+    current = levels[rng.choice(500, size=600, p=shares / shares.sum())]
+    assert run({"c": current}, {"c": reference}, {"c": "categorical"}).drifted is False
+    current[:60] = "new"
+    assert run({"c": current}, {"c": reference}, {"c": "categorical"}).drifted is True
+
+
+def test_an_id_that_is_new_in_every_row_is_no_drift() -> None:
+    before = np.array([f"user {number}" for number in range(5000)], dtype=object)
+    after = np.array([f"user {number}" for number in range(5000, 5800)], dtype=object)
+    found = of(run({"id": after}, {"id": before}, {"id": "categorical"}), "id")
+    assert found.state == DriftState.NO_DRIFT and found.p_value == 1.0

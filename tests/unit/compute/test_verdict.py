@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from seamark.compute.verdict import AbortWatch, judge
+from seamark.compute.abort import AbortWatch
+from seamark.compute.verdict import judge
 from seamark.core.findings import RunStatus, Verdict
 from seamark.core.records import LOAD_SAMPLES
 from seamark.core.specs import LoadTestPlan, PayloadSpec, ShapeSpec

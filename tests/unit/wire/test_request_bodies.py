@@ -75,6 +75,7 @@ def test_a_bomb_costs_no_more_than_its_limit():
         gzip.compress(b"a") + b"junk after the end of it",
         gzip.compress(b"abc")[:-8] + bytes(8),
     ],
+    ids=["empty", "no gzip", "one byte short", "cut off", "more after the end", "wrong checksum"],
 )
 def test_damaged_gzip_is_refused(packed):
     with pytest.raises(InputRefused, match="gzip") as caught:

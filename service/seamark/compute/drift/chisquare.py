@@ -9,15 +9,16 @@ from seamark.compute.columns import FloatArray, count_levels
 from seamark.compute.drift.method import Column, DriftMethod, NullDistribution
 from seamark.compute.permutation import split_levels
 
-_EXPECTED_MIN = 1.0
+_ROWS_MIN = 5  # of a level, in both samples together
 
 
 def score(reference: Column, current: Column) -> float:
     """Return w = sqrt(sum (r - c)^2 / pooled) over levels; 0 where a sample is empty.
 
     w^2 is the two-sample chi-square times (n + m) / (n m): unlike the statistic it does not grow with the window, and
-    towards an endless reference it is Cohen's w. Levels expected less than once in the smaller sample are counted
-    together (W. Cochran, Biometrics 10, 1954), so that one row of a rare level cannot outweigh all others.
+    towards an endless reference it is Cohen's w. Levels of fewer than 5 pooled rows are counted together (after
+    W. Cochran, Biometrics 10, 1954), so that single rows of rare levels cannot outweigh all others; a new level that
+    comes 5 times stands for itself.
     """
     if not len(reference) or not len(current):
         return 0.0
@@ -39,7 +40,7 @@ def null(reference: Column, current: Column, rng: np.random.Generator) -> NullDi
 
 def _effect(before: FloatArray, after: FloatArray, n: float, m: float, weight: FloatArray) -> FloatArray:
     pooled = (before + after) / (n + m)
-    rare = pooled * min(n, m) < _EXPECTED_MIN
+    rare = before + after < _ROWS_MIN
     common = np.where(rare, 0.0, (before / n - after / m) ** 2 / np.maximum(pooled, 1e-300))
     rare_before = (before * rare * weight).sum(axis=-1)
     rare_after = (after * rare * weight).sum(axis=-1)

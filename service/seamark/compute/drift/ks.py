@@ -11,7 +11,6 @@ from seamark.compute.drift.method import Column, DriftMethod, NullDistribution
 from seamark.compute.permutation import split_bins
 
 _ATOMS_MAX = 256  # columns with at most so many distinct values are split value by value
-_DRAWS_MIN = 500
 
 
 def score(reference: Column, current: Column) -> float:
@@ -40,7 +39,7 @@ def null(reference: Column, current: Column, rng: np.random.Generator) -> NullDi
         return NullDistribution(
             p_value=lambda d: float(kstwo.sf(d, effective)), score_at=lambda p: float(kstwo.isf(p, effective))
         )
-    drawn = split_bins(*counts, rng, _DRAWS_MIN)
+    drawn = split_bins(*counts, rng)
     gaps = drawn.reference.cumsum(axis=1) / len(before) - drawn.current.cumsum(axis=1) / len(after)
     fitted = fit_null(np.abs(gaps).max(axis=1), power=2.0)
     return NullDistribution(fitted.p_value, fitted.score_at)

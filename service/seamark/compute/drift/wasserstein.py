@@ -13,7 +13,7 @@ _NORM_MIN = 0.001  # Evidently's floor, in the column's own unit
 _SCORE_MAX = 1e300  # a constant column against the largest floats
 _DRAWN_MAX = 1e150  # its square is still a number
 _QUANTILES = 64
-_DRAWS_MIN = 500
+_CELLS = 60_000  # some 550 splits: large groups cost more to split than small ones
 
 
 def score(reference: Column, current: Column) -> float:
@@ -40,7 +40,7 @@ def null(reference: Column, current: Column, rng: np.random.Generator) -> NullDi
     values, theirs = both[order], order < before.size
     starts = _groups(len(values))
     ours = np.add.reduceat((~theirs).astype(np.int64), starts)
-    drawn = split_bins(np.add.reduceat(theirs.astype(np.int64), starts), ours, rng, _DRAWS_MIN)
+    drawn = split_bins(np.add.reduceat(theirs.astype(np.int64), starts), ours, rng, _CELLS)
     sizes = np.diff(np.append(starts, len(values)))
     middle = float(values[len(values) // 2])  # sums of squares lose less about a middle value
     means = np.add.reduceat(values - middle, starts) / sizes

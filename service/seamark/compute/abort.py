@@ -1,0 +1,52 @@
+"""Abort conditions, looked at once a second while a run is under way -> the one that has come true.
+
+Apart from the verdict: the load generator needs this and must not wait for Arrow to load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from seamark.compute.capacity import aggregate
+from seamark.core.thresholds import Threshold
+
+
+class AbortWatch:
+    """Abort conditions while a run is under way: each is looked at once a second, over that second's requests."""
+
+    def __init__(self, abort: Sequence[Threshold]) -> None:
+        self._abort = tuple(abort)
+        self._since_s: dict[Threshold, float] = {}
+
+    def observe(
+        self, at_s: float, *, done: int, failed: int, latency_ms: Sequence[float], lateness_ms: Sequence[float] = ()
+    ) -> Threshold | None:
+        """Return the condition that has come true for as long as it says, or None.
+
+        `done` requests ended in the last second, `failed` of them failed. A second in which nothing ended says
+        nothing: it neither starts nor ends a condition.
+        """
+        for condition in self._abort:
+            actual = _live(condition, done, failed, latency_ms, lateness_ms)
+            if actual is None:
+                continue
+            if not condition.holds(actual):
+                self._since_s.pop(condition, None)
+                continue
+            since_s = self._since_s.setdefault(condition, at_s)
+            if at_s - since_s >= condition.hold_s:
+                return condition
+        return None
+
+
+def _live(
+    condition: Threshold, done: int, failed: int, latency_ms: Sequence[float], lateness_ms: Sequence[float]
+) -> float | None:
+    if condition.metric == "error_ratio":
+        return failed / done if done else None
+    if condition.metric in ("requests", "rate_rps"):
+        return float(done)
+    values = {"latency_ms": latency_ms, "lateness_ms": lateness_ms}.get(condition.metric, ())
+    return aggregate(np.asarray(values, dtype=np.float64), condition)
