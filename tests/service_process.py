@@ -28,7 +28,9 @@ def free_port() -> int:
 class ServiceProcess:
     """One `seamark serve`. Stopped by SIGTERM at the end of the `with`."""
 
-    def __init__(self, data_dir: Path, *flags: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, *flags: str, environment: dict[str, str] | None = None, cwd: Path | None = None
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.data_dir = data_dir
@@ -37,6 +39,7 @@ class ServiceProcess:
         self.process = subprocess.Popen(
             [*command, "--otlp-port", "0", *flags],
             env={**CLEAN, **(environment or {})},
+            cwd=cwd,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

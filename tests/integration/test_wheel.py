@@ -91,3 +91,16 @@ def test_the_sdk_builds_by_itself_and_says_it_is_typed(tmp_path):
         names = archive.namelist()
     assert "seamark_sdk/__init__.py" in names
     assert "seamark_sdk/py.typed" in names
+
+
+def test_serve_works_from_it_in_an_empty_folder(unpacked, tmp_path):
+    import numpy as np
+    from tests.service_process import ServiceProcess
+
+    places = [str(unpacked), str(Path(np.__file__).parents[1])]
+    with ServiceProcess(
+        tmp_path / "data", environment={"PYTHONPATH": os.pathsep.join(places)}, cwd=tmp_path
+    ) as service:
+        assert service.get("/readyz")["ready"] is True
+        assert service.http.get("/").status_code == 200
+        assert service.http.get("/static/plotly.min.js").status_code == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -192,3 +193,36 @@ def test_hostile_requests_get_an_answer_and_the_service_lives(tmp_path: Path) ->
         crossing = {"Origin": "http://evil.test"}
         assert service.http.put("/api/v1/config", content="models: []", headers=crossing).status_code == 403
         assert service.get("/readyz")["ready"] is True
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_answers_503_and_recovers(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    size = "size=48m"
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "seamark-test", str(disk)], check=False)
+    if mounted.returncode:
+        pytest.skip("this machine mounts no tmpfs")
+    try:
+        with ServiceProcess(disk / "data") as service:
+            rows = [{"model": "m", "prediction_id": "before", "features": {"x": 1.0}, "prediction": 0}]
+            assert service.http.post("/api/v1/predictions", json=rows).status_code == 200
+            filler = disk / "filler"
+            with filler.open("wb") as file, contextlib.suppress(OSError):
+                while file.write(bytes(1 << 16)):
+                    file.flush()
+            rows[0]["prediction_id"] = "during"
+            refused = service.http.post("/api/v1/predictions", json=rows)
+            assert refused.status_code == 503, refused.text
+            assert int(refused.headers["Retry-After"]) > 0
+            assert service.get("/healthz")["status"] == "ok"
+            filler.unlink()
+
+            def taken() -> bool:
+                return service.http.post("/api/v1/predictions", json=rows).status_code == 200
+
+            service.until(taken, "the service to take rows again", 30.0)
+            (model,) = service.get("/api/v1/models")
+            assert sum(version["predictions"] for version in model["versions"]) == 2
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=False)
