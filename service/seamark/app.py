@@ -194,6 +194,7 @@ def create_app(services: Services, *, host: str = "127.0.0.1", role: str = "all"
         redoc_url=None,
     )
     app.state.services = services
+    app.state.stopping = asyncio.Event()  # set at the signal: whoever waits or streams ends its answer
     for room in (ingest, models, loadtest_doors, autoscale, alerts, traces, keys, system, pages, api_docs, auth):
         app.include_router(room.router())
     app.mount("/static", pages.static_files())

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from types import FrameType
 
 import uvicorn
 
@@ -22,6 +23,10 @@ log = logging.getLogger(__name__)
 
 class _Server(uvicorn.Server):
     """Uvicorn raises a caught signal again once it has shut down; here a signal is the way to end well."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.config.app.state.stopping.set()  # type: ignore[union-attr]
+        super().handle_exit(sig, frame)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -120,6 +120,53 @@ def test_an_address_others_reach_needs_keys(tmp_path: Path) -> None:
         assert "admin" in denied.json()["detail"]
 
 
+def test_a_key_bound_to_one_model_sees_no_other(tmp_path: Path) -> None:
+    data = str(tmp_path / "data")
+    keys = {
+        model: run_cli("keys", "create", "--scope", "run", "--local", "--data-dir", data, *flags).stdout.strip()
+        for model, flags in {"own": ("--model", "own"), "every": ()}.items()
+    }
+    admin = run_cli("keys", "create", "--scope", "admin", "--local", "--data-dir", data).stdout.strip()
+    config = """
+models: [{name: own, drift: {}}, {name: other, drift: {}}]
+targets: {allow: ["http://127.0.0.1:9"]}
+loadtests:
+  - name: theirs
+    model: other
+    target: "http://127.0.0.1:9/"
+    payload: {rows: [{x: 1}]}
+    shape: {constant: {rate_rps: 1, duration_s: 1}}
+"""
+    with ServiceProcess(tmp_path / "data") as service:
+
+        def ask(method: str, path: str, key: str, **kwargs: object) -> httpx.Response:
+            headers = {"Authorization": f"Bearer {key}"}
+            return service.http.request(method, path, headers=headers, **kwargs)  # type: ignore[arg-type]
+
+        assert ask("PUT", "/api/v1/config", admin, content=config).status_code == 200
+        run = ask("POST", "/api/v1/loadtests/theirs/runs", keys["every"])
+        assert run.status_code == 202
+        assert [model["name"] for model in ask("GET", "/api/v1/models", keys["own"]).json()] == ["own"]
+        assert ask("GET", "/api/v1/loadtests", keys["own"]).json() == []
+        assert {rule["labels"]["model"] for rule in ask("GET", "/api/v1/alerts/rules", keys["own"]).json()} == {"own"}
+        refused = [
+            ("GET", "/api/v1/models/other"),
+            ("GET", "/api/v1/models/other/drift"),
+            ("GET", "/api/v1/loadtests/theirs"),
+            ("POST", "/api/v1/loadtests/theirs/runs"),
+            ("GET", run.headers["Location"]),
+            ("GET", run.headers["Location"] + "/events"),
+            ("POST", run.headers["Location"] + "/stop"),
+            ("GET", "/runs/" + run.json()["id"]),
+            ("GET", "/models/other"),
+            ("GET", "/metrics"),
+            ("GET", "/api/v1/config"),
+        ]
+        assert {path: ask(method, path, keys["own"]).status_code for method, path in refused} == {
+            path: 403 for _, path in refused
+        }
+
+
 def test_a_taken_port_is_told_and_otlp_port_is_optional(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -27,8 +27,11 @@ def current_report(services: Services, model: str, window: Window, *, renew: boo
     """
     at = services.clock.now()
     latest = services.catalog.drift_reports.latest(model)
-    if latest is not None:
-        under_way = latest.status in ("queued", "running") and at - latest.created_at < timedelta(seconds=2 * TIMEOUT_S)
+    unfinished = latest is not None and latest.status in ("queued", "running")
+    # A report that was under way when its worker went away is never finished: it is asked for anew.
+    lost = unfinished and latest is not None and at - latest.created_at > timedelta(seconds=2 * TIMEOUT_S)
+    if latest is not None and not lost:
+        under_way = unfinished
         fresh = latest.window.span_s == window.span_s and abs(latest.window.end - window.end) < timedelta(seconds=60)
         if not renew or under_way or (fresh and latest.status == "ready"):
             return latest
@@ -53,4 +56,8 @@ def make_reports(services: Services, at: datetime) -> bool:
     except SeamarkError as error:
         services.catalog.drift_reports.finish(report.id, html=None, reason=error.message)
         log.warning("drift report of %s failed: %s", report.model, error.message)
+    except Exception:
+        reason = "the service failed while it made this report; its log says how"
+        services.catalog.drift_reports.finish(report.id, html=None, reason=reason)
+        raise
     return True

@@ -33,6 +33,7 @@ def router() -> APIRouter:
     @routes.get("/rules")
     def watched(request: Request, who: Principal = read) -> list[dict[str, Any]]:
         """The rules that the configuration in force implies."""
-        return [to_document(rule) for rule in rules(services_of(request).configuration.current().models)]
+        found = rules(services_of(request).configuration.current().models)
+        return [to_document(rule) for rule in found if who.may_touch(rule.labels["model"])]
 
     return routes

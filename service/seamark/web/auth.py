@@ -58,6 +58,11 @@ class Principal:
         """Whether this principal may read and write `model`."""
         return self.model is None or self.model == model
 
+    def check_unbound(self) -> None:
+        """NotPermitted for a key bound to one model: what is asked for tells of all."""
+        if self.model is not None:
+            raise NotPermitted("this tells of every model; it takes a key that is not bound to one")
+
     def check_model(self, model: str) -> None:
         """Raise NotPermitted where this principal is bound to another model."""
         if not self.may_touch(model):

@@ -39,7 +39,7 @@ def _plan_routes(routes: APIRouter) -> None:
         """Every plan, from seamark.yaml and from the API."""
         services = services_of(request)
         at = services.clock.now()
-        views = services.configuration.plans().values()
+        views = [v for v in services.configuration.plans().values() if who.may_touch(str(v.document.get("model")))]
         return [documents.plan(v, tests.next_instant(v.plan, at) if v.plan else None) for v in views]
 
     @routes.get("/loadtests/{name}")
@@ -47,6 +47,7 @@ def _plan_routes(routes: APIRouter) -> None:
         """One plan."""
         services = services_of(request)
         view = services.configuration.plan_view(name)
+        who.check_model(str(view.document.get("model")))
         return documents.plan(view, tests.next_instant(view.plan, services.clock.now()) if view.plan else None)
 
     @routes.put("/loadtests/{name}")
@@ -59,6 +60,8 @@ def _plan_routes(routes: APIRouter) -> None:
         """Write a plan; its target must be on targets.allow of the configuration in force."""
         services = services_of(request)
         at = services.clock.now()
+        who.check_model(str(document.get("model")))
+        _check_held(services, name, who)
         services.configuration.put_plan(name, document, at)
         view = services.configuration.plan_view(name)
         return documents.plan(view, tests.next_instant(view.plan, at) if view.plan else None)
@@ -66,7 +69,9 @@ def _plan_routes(routes: APIRouter) -> None:
     @routes.delete("/loadtests/{name}", status_code=204)
     def delete_plan(request: Request, name: str, who: Principal = Depends(require("run"))) -> Response:
         """Forget a plan of the API; its runs stay."""
-        services_of(request).configuration.delete_plan(name)
+        services = services_of(request)
+        _check_held(services, name, who)
+        services.configuration.delete_plan(name)
         return Response(status_code=204)
 
 
@@ -80,9 +85,10 @@ def _start_routes(routes: APIRouter) -> None:
     ) -> Response:
         """Ask for a run. With `wait`, the answer is the ended run (200), or 202 where it has not ended by then."""
         services = services_of(request)
+        await run_in_threadpool(_check_held, services, name, who)
         record = await run_in_threadpool(tests.enqueue, services, name, services.clock.now())
         if wait:
-            record = await _ended(services, record, wait)
+            record = await _ended(services, record, wait, request.app.state.stopping)
         status = 200 if record.status.final else 202
         return JSONResponse(documents.run(record), status, headers={"Location": f"/api/v1/runs/{record.id}"})
 
@@ -94,12 +100,20 @@ def _start_routes(routes: APIRouter) -> None:
         who: Principal = Depends(require("read")),
     ) -> list[dict[str, Any]]:
         """A plan's runs, newest first."""
-        return [documents.run(r) for r in services_of(request).catalog.runs.recent(plan=name, limit=limit)]
+        runs = services_of(request).catalog.runs.recent(plan=name, limit=limit)
+        return [documents.run(record) for record in runs if who.may_touch(record.model)]
 
 
-async def _ended(services: Services, record: RunRecord, wait_s: float) -> RunRecord:
+def _check_held(services: Services, name: str, who: Principal) -> None:
+    """A key that is bound to one model starts and changes that model's tests only."""
+    view = services.configuration.plans().get(name)
+    if view is not None:
+        who.check_model(str(view.document.get("model")))
+
+
+async def _ended(services: Services, record: RunRecord, wait_s: float, stopping: asyncio.Event) -> RunRecord:
     deadline_s = services.clock.monotonic_s() + wait_s
-    while not record.status.final and services.clock.monotonic_s() < deadline_s:
+    while not record.status.final and services.clock.monotonic_s() < deadline_s and not stopping.is_set():
         await services.clock.sleep(0.25)
         record = await run_in_threadpool(services.catalog.runs.get, record.id)
     return record
@@ -111,53 +125,62 @@ def _run_routes(routes: APIRouter) -> None:
     @routes.get("/runs/{run_id}")
     def run(request: Request, run_id: str, who: Principal = read) -> dict[str, Any]:
         """One run."""
-        return documents.run(services_of(request).catalog.runs.get(run_id))
+        return documents.run(_run(services_of(request), run_id, who))
 
     @routes.get("/runs/{run_id}/events")
     async def events(request: Request, run_id: str, who: Principal = read) -> StreamingResponse:
         """Live progress as server-sent events, one a second, then `end` with the status."""
         services = services_of(request)
-        await run_in_threadpool(services.catalog.runs.get, run_id)
+        await run_in_threadpool(_run, services, run_id, who)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(_stream(services, run_id), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(
+            _stream(services, run_id, request.app.state.stopping), media_type="text/event-stream", headers=headers
+        )
 
     @routes.get("/runs/{run_id}/junit.xml")
     def junit(request: Request, run_id: str, who: Principal = read) -> Response:
         """The verdict as JUnit XML: one test case per threshold."""
         services = services_of(request)
-        return Response(run_reports.junit(services, _final(services, run_id)), media_type="application/xml")
+        return Response(run_reports.junit(services, _final(services, run_id, who)), media_type="application/xml")
 
     @routes.get("/runs/{run_id}/report.md")
     def markdown(request: Request, run_id: str, who: Principal = read) -> Response:
         """The verdict as Markdown, for a CI job's summary."""
         services = services_of(request)
-        text = run_reports.markdown(services, _final(services, run_id))
+        text = run_reports.markdown(services, _final(services, run_id, who))
         return PlainTextResponse(text, media_type="text/markdown; charset=utf-8")
 
     @routes.get("/runs/{run_id}/report.html")
     def html(request: Request, run_id: str, who: Principal = read) -> Response:
         """The verdict as a page with plots."""
         services = services_of(request)
-        page, policy = run_reports.html(services, _final(services, run_id))
+        page, policy = run_reports.html(services, _final(services, run_id, who))
         return Response(page, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": policy})
 
     @routes.post("/runs/{run_id}/stop")
     def stop(request: Request, run_id: str, who: Principal = Depends(require("run"))) -> dict[str, Any]:
         """Ask a run to stop; it ends as aborted."""
         services = services_of(request)
+        _run(services, run_id, who)
         return documents.run(services.catalog.runs.request_stop(run_id, services.clock.now()))
 
 
-def _final(services: Services, run_id: str) -> RunRecord:
+def _run(services: Services, run_id: str, who: Principal) -> RunRecord:
     record = services.catalog.runs.get(run_id)
+    who.check_model(record.model)
+    return record
+
+
+def _final(services: Services, run_id: str, who: Principal) -> RunRecord:
+    record = _run(services, run_id, who)
     if not record.status.final:
         raise Conflict(f"run {run_id} is {record.status.value}; its report comes when it has ended")
     return record
 
 
-async def _stream(services: Services, run_id: str) -> AsyncIterator[str]:
+async def _stream(services: Services, run_id: str, stopping: asyncio.Event) -> AsyncIterator[str]:
     seq = -1
-    while True:
+    while not stopping.is_set():
         record = await run_in_threadpool(services.catalog.runs.get, run_id)
         for seq, body in await run_in_threadpool(services.catalog.runs.progress, run_id, seq):  # noqa: B020
             yield f"id: {seq}\nevent: progress\ndata: {json.dumps(body)}\n\n"

@@ -47,12 +47,14 @@ def router() -> APIRouter:
     @routes.get("/metrics")
     def metrics(request: Request, who: Principal = Depends(require("read"))) -> Response:
         """Prometheus text; OpenMetrics with exemplars when asked for."""
+        who.check_unbound()
         body, content_type = metrics_text(services_of(request), request.headers.get("accept"))
         return Response(body, headers={"Content-Type": content_type})
 
     @routes.get("/api/v1/config")
     def config(request: Request, who: Principal = Depends(require("read"))) -> dict[str, Any]:
         """The seamark.yaml in force."""
+        who.check_unbound()
         services = services_of(request)
         applied = services.catalog.configs.current()
         services.configuration.current()
