@@ -84,7 +84,8 @@ def test_every_setting_can_be_found() -> None:
 QUICK_START = """
 from fastapi import FastAPI
 
-app, features, label, truth = FastAPI(), {{"age": 41, "plan": "pro"}}, 1, 1
+MODEL, VERSION, app, truth = "churn", "3", FastAPI(), 1
+features, prediction, label, scores = {{"age": 41, "plan": "pro"}}, 1, 1, {{"0": 0.2, "1": 0.8}}
 {block}
 assert sea.flush(10.0), "not everything was sent"
 sea.shutdown(10.0)
@@ -111,6 +112,14 @@ def test_the_quick_start_makes_a_model_appear(document: str, tmp_path: Path) -> 
         assert sum(version["predictions"] for version in model["versions"]) == 1
         performance = service.get(f"/api/v1/models/{model['name']}/performance")
         assert performance["labelled"] == 1
+
+
+def test_the_demo_serves_its_model_by_the_same_lines() -> None:
+    server = (ROOT / "demo" / "model_server.py").read_text()
+    block = next(b for b in blocks(ROOT / "sdk" / "README.md", "python") if "seamark_sdk.init(" in b)
+    calls = [line for line in block.splitlines() if line and not line.startswith("#") and "log_label" not in line]
+    assert len(calls) == 4
+    assert [line for line in calls if line not in [there.strip() for there in server.splitlines()]] == []
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ from seamark.core.thresholds import parse_threshold
 from seamark.runner import locust
 from seamark.runner.order import LoadOrder, Progress, RunnerOutcome
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.serial]
 HERE = Path(__file__).parent
 HEALTHY: Any = {"generator_saturated": False, "aborted": None, "unreachable": None}
 
