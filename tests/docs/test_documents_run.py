@@ -98,15 +98,9 @@ def test_the_quick_start_makes_a_model_appear(document: str, tmp_path: Path) -> 
     block = next(b for b in blocks(ROOT / document, "python") if "seamark_sdk.init(" in b and "log_label" in b)
     with ServiceProcess(tmp_path / "data") as service:
         program = QUICK_START.format(block=re.sub(r"http://127\.0\.0\.1:\d+", service.url, block))
-        done = subprocess.run(
-            [sys.executable, "-c", program],
-            env=CLEAN,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        command = [sys.executable, "-c", program]
+        there = {**CLEAN, "OTEL_EXPORTER_OTLP_ENDPOINT": service.url}
+        done = subprocess.run(command, env=there, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         (model,) = service.get("/api/v1/models")
         assert sum(version["predictions"] for version in model["versions"]) == 1
