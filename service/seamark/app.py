@@ -33,8 +33,8 @@ from seamark.settings import Settings
 from seamark.store.buffer import WriteBuffer
 from seamark.store.catalog import Catalog
 from seamark.store.catalog.database import Database, Leadership
-from seamark.store.ducklake import open_lake
 from seamark.store.lake_connection import S3Options
+from seamark.store.lakes import LAKES
 from seamark.telemetry import Telemetry
 from seamark.web import alerts, api_docs, auth, autoscale, guard, ingest, keys, models, pages, problems, system, traces
 from seamark.web import loadtests as loadtest_doors
@@ -60,7 +60,10 @@ def is_loopback(host: str) -> bool:
 
 @contextmanager
 def open_services(settings: Settings, clock: Clock | None = None) -> Iterator[Services]:
-    """Open the stores and yield the services; StartRefused says what stands in the way."""
+    """Open the stores and yield the services; StartRefused says what stands in the way.
+
+    The caller holds the data folder (hold_folder).
+    """
     clock = clock or SystemClock()
     if settings.embedded and settings.role != "all":
         raise StartRefused(
@@ -68,7 +71,6 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Iterator[Se
             "PostgreSQL, and SEAMARK_LAKE to an s3:// place or a shared folder"
         )
     with ExitStack() as stack:
-        stack.enter_context(hold_folder(settings.data_dir))
         database = Database(settings.catalog_url)
         stack.callback(database.close)
         if settings.embedded:
@@ -77,7 +79,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Iterator[Se
             database.require_current()
         catalog = Catalog(database)
         open_access = _check_access(settings, catalog)
-        lake = open_lake(
+        lake = LAKES["ducklake"](
             data_dir=settings.data_dir,
             catalog_url=settings.catalog_url,
             location=settings.lake,
@@ -175,10 +177,10 @@ def jobs(services: Services, stopping: Callable[[], bool]) -> list[Job]:
 
     return [
         Job("evaluate", 1.0, led(evaluator.tick)),
-        Job("schedule-load-tests", 1.0, led(schedule.tick)),
-        Job("run-load-tests", 1.0, lambda s, at: loadtests.work(s, at, stopping)),
-        Job("dispatch-alerts", 1.0, dispatch.dispatch),
-        Job("make-drift-reports", 2.0, reports.make_reports),
+        Job("schedule-load-tests", 1.0, lambda s, at: schedule.tick(s, at, leads=leads())),
+        Job(loadtests.JOB, 1.0, lambda s, at: loadtests.work(s, at, stopping)),
+        Job("dispatch-alerts", 1.0, lambda s, at: dispatch.dispatch(s, at, stopping)),
+        Job("make-drift-reports", 2.0, lambda s, at: reports.make_reports(s, at, stopping)),
         Job("maintain", 60.0, led(maintain.maintain)),
     ]
 
@@ -195,7 +197,7 @@ def create_app(services: Services, *, host: str = "127.0.0.1", role: str = "all"
     )
     app.state.services = services
     app.state.stopping = asyncio.Event()  # set at the signal: whoever waits or streams ends its answer
-    for room in (ingest, models, loadtest_doors, autoscale, alerts, traces, keys, system, pages, api_docs, auth):
+    for room in (ingest, autoscale, models, loadtest_doors, alerts, traces, keys, system, pages, api_docs, auth):
         app.include_router(room.router())
     app.mount("/static", pages.static_files())
     problems.install(app)

@@ -64,21 +64,26 @@ class Client:
         clock = SystemClock()
         deadline_s = clock.monotonic_s() + timeout_s
         path = f"/api/v1/runs/{run_id}"
-        try:
-            with self._http.stream("GET", f"{path}/events") as events:
-                for line in events.iter_lines():
-                    if line.startswith("data: ") and "t_s" in (progress := json.loads(line[6:])):
-                        show(progress)
-                    if clock.monotonic_s() > deadline_s:
-                        break
-        except httpx.HTTPError as error:
-            raise Unreachable(f"{self.url} went away while run {run_id} ran: {error}") from None
-        run: dict[str, Any] = self.get(path)
-        if run["status"] in ("queued", "running"):
-            raise Unreachable(
-                f"run {run_id} has not ended within {timeout_s:g} s; it goes on: {self.url}/runs/{run_id}"
-            )
-        return run
+        while True:
+            try:
+                self._follow(f"{path}/events", show, clock, deadline_s)
+            except httpx.HTTPError as error:
+                raise Unreachable(f"{self.url} went away while run {run_id} ran: {error}") from None
+            run: dict[str, Any] = self.get(path)
+            if run["status"] not in ("queued", "running"):
+                return run
+            if clock.monotonic_s() > deadline_s:
+                told = f"run {run_id} has not ended within {timeout_s:g} s; it goes on: {self.url}/runs/{run_id}"
+                raise Unreachable(told)
+
+    def _follow(self, path: str, show: Callable[[dict[str, Any]], None], clock: SystemClock, deadline_s: float) -> None:
+        """Show a run's live progress until its events end or the deadline has come."""
+        with self._http.stream("GET", path) as events:
+            for line in events.iter_lines():
+                if line.startswith("data: ") and "t_s" in (progress := json.loads(line[6:])):
+                    show(progress)
+                if clock.monotonic_s() > deadline_s:
+                    return
 
     def _call(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
         try:

@@ -14,7 +14,7 @@ from types import FrameType
 
 import uvicorn
 
-from seamark.app import create_app, open_services
+from seamark.app import create_app, hold_folder, open_services
 from seamark.core.errors import StartRefused
 from seamark.settings import Settings
 
@@ -43,6 +43,12 @@ class _Server(uvicorn.Server):
 
 def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM; StartRefused says why it does not start."""
+    with hold_folder(settings.data_dir):
+        _serve(settings)
+    log.info("Seamark has stopped; everything acknowledged is stored")
+
+
+def _serve(settings: Settings) -> None:
     sockets = _bind(settings)
     try:
         port = sockets[0].getsockname()[1]
@@ -65,7 +71,6 @@ def serve(settings: Settings) -> None:
     finally:
         for bound in sockets:
             bound.close()
-    log.info("Seamark has stopped; everything acknowledged is stored")
 
 
 def _bind(settings: Settings) -> list[socket.socket]:

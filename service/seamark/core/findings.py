@@ -78,9 +78,14 @@ class DriftFinding:
 
     @property
     def drifted(self) -> bool | None:
-        """Whether any feature drifted."""
-        known = [f.drifted for f in self.features if f.drifted is not None]
-        return any(known) if known else None
+        """Whether any feature drifted; None where none did and a feature of the reference could not be judged.
+
+        A feature that drifted and then comes without values has not returned: that is unknown.
+        """
+        judged = [f.drifted for f in self.features if f.state != DriftState.NOT_IN_REFERENCE]
+        if any(judged):
+            return True
+        return None if not judged or None in judged else False
 
 
 # --- quality and performance -------------------------------------------------------------------------------------

@@ -14,9 +14,7 @@ from seamark.core.findings import Alert, AlertRule, AlertState, AlertStatus, Tra
 from seamark.core.specs import ChannelSpec, ModelSpec
 from seamark.delivery.channels import CHANNELS
 from seamark.engine.services import Services
-from seamark.store.catalog.alerts import NewMessage
-
-SHOWN_RESOLVED_S = 24 * 3600.0
+from seamark.store.catalog.alerts import LastWritten, NewMessage
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,8 @@ def advance(services: Services, conditions: Sequence[Condition], at: datetime) -
         alert, transitions = _step(before.get(fingerprint(condition.rule)), condition, at)
         if alert is None:
             continue
-        changed.append(alert)
+        if alert != before.get(alert.fingerprint):
+            changed.append(alert)
         messages += _announce(services, alert, transitions, channels, at)
         if not transitions:
             messages += _resend(services, alert, channels, written, at)
@@ -134,7 +133,7 @@ def _resend(
     services: Services,
     alert: Alert,
     channels: Sequence[ChannelSpec],
-    written: Mapping[tuple[str, str], datetime],
+    written: Mapping[tuple[str, str], LastWritten],
     at: datetime,
 ) -> list[NewMessage]:
     """Say it again where the channel expects it: Alertmanager lets an alert lapse that it does not hear of."""
@@ -142,8 +141,10 @@ def _resend(
     for spec in channels:
         channel = CHANNELS[spec.kind]
         last = written.get((alert.fingerprint, spec.name))
-        if channel.resend_s is None or (last is not None and at - last < timedelta(seconds=channel.resend_s)):
+        if channel.resend_s is None or (last is not None and at - last.at < timedelta(seconds=channel.resend_s)):
             continue
+        if last is not None and last.pending:
+            continue  # the channel does not take what it has been told already
         resolved_lately = (
             alert.state.status in (AlertStatus.RESOLVED, AlertStatus.INACTIVE)
             and alert.state.started_at is not None

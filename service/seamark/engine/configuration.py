@@ -12,6 +12,7 @@ from seamark.core.errors import ConfigInvalid, Conflict, NotFound, SeamarkError
 from seamark.core.findings import to_document
 from seamark.core.specs import ChannelSpec, Config, Known, LoadTestPlan, ModelSpec
 from seamark.store.catalog import Catalog
+from seamark.store.catalog.conclusions import AppliedConfig
 from seamark.wire.config import parse_config, parse_plan
 
 
@@ -44,13 +45,21 @@ class Configuration:
         applied = self._catalog.configs.current()
         with self._lock:
             if applied is not None and applied.id != self._id:
-                self._id = applied.id
-                try:
-                    self._config = self._with_channels(parse_config(applied.text, self._known))
-                    self.applied_at, self.problem = applied.applied_at, None
-                except ConfigInvalid as error:
-                    self.problem = str(error)
+                first, self._id = self._id is None, applied.id
+                if not self._take(applied) and first:
+                    # After an upgrade the newest text may be one this Seamark no longer reads.
+                    next((older for older in self._catalog.configs.history()[1:] if self._take(older)), None)
             return self._config
+
+    def _take(self, applied: AppliedConfig) -> bool:
+        try:
+            self._config = self._with_channels(parse_config(applied.text, self._known))
+        except ConfigInvalid as error:
+            self.problem = self.problem or str(error)
+            return False
+        self.applied_at = applied.applied_at
+        self.problem = None if applied.id == self._id else self.problem
+        return True
 
     def check(self, text: str) -> Config:
         """Parse a seamark.yaml; ConfigInvalid lists every problem."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import msgspec
@@ -20,21 +21,31 @@ GIVE_UP_S = 24 * 3600.0
 BACKOFF_MAX_S = 300.0
 
 
-def dispatch(services: Services, at: datetime) -> int:
-    """Send what is due; return how many messages were claimed."""
+def dispatch(services: Services, at: datetime, stopping: Callable[[], bool] = lambda: False) -> int:
+    """Send what is due; return how many messages were claimed.
+
+    What is left when the service stops, and what is bound for a channel that just did not answer, is due again later.
+    """
     rows = services.catalog.outbox.claim(at, at + timedelta(seconds=CLAIM_S))
     channels = {spec.name: spec for spec in services.configuration.current().channels}
+    silent: set[str] = set()
     for row in rows:
+        if stopping() or row.channel in silent:
+            later = services.clock.now() + timedelta(seconds=backoff_s(row.attempts))
+            services.catalog.outbox.retry(row.id, later, "not tried: the channel was silent, or the service stopped")
+            continue
         spec = channels.get(row.channel)
         if spec is None:
             reason = f"channel {row.channel!r} is no longer configured"
             services.catalog.outbox.give_up(row.id, services.clock.now(), reason)
             continue
-        _send(services, row, spec.kind, spec.url)
+        if not _send(services, row, spec.kind, spec.url):
+            silent.add(row.channel)
     return len(rows)
 
 
-def _send(services: Services, row: OutboxRow, kind: str, url: str) -> None:
+def _send(services: Services, row: OutboxRow, kind: str, url: str) -> bool:
+    """Whether the channel answered."""
     now = services.clock.now()
     message = msgspec.convert({**row.body, "sent_at": now}, AlertMessage)
     try:
@@ -45,8 +56,9 @@ def _send(services: Services, row: OutboxRow, kind: str, url: str) -> None:
             services.catalog.outbox.give_up(row.id, now, error.message)
         else:
             services.catalog.outbox.retry(row.id, now + timedelta(seconds=backoff_s(row.attempts)), error.message)
-        return
+        return error.permanent
     services.catalog.outbox.sent(row.id, services.clock.now())
+    return True
 
 
 def backoff_s(attempts: int) -> float:

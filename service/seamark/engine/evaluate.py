@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from seamark.compute import autoscale, forecast, slo
-from seamark.core.findings import Capacity, DriftFinding, Forecast, Performance, Recommendation, SloStatus
+from seamark.core.findings import Capacity, Forecast, Performance, Recommendation, SloStatus
 from seamark.core.specs import ModelSpec
 from seamark.core.windows import Window, format_duration
 from seamark.engine import drift
@@ -24,45 +25,55 @@ PERFORMANCE_WINDOW_S = 3600.0
 LIVE_S = 120.0
 
 
+# Evaluates one part of a model at an instant; returns the conditions its alert rules go by.
+Part = Callable[[Services, ModelSpec, datetime], list[Condition]]
+
+
 @dataclass
 class Evaluator:
     """Remembers which slot each part of each model was evaluated for last."""
 
     done: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    configured_at: datetime | None = None
 
     def tick(self, services: Services, at: datetime) -> None:
         """Evaluate what is due at `at`. One model that fails does not keep the others from their turn."""
         failures: list[Exception] = []
-        for spec in services.configuration.current().models:
-            try:
-                self._model(services, spec, at)
-            except Exception as error:  # noqa: BLE001 - the others go on; it is raised below
-                failures.append(error)
+        specs = services.configuration.current().models
+        if services.configuration.applied_at != self.configured_at:
+            advance(services, [], at)  # what fires although the new configuration has no rule for it resolves
+            self.configured_at = services.configuration.applied_at
+        for spec in specs:
+            for part, every_s, run in _parts(spec):
+                try:
+                    self._run(services, spec, part, every_s, run, at)
+                except Exception as error:  # noqa: BLE001 - the others go on; it is raised below
+                    failures.append(error)
         if failures:
             raise failures[0]
 
-    def _model(self, services: Services, spec: ModelSpec, at: datetime) -> None:
-        conditions: list[Condition] = []
-        if spec.slo and self._due(spec.name, "slo", slo_every_s(spec), at):
-            conditions += judge_slo(services, spec, at)
-        if spec.drift and self._due(spec.name, "drift", drift_every_s(spec), at):
-            conditions += judge_drift(services, spec, at)
-        if self._due(spec.name, "performance", 15.0, at):
-            window = Window.trailing(at, PERFORMANCE_WINDOW_S)
-            services.catalog.findings.put(
-                spec.name, "performance", at, measure(services, spec.name, None, window), replace=True
-            )
-        if self._due(spec.name, "recommendation", 10.0, at):
-            advise(services, spec, at)
+    def _run(self, services: Services, spec: ModelSpec, part: str, every_s: float, run: Part, at: datetime) -> None:
+        """Evaluate one part when its slot has come; one that failed is tried again at the next tick."""
+        due = slot(at, every_s)
+        if self.done.get((spec.name, part)) == due:
+            return
+        conditions = run(services, spec, at)
         if conditions:
             advance(services, conditions, at)
+        self.done[spec.name, part] = due
 
-    def _due(self, model: str, part: str, every_s: float, at: datetime) -> bool:
-        due = slot(at, every_s)
-        if self.done.get((model, part)) == due:
-            return False
-        self.done[model, part] = due
-        return True
+
+def _parts(spec: ModelSpec) -> list[tuple[str, float, Part]]:
+    """What is evaluated of a model, how often in seconds, and by what."""
+    parts: list[tuple[str, float, Part]] = []
+    if spec.slo:
+        parts.append(("slo", slo_every_s(spec), judge_slo))
+    if spec.drift:
+        parts.append(("drift", drift_every_s(spec), judge_drift))
+    parts.append(("performance", 15.0, judge_performance))
+    if spec.autoscale:
+        parts.append(("recommendation", 10.0, advise))
+    return parts
 
 
 def slo_every_s(spec: ModelSpec) -> float:
@@ -126,10 +137,16 @@ def judge_drift(services: Services, spec: ModelSpec, at: datetime) -> list[Condi
     ]
 
 
-def advise(services: Services, spec: ModelSpec, at: datetime) -> Recommendation | None:
-    """Make the replica recommendation of now and keep it; None for a model without autoscale settings."""
-    if spec.autoscale is None:
-        return None
+def judge_performance(services: Services, spec: ModelSpec, at: datetime) -> list[Condition]:
+    """Measure the last hour by the labels that have come; no alert goes by it yet."""
+    found = measure(services, spec.name, None, Window.trailing(at, PERFORMANCE_WINDOW_S))
+    services.catalog.findings.put(spec.name, "performance", at, found, replace=True)
+    return []
+
+
+def advise(services: Services, spec: ModelSpec, at: datetime) -> list[Condition]:
+    """Make the replica recommendation of now and keep it."""
+    assert spec.autoscale is not None
     cold_start_s = spec.autoscale.cold_start_s
     horizon_s = (COLD_START_DEFAULT_S if cold_start_s is None else cold_start_s) + DECISION_LAG_S
     live_rps, coming = traffic(services, spec.name, at, horizon_s)
@@ -147,7 +164,7 @@ def advise(services: Services, spec: ModelSpec, at: datetime) -> Recommendation 
         recent=[found.finding for found in recent],
     )
     services.catalog.findings.put(spec.name, "recommendation", at, recommendation)
-    return recommendation
+    return []
 
 
 def traffic(services: Services, model: str, at: datetime, horizon_s: float) -> tuple[float | None, Forecast]:
@@ -167,10 +184,4 @@ def traffic(services: Services, model: str, at: datetime, horizon_s: float) -> t
 def latest_performance(services: Services, model: str) -> Performance | None:
     """The newest performance finding, or None."""
     found = services.catalog.findings.latest(model, "performance", Performance)
-    return found.finding if found else None
-
-
-def latest_drift(services: Services, model: str) -> DriftFinding | None:
-    """The newest drift finding, or None."""
-    found = services.catalog.findings.latest(model, "drift", DriftFinding)
     return found.finding if found else None

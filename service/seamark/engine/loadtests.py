@@ -26,6 +26,7 @@ from seamark.store.catalog.runs import RunRecord
 
 log = logging.getLogger(__name__)
 
+JOB = "run-load-tests"
 LEASE_S = 30.0
 QUEUED_MAX = 100
 REPLAY_ROWS_MAX = 5_000
@@ -48,8 +49,10 @@ class Schedule:
 
     looked_at: datetime
 
-    def tick(self, services: Services, at: datetime) -> None:
+    def tick(self, services: Services, at: datetime, *, leads: bool = True) -> None:
         """Queue a run for each plan whose cron instant has come since the last look.
+
+        A node that does not lead looks too, and queues nothing: taking the lead later, it starts from there.
 
         Of several instants that passed unseen only the newest is made up for; those before the service started, or
         before the plan was there, are not.
@@ -58,8 +61,12 @@ class Schedule:
             if view.plan is None or view.plan.schedule is None:
                 continue
             due = due_instant(view.plan, at, self.looked_at)
-            if due is not None:
-                services.catalog.runs.create(view.plan, trigger="schedule", at=at, scheduled_for=due)
+            if due is None or not leads:
+                continue
+            if any(run.status == RunStatus.QUEUED for run in services.catalog.runs.recent(plan=view.name, limit=5)):
+                log.warning("%s is due at %s, but its last run has not begun yet: left out", view.name, due)
+                continue
+            services.catalog.runs.create(view.plan, trigger="schedule", at=at, scheduled_for=due)
         self.looked_at = at
 
 
@@ -112,7 +119,7 @@ def _carry_out(services: Services, run: RunRecord, stopping: Callable[[], bool])
         return
     allow = services.configuration.current().targets_allow
     order = LoadOrder(run.id, plan, payloads, allow, seed=int(run.id[:8], 16))
-    heart = _Heart(services, run.id, stopping)
+    heart = _Heart(services, run, stopping)
     with tempfile.TemporaryDirectory(prefix="seamark-run-", dir=services.data_dir) as work_dir:
         outcome = locust.run(order, work_dir=Path(work_dir), on_progress=heart.beat, should_stop=heart.should_stop)
     _conclude(services, run, plan, outcome)
@@ -139,8 +146,8 @@ def _payloads(services: Services, plan: LoadTestPlan) -> tuple[list[Mapping[str,
 class _Heart:
     """Keeps the lease and the live progress of a run while Locust is at work."""
 
-    def __init__(self, services: Services, run_id: str, stopping: Callable[[], bool]) -> None:
-        self._services, self._run_id, self._stopping = services, run_id, stopping
+    def __init__(self, services: Services, run: RunRecord, stopping: Callable[[], bool]) -> None:
+        self._services, self._run_id, self._origin, self._stopping = services, run.id, run.origin, stopping
         self._seq = 0
         self._stop_asked = False
         self._next_look_s = 0.0
@@ -152,6 +159,8 @@ class _Heart:
         except SeamarkError as error:
             log.warning("progress of run %s was not kept: %s", self._run_id, error)
         self._seq += 1
+        # The job is at work, not late: it comes back only when the run has ended.
+        self._services.telemetry.job_succeeded(JOB, self._services.clock.now())
 
     def should_stop(self) -> bool:
         """Asked many times a second; looks into the catalog once a second."""
@@ -162,7 +171,8 @@ class _Heart:
             self._next_look_s = now_s + 1.0
             lease = self._services.clock.now() + timedelta(seconds=LEASE_S)
             try:
-                self._stop_asked = self._services.catalog.runs.renew(self._run_id, lease)
+                allowed = self._origin in self._services.configuration.current().targets_allow
+                self._stop_asked = self._services.catalog.runs.renew(self._run_id, lease) or not allowed
             except SeamarkError as error:
                 log.warning("lease of run %s was not renewed: %s", self._run_id, error)
         return self._stop_asked
@@ -187,7 +197,7 @@ def _conclude(services: Services, run: RunRecord, plan: LoadTestPlan, outcome: R
             verdict, status=RunStatus.INCONCLUSIVE, reason=f"the load generator ended early: {outcome.error}"
         )
     at = services.clock.now()
-    services.catalog.runs.finish(
+    ended = services.catalog.runs.finish(
         run.id,
         at=at,
         status=verdict.status,
@@ -195,6 +205,6 @@ def _conclude(services: Services, run: RunRecord, plan: LoadTestPlan, outcome: R
         verdict=verdict,
         segments=[to_document(segment) for segment in outcome.segments],
     )
-    if verdict.capacity is not None and verdict.status == RunStatus.PASSED:
+    if ended and verdict.capacity is not None and verdict.status == RunStatus.PASSED:
         services.catalog.findings.put(plan.model, "capacity", at, verdict.capacity, run_id=run.id)
     log.info("run %s of %s: %s (%s)", run.id, run.plan, verdict.status.value, verdict.reason)

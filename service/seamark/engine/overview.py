@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from seamark.core.errors import NotFound
@@ -9,6 +10,7 @@ from seamark.core.findings import (
     Alert,
     AlertStatus,
     Capacity,
+    DriftFinding,
     LatencyPoint,
     ModelOverview,
     ModelSeen,
@@ -16,11 +18,12 @@ from seamark.core.findings import (
     SloStatus,
 )
 from seamark.core.windows import Window
-from seamark.engine.evaluate import LIVE_S, latest_drift, latest_performance, traffic
+from seamark.engine.evaluate import LIVE_S, drift_every_s, latest_performance, slo_every_s, traffic
 from seamark.engine.services import Services
 from seamark.store import spans
 
 RECENT_S = 300.0
+STALE_S = 180.0
 
 
 def overviews(services: Services, at: datetime) -> list[ModelOverview]:
@@ -50,9 +53,12 @@ def _overview(
 ) -> ModelOverview:
     last_seen_at = max((version.last_seen_at for version in versions), default=None)
     live = last_seen_at is not None and at - last_seen_at <= timedelta(seconds=LIVE_S)
+    spec = services.configuration.model(model)
     capacity = services.catalog.findings.latest(model, "capacity", Capacity)
-    slo = services.catalog.findings.latest(model, "slo", tuple[SloStatus, ...])
-    advice = services.catalog.findings.latest(model, "recommendation", Recommendation)
+    slo = services.catalog.findings.latest(model, "slo", tuple[SloStatus, ...]) if spec and spec.slo else None
+    fresh_slo = slo if spec and slo and _is_fresh(slo.at, slo_every_s(spec), at) else None
+    drift = services.catalog.findings.latest(model, "drift", DriftFinding) if spec and spec.drift else None
+    fresh_drift = drift if spec and drift and _is_fresh(drift.at, drift_every_s(spec), at) else None
     return ModelOverview(
         model=model,
         at=at,
@@ -64,12 +70,31 @@ def _overview(
         capacity=capacity.finding if capacity else None,
         capacity_at=capacity.at if capacity else None,
         capacity_run_id=capacity.run_id if capacity else None,
-        slo=slo.finding if slo else (),
-        drift=latest_drift(services, model),
+        slo=fresh_slo.finding if fresh_slo else (),
+        drift=fresh_drift.finding if fresh_drift else None,
         performance=latest_performance(services, model),
-        recommendation=advice.finding if advice else None,
+        recommendation=current_advice(services, model, at),
         alerts=tuple(alert for alert in alerts if alert.rule.labels.get("model") == model),
     )
+
+
+def _is_fresh(made_at: datetime, every_s: float, at: datetime) -> bool:
+    """A finding speaks for now while its evaluation keeps up; when the worker is gone it is history."""
+    return (at - made_at).total_seconds() <= STALE_S + 2 * every_s
+
+
+def current_advice(services: Services, model: str, at: datetime) -> Recommendation | None:
+    """The newest recommendation; as `hold` without a number where it is old, None where none is asked for or made."""
+    spec = services.configuration.model(model)
+    found = services.catalog.findings.latest(model, "recommendation", Recommendation)
+    if spec is None or spec.autoscale is None or found is None:
+        return None
+    age_s = (at - found.at).total_seconds()
+    if age_s <= STALE_S:
+        return found.finding
+    # Old advice is no advice: a scaler that polls must not follow it, KEDA's fallback takes over on null.
+    reason = f"Hold: the last recommendation is {age_s:.0f} s old; no worker has evaluated {model} since."
+    return replace(found.finding, state="hold", replicas=None, current=None, headroom_ratio=None, reason=reason)
 
 
 def recent_latency(services: Services, model: str, at: datetime) -> list[LatencyPoint]:

@@ -11,4 +11,4 @@ from seamark.store import labels
 
 def measure(services: Services, model: str, version: str | None, window: Window) -> Performance:
     """Return the measured performance of a window."""
-    return performance.measure(window, labels.labelled(services.lake, model, window))
+    return performance.measure(window, labels.labelled(services.lake, model, window, version=version))

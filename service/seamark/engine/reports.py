@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -23,23 +24,23 @@ TIMEOUT_S = 180.0
 def current_report(services: Services, model: str, window: Window, *, renew: bool) -> DriftReport:
     """Return the newest report of a model, queueing one where there is none or a new one is asked for.
 
-    A report that is being made is not asked for twice: the same window within a minute is the same report.
+    A report that is being made is not asked for twice: nearly the same window is the same report.
     """
-    at = services.clock.now()
+    at, patience = services.clock.now(), timedelta(seconds=2 * TIMEOUT_S)
     latest = services.catalog.drift_reports.latest(model)
-    unfinished = latest is not None and latest.status in ("queued", "running")
-    # A report that was under way when its worker went away is never finished: it is asked for anew.
-    lost = unfinished and latest is not None and at - latest.created_at > timedelta(seconds=2 * TIMEOUT_S)
-    if latest is not None and not lost:
-        under_way = unfinished
-        fresh = latest.window.span_s == window.span_s and abs(latest.window.end - window.end) < timedelta(seconds=60)
-        if not renew or under_way or (fresh and latest.status == "ready"):
+    if latest is not None:
+        # A report whose worker went away is never finished: it is asked for anew.
+        lost = latest.status == "running" and at - latest.created_at > patience
+        under_way = latest.status in ("queued", "running") and not lost
+        # Whoever asks for "the last hour" again and again moves the window while the report is made.
+        same = latest.window.span_s == window.span_s and abs(latest.window.end - window.end) < patience
+        if under_way or (not lost and (not renew or (same and latest.status == "ready"))):
             return latest
     overview(services, model, at)  # NotFound for a model nobody knows
     return services.catalog.drift_reports.queue(model, window, at)
 
 
-def make_reports(services: Services, at: datetime) -> bool:
+def make_reports(services: Services, at: datetime, stopping: Callable[[], bool] = lambda: False) -> bool:
     """Make the oldest queued report; False where none was."""
     report = services.catalog.drift_reports.claim()
     if report is None:
@@ -51,8 +52,12 @@ def make_reports(services: Services, at: datetime) -> bool:
             out = Path(folder) / "report.html"
             methods = {f.feature: f.method for f in finding.features}
             thresholds = {f.feature: f.threshold for f in finding.features}
-            evidently.report(reference, current, kinds, out, TIMEOUT_S, methods=methods, thresholds=thresholds)
+            evidently.report(
+                reference, current, kinds, out, TIMEOUT_S, methods=methods, thresholds=thresholds, stopping=stopping
+            )
             services.catalog.drift_reports.finish(report.id, html=out.read_bytes())
+    except evidently.Interrupted:
+        services.catalog.drift_reports.requeue(report.id)
     except SeamarkError as error:
         services.catalog.drift_reports.finish(report.id, html=None, reason=error.message)
         log.warning("drift report of %s failed: %s", report.model, error.message)

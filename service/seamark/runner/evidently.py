@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,13 @@ _HARMLESS = str.maketrans(
 _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
 
 
+POLL_S = 0.25
+
+
+class Interrupted(SeamarkError):
+    """The service stops; the report can be made again."""
+
+
 def report(
     reference: pa.Table,
     current: pa.Table,
@@ -48,6 +55,7 @@ def report(
     *,
     methods: Mapping[str, str] | None = None,
     thresholds: Mapping[str, float | None] | None = None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> None:
     """Write a report of how each shared column moved from `reference` to `current` to `out`; blocks until it is there.
 
@@ -63,7 +71,7 @@ def report(
         for side, table in (("reference", reference), ("current", current)):
             pq.write_table(job.harmless(side, table, names), work_dir / f"{side}.parquet")
         (work_dir / "job.json").write_text(json.dumps(job.document(timeout_s)), encoding="utf-8")
-        _run(work_dir, timeout_s)
+        _run(work_dir, timeout_s, stopping)
         (work_dir / "report.html").replace(out)
 
 
@@ -188,7 +196,7 @@ def _values(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
     return pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, pa.float64()))
 
 
-def _run(work_dir: Path, timeout_s: float) -> None:
+def _run(work_dir: Path, timeout_s: float, stopping: Callable[[], bool]) -> None:
     command = [sys.executable, "-P", "-m", "seamark.runner.evidently_worker", str(work_dir)]
     with (work_dir / "stderr").open("wb") as stderr:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -201,15 +209,22 @@ def _run(work_dir: Path, timeout_s: float) -> None:
             start_new_session=True,
         )
         try:
-            code = process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            raise SeamarkError(f"the drift report was not done after {timeout_s:g} s") from None
+            code = _wait(process, timeout_s, stopping)
         finally:
             with suppress(ProcessLookupError):
                 process.kill()
             process.wait()
     if code != 0 or not (work_dir / "report.html").exists():
         raise SeamarkError(f"the drift report could not be made (code {code}): {_last_line(work_dir / 'stderr')}")
+
+
+def _wait(process: subprocess.Popen[bytes], timeout_s: float, stopping: Callable[[], bool]) -> int:
+    for _ in range(max(int(timeout_s / POLL_S), 1)):
+        if stopping():
+            raise Interrupted("the service stopped while the drift report was made")
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(POLL_S)
+    raise SeamarkError(f"the drift report was not done after {timeout_s:g} s")
 
 
 def _environment(work_dir: Path) -> dict[str, str]:

@@ -30,7 +30,10 @@ def instant(name: str, text: str | None, default: datetime) -> datetime:
             at = datetime.fromisoformat(text)
         except ValueError:
             raise _wrong(name, text, "write RFC 3339 (2026-01-31T12:00:00Z) or epoch seconds") from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    if not 1970 < at.year < 2262:  # what 64 bits of nanoseconds can tell, and windows stay inside of
+        raise _wrong(name, text, "write an instant between the years 1971 and 2261")
+    return at.astimezone(UTC)
 
 
 def duration_s(

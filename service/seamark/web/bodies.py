@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
+import msgspec
 from isal import isal_zlib
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -36,6 +38,21 @@ class InFlight:
     def release(self, size: int) -> None:
         """Give `size` bytes back."""
         self.held -= size
+
+
+OBJECT_BYTES_MAX = 1024 * 1024
+
+
+async def read_object(request: Request, limit: int = OBJECT_BYTES_MAX) -> dict[str, Any]:
+    """Return a small JSON object: read, bounded, only once the handler runs, so after the key was checked."""
+    body = await read_body(request, limit)
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputRefused(f"the body is not JSON: {str(error)[:200]}") from None
+    if not isinstance(document, dict):
+        raise InputRefused("the body is not a JSON object")
+    return document
 
 
 async def read_body(request: Request, limit: int) -> bytes:

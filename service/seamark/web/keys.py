@@ -6,14 +6,17 @@ import secrets
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Body, Depends, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.concurrency import run_in_threadpool
 
 from seamark.core.errors import Invalid, Problem
 from seamark.core.findings import to_document
 from seamark.core.keys import RANDOM_BYTES, new_key
+from seamark.engine.services import Services
 from seamark.store.catalog.keys import KeyRecord
 from seamark.web.asking import services_of
 from seamark.web.auth import Principal, require
+from seamark.web.bodies import read_object
 
 
 class _Wanted(msgspec.Struct, forbid_unknown_fields=True):
@@ -27,18 +30,10 @@ def router() -> APIRouter:
     admin = Depends(require("admin"))
 
     @routes.post("", status_code=201)
-    def create(request: Request, document: dict[str, Any] = Body(...), who: Principal = admin) -> dict[str, Any]:
+    async def create(request: Request, who: Principal = admin) -> dict[str, Any]:
         """Make a key of a scope (ingest, read, run, admin), bound to one model where `model` is given."""
-        try:
-            wanted = msgspec.convert(document, _Wanted)
-        except msgspec.ValidationError as error:
-            right = 'send {"scope": "ingest|read|run|admin", "model": optional}'
-            raise Invalid(f"the key is not usable: {error}; {right}", [Problem("body", str(error))]) from None
-        services = services_of(request)
-        made = new_key(wanted.scope, secrets.token_bytes(RANDOM_BYTES))
-        record = KeyRecord(made.key_id, made.hash, wanted.scope, wanted.model, services.clock.now(), None)
-        services.catalog.keys.add(record)
-        return {**_shown(record), "key": made.plain}
+        document = await read_object(request)
+        return await run_in_threadpool(_make, services_of(request), document)
 
     @routes.get("")
     def keys(request: Request, who: Principal = admin) -> list[dict[str, Any]]:
@@ -53,6 +48,18 @@ def router() -> APIRouter:
         return Response(status_code=204)
 
     return routes
+
+
+def _make(services: Services, document: dict[str, Any]) -> dict[str, Any]:
+    try:
+        wanted = msgspec.convert(document, _Wanted)
+    except msgspec.ValidationError as error:
+        right = 'send {"scope": "ingest|read|run|admin", "model": optional}'
+        raise Invalid(f"the key is not usable: {error}; {right}", [Problem("body", str(error))]) from None
+    made = new_key(wanted.scope, secrets.token_bytes(RANDOM_BYTES))
+    record = KeyRecord(made.key_id, made.hash, wanted.scope, wanted.model, services.clock.now(), None)
+    services.catalog.keys.add(record)
+    return {**_shown(record), "key": made.plain}
 
 
 def _shown(record: KeyRecord) -> dict[str, Any]:

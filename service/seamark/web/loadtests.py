@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
@@ -19,6 +19,7 @@ from seamark.store.catalog.runs import RunRecord
 from seamark.web import documents
 from seamark.web.asking import services_of
 from seamark.web.auth import Principal, require
+from seamark.web.bodies import read_object
 
 WAIT_MAX_S = 3600.0
 EVENTS_EVERY_S = 1.0
@@ -51,20 +52,9 @@ def _plan_routes(routes: APIRouter) -> None:
         return documents.plan(view, tests.next_instant(view.plan, services.clock.now()) if view.plan else None)
 
     @routes.put("/loadtests/{name}")
-    def put_plan(
-        request: Request,
-        name: str,
-        document: dict[str, Any] = Body(...),
-        who: Principal = Depends(require("run")),
-    ) -> dict[str, Any]:
+    async def put_plan(request: Request, name: str, who: Principal = Depends(require("run"))) -> dict[str, Any]:
         """Write a plan; its target must be on targets.allow of the configuration in force."""
-        services = services_of(request)
-        at = services.clock.now()
-        who.check_model(str(document.get("model")))
-        _check_held(services, name, who)
-        services.configuration.put_plan(name, document, at)
-        view = services.configuration.plan_view(name)
-        return documents.plan(view, tests.next_instant(view.plan, at) if view.plan else None)
+        return await run_in_threadpool(_put, services_of(request), name, await read_object(request), who)
 
     @routes.delete("/loadtests/{name}", status_code=204)
     def delete_plan(request: Request, name: str, who: Principal = Depends(require("run"))) -> Response:
@@ -100,8 +90,20 @@ def _start_routes(routes: APIRouter) -> None:
         who: Principal = Depends(require("read")),
     ) -> list[dict[str, Any]]:
         """A plan's runs, newest first."""
-        runs = services_of(request).catalog.runs.recent(plan=name, limit=limit)
+        services = services_of(request)
+        runs = services.catalog.runs.recent(plan=name, limit=limit)
+        if not runs:
+            services.configuration.plan_view(name)  # NotFound: a typing error must not look like "never run"
         return [documents.run(record) for record in runs if who.may_touch(record.model)]
+
+
+def _put(services: Services, name: str, document: dict[str, Any], who: Principal) -> dict[str, Any]:
+    at = services.clock.now()
+    who.check_model(str(document.get("model")))
+    _check_held(services, name, who)
+    services.configuration.put_plan(name, document, at)
+    view = services.configuration.plan_view(name)
+    return documents.plan(view, tests.next_instant(view.plan, at) if view.plan else None)
 
 
 def _check_held(services: Services, name: str, who: Principal) -> None:

@@ -39,14 +39,7 @@ def router() -> APIRouter:
         services = services_of(request)
         return [documents.model(o) for o in overviews(services, services.clock.now()) if who.may_touch(o.model)]
 
-    @routes.get("/{model}")
-    def one(request: Request, model: str, who: Principal = read) -> dict[str, Any]:
-        """One model at a glance."""
-        who.check_model(model)
-        services = services_of(request)
-        return documents.model(overview(services, model, services.clock.now()))
-
-    @routes.get("/{model}/latency")
+    @routes.get("/{model:path}/latency")
     def latency(
         request: Request,
         model: str,
@@ -67,7 +60,7 @@ def router() -> APIRouter:
         )
         return documents.latency(points)
 
-    @routes.get("/{model}/drift")
+    @routes.get("/{model:path}/drift")
     def drift(
         request: Request,
         model: str,
@@ -81,7 +74,7 @@ def router() -> APIRouter:
         services = services_of(request)
         return documents.drift(drifting.judge(services, model, version, _drift_window(services, model, at, window)))
 
-    @routes.get("/{model}/quality")
+    @routes.get("/{model:path}/quality")
     def quality(
         request: Request,
         model: str,
@@ -96,7 +89,7 @@ def router() -> APIRouter:
         asked = _drift_window(services, model, at, window)
         return documents.quality(model, asked, drifting.assess_quality(services, model, version, asked))
 
-    @routes.get("/{model}/performance")
+    @routes.get("/{model:path}/performance")
     def performance(
         request: Request, model: str, start: str | None = None, end: str | None = None, who: Principal = read
     ) -> dict[str, Any]:
@@ -107,6 +100,14 @@ def router() -> APIRouter:
 
     _reference_routes(routes)
     _report_route(routes)
+
+    @routes.get("/{model:path}")
+    def one(request: Request, model: str, who: Principal = read) -> dict[str, Any]:
+        """One model at a glance."""
+        who.check_model(model)
+        services = services_of(request)
+        return documents.model(overview(services, model, services.clock.now()))
+
     return routes
 
 
@@ -124,7 +125,7 @@ class _FromTraffic(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def _reference_routes(routes: APIRouter) -> None:
-    @routes.get("/{model}/reference")
+    @routes.get("/{model:path}/reference")
     def get_reference(
         request: Request, model: str, version: str | None = None, who: Principal = Depends(require("read"))
     ) -> dict[str, Any]:
@@ -135,7 +136,7 @@ def _reference_routes(routes: APIRouter) -> None:
             raise NotFound(f"{model[:100]} has no reference; PUT one here")
         return documents.reference(found)
 
-    @routes.put("/{model}/reference", status_code=201)
+    @routes.put("/{model:path}/reference", status_code=201)
     async def put_reference(
         request: Request, model: str, version: str = "", who: Principal = Depends(require("run"))
     ) -> dict[str, Any]:
@@ -174,7 +175,7 @@ REPORT_POLICY = (
 
 
 def _report_route(routes: APIRouter) -> None:
-    @routes.get("/{model}/drift/report")
+    @routes.get("/{model:path}/drift/report")
     def report(
         request: Request,
         model: str,

@@ -174,15 +174,17 @@ def drift_tile(finding: DriftFinding | None) -> Tile:
     """How many features drifted; too little to judge is not "none"."""
     if finding is None or not finding.features:
         return Tile("Drift", None, "not watched yet" if finding is None else "no features seen", "quiet")
-    if finding.drifted is None:
+    judged = sum(feature.drifted is not None for feature in finding.features)
+    if not judged:
         return Tile("Drift", None, drift_unknown_words(finding), "quiet")
     moved = [feature.feature for feature in finding.features if feature.drifted]
-    judged = sum(feature.drifted is not None for feature in finding.features)
     of = f"of {plural(judged, 'feature')}"
     if moved:
         return Tile("Drift", f"{len(moved)}", f"{of}: {listed([_short(name) for name in moved], 2)}", "bad")
     left_out = len(finding.features) - judged
-    return Tile("Drift", "0", of + (f", {left_out} not judged" if left_out else ""), "good")
+    if left_out:
+        return Tile("Drift", "0", f"{of}, {left_out} not judged", "warn")
+    return Tile("Drift", "0", of, "good")
 
 
 def drift_unknown_words(finding: DriftFinding) -> str:

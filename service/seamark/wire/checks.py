@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from seamark.core.errors import Problem
 from seamark.core.thresholds import Threshold, parse_threshold
 from seamark.core.windows import parse_duration
-from seamark.wire.values import shown
+from seamark.wire.values import NAME_LENGTH_MAX, clean_name, shown
 
 PROBLEMS_MAX = 100
 ENTRIES_MAX = 1_000  # of any list a person writes
@@ -111,6 +111,15 @@ class Checker:
             rule = "1 to 100 letters, digits, '.', '_' or '-', a letter or digit first"
             quote = ", in quotes" if isinstance(value, int | float) else ""
             self.wrong(path, f"{shown(value)} is no name; write {rule}{quote}")
+            return None
+        return value
+
+    def model_name(self, value: Any, path: str) -> str | None:
+        """Return a model's name: whatever a sender may call it."""
+        if value is None:
+            return None
+        if not isinstance(value, str) or not 0 < len(value) <= NAME_LENGTH_MAX or clean_name(value) != value:
+            self.wrong(path, f"{shown(value)} is no model's name; write 1 to {NAME_LENGTH_MAX} printable characters")
             return None
         return value
 

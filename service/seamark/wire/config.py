@@ -88,7 +88,7 @@ def _model(checker: Checker, value: Any, path: str, known: Known) -> ModelSpec |
     found = checker.mapping(value, path, MODEL_KEYS, "a model")
     if found is None or not checker.needed(found, path, "name"):
         return None
-    name = checker.name(found["name"], join(path, "name"))
+    name = checker.model_name(found["name"], join(path, "name"))
     slo = _slo(checker, found.get("slo"), join(path, "slo"))
     drift = _drift(checker, found.get("drift"), join(path, "drift"), known) if "drift" in found else None
     autoscale = _autoscale(checker, found.get("autoscale"), join(path, "autoscale")) if "autoscale" in found else None

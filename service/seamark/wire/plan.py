@@ -30,6 +30,7 @@ KEYS = (
     "timeout_s",
     "replicas",
 )
+ERROR_LIMIT = Threshold("error_ratio", None, "<", 0.01)
 PAYLOADS = ("replay", "rows")
 ROWS_MAX = 10_000
 THRESHOLDS_MAX = 50
@@ -78,7 +79,7 @@ def read_plan(checker: Checker, value: Any, path: str, around: Surroundings) -> 
         return None
     checker.needed(found, path, "name", "model", "target", "payload", "shape")
     name = checker.name(found.get("name"), join(path, "name"))
-    model = checker.name(found.get("model"), join(path, "model"))
+    model = checker.model_name(found.get("model"), join(path, "model"))
     if model is not None and model not in around.models:
         listed = ", ".join(sorted(around.models)[:20]) or "none"
         checker.wrong(join(path, "model"), f"{shown(model)} is not among the models ({listed})")
@@ -101,7 +102,7 @@ def read_plan(checker: Checker, value: Any, path: str, around: Surroundings) -> 
         target=target,
         payload=payload,
         shape=shape,
-        thresholds=thresholds,
+        thresholds=_with_error_limit(thresholds),
         abort=abort,
         schedule=schedule,
         timezone=timezone or "UTC",
@@ -110,6 +111,13 @@ def read_plan(checker: Checker, value: Any, path: str, around: Surroundings) -> 
         replicas=replicas or 1,
         document=document,
     )
+
+
+def _with_error_limit(thresholds: tuple[Threshold, ...]) -> tuple[Threshold, ...]:
+    """Fast errors are no capacity and no success: where a plan does not limit errors itself, this does."""
+    if any(threshold.metric == "error_ratio" for threshold in thresholds):
+        return thresholds
+    return (*thresholds, ERROR_LIMIT)
 
 
 def _target(checker: Checker, value: Any, path: str, around: Surroundings) -> str | None:

@@ -39,9 +39,14 @@ def test_a_feature_drifted_did_not_or_is_unknown(state: DriftState) -> None:
     assert feature(state).drifted is expected.get(state)
 
 
-def test_a_model_drifted_if_any_known_feature_did() -> None:
+def test_a_model_drifted_if_any_feature_did_and_not_if_every_known_one_did_not() -> None:
     assert finding(DriftState.NO_DRIFT, DriftState.DRIFT, DriftState.ALL_NULL).drifted is True
-    assert finding(DriftState.NO_DRIFT, DriftState.TOO_FEW_ROWS).drifted is False
+    assert finding(DriftState.NO_DRIFT, DriftState.CERTAIN_SMALL).drifted is False
+    assert finding(DriftState.NO_DRIFT, DriftState.NOT_IN_REFERENCE).drifted is False
+    # What drifted and then comes without values has not returned.
+    assert finding(DriftState.NO_DRIFT, DriftState.ALL_NULL).drifted is None
+    assert finding(DriftState.NO_DRIFT, DriftState.NOT_IN_WINDOW).drifted is None
+    assert finding(DriftState.NO_DRIFT, DriftState.TOO_FEW_ROWS).drifted is None
     assert finding(DriftState.TOO_FEW_ROWS, DriftState.NO_REFERENCE).drifted is None
     assert finding().drifted is None
 

@@ -83,11 +83,21 @@ def test_alertmanager_is_told_again_each_minute_and_of_the_end_for_a_while(servi
     rule = configure(services, "http://127.0.0.1:9", "alertmanager")
     keys = set()
     for second in range(0, 181, 10):
-        alerts.advance(services, [condition(rule, is_so=second < 120)], AT + timedelta(seconds=second))
+        at = AT + timedelta(seconds=second)
+        alerts.advance(services, [condition(rule, is_so=second < 120)], at)
+        for row in services.catalog.outbox.claim(at, at):
+            services.catalog.outbox.sent(row.id, at)
     for delivery in services.catalog.outbox.deliveries():
         keys.add(delivery["key"])
     # firing at 0, again at 60, resolved at 120, resolved again at 180
     assert len(keys) == 4
+
+
+def test_nothing_is_repeated_to_a_channel_that_takes_nothing(services: Services) -> None:
+    rule = configure(services, "http://127.0.0.1:9", "alertmanager")
+    for minute in range(60):
+        alerts.advance(services, [condition(rule, is_so=True)], AT + timedelta(minutes=minute))
+    assert services.catalog.outbox.pending() == 1
 
 
 def test_a_rule_that_is_removed_resolves_its_alert(services: Services) -> None:

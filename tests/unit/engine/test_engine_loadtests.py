@@ -38,9 +38,38 @@ def test_each_cron_instant_makes_one_run_and_a_late_look_only_the_newest(service
     schedule = loadtests.Schedule(AT - timedelta(seconds=1))
     for at in (AT, AT + timedelta(seconds=1), AT + timedelta(minutes=59), AT + timedelta(hours=5, seconds=30)):
         schedule.tick(services, at)
+        run = services.catalog.runs.claim(at, at)
+        if run:
+            services.catalog.runs.finish(run.id, at=at, status=RunStatus.PASSED, reason="")
     runs = services.catalog.runs.recent(plan="hourly")
     assert [run.scheduled_for for run in reversed(runs)] == [AT, AT + timedelta(hours=5)]
     assert {run.trigger for run in runs} == {"schedule"}
+
+
+def test_runs_do_not_pile_up_behind_one_that_has_not_begun(services: Services) -> None:
+    services.configuration.apply(CONFIG, AT)
+    schedule = loadtests.Schedule(AT - timedelta(seconds=1))
+    for hour in range(5):
+        schedule.tick(services, AT + timedelta(hours=hour))
+    assert len(services.catalog.runs.recent(plan="hourly")) == 1
+
+
+def test_a_node_that_takes_the_lead_starts_from_there(services: Services) -> None:
+    services.configuration.apply(CONFIG, AT)
+    schedule = loadtests.Schedule(AT - timedelta(hours=9))
+    schedule.tick(services, AT + timedelta(minutes=1), leads=False)
+    schedule.tick(services, AT + timedelta(minutes=2))
+    assert services.catalog.runs.recent() == []
+
+
+def test_a_run_that_lost_its_lease_is_told_to_stop_and_ends_nothing(services: Services) -> None:
+    services.configuration.apply(CONFIG, AT)
+    run = loadtests.enqueue(services, "hourly", AT)
+    assert services.catalog.runs.claim(AT, AT)
+    assert services.catalog.runs.expire(AT + timedelta(minutes=1)) == 1
+    assert services.catalog.runs.renew(run.id, AT + timedelta(minutes=2)) is True
+    assert not services.catalog.runs.finish(run.id, at=AT, status=RunStatus.PASSED, reason="late")
+    assert services.catalog.runs.get(run.id).status == RunStatus.ABORTED
 
 
 def test_instants_before_the_plan_was_there_are_not_made_up_for(services: Services) -> None:

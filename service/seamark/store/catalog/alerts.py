@@ -29,6 +29,14 @@ class OutboxRow:
 
 
 @dataclass(frozen=True)
+class LastWritten:
+    """The last message of one alert to one channel; `pending` where any of them still waits."""
+
+    at: datetime
+    pending: bool
+
+
+@dataclass(frozen=True)
 class NewMessage:
     """A message to be put in the outbox. The same key twice is one message."""
 
@@ -140,12 +148,15 @@ class Outbox:
             query = sa.select(sa.func.count()).where(outbox.c.state == "pending")
             return int(connection.execute(query).scalar_one())
 
-    def last_written(self) -> dict[tuple[str, str], datetime]:
-        """When each (fingerprint, channel) was last given a message: what re-sending goes by."""
-        query = sa.select(outbox.c.fingerprint, outbox.c.channel, sa.func.max(outbox.c.created_at).label("at"))
+    def last_written(self) -> dict[tuple[str, str], LastWritten]:
+        """When each (fingerprint, channel) was last given a message, and whether one waits: re-sending goes by it."""
+        waiting = sa.func.max(sa.case((outbox.c.state == "pending", 1), else_=0)).label("pending")
+        last = sa.func.max(outbox.c.created_at).label("at")
+        query = sa.select(outbox.c.fingerprint, outbox.c.channel, last, waiting)
         query = query.group_by(outbox.c.fingerprint, outbox.c.channel)
         with self._db.read() as connection:
-            return {(row.fingerprint, row.channel): row.at for row in connection.execute(query)}
+            rows = connection.execute(query)
+            return {(row.fingerprint, row.channel): LastWritten(row.at, bool(row.pending)) for row in rows}
 
     def deliveries(self, fingerprint: str | None = None, limit: int = 50) -> list[dict[str, Any]]:
         """What was sent where, newest first."""

@@ -65,11 +65,11 @@ class Findings:
             rows = connection.execute(query).all()
         return [Found(row.at, msgspec.convert(row.body, type_), row.run_id) for row in rows]
 
-    def prune(self, before: datetime) -> int:
-        """Drop findings older than that, but capacities: they hold until a newer test says otherwise."""
+    def prune(self, before: datetime, kind: str | None = None) -> int:
+        """Drop findings older than that (of one kind), but capacities: they hold until a newer test says otherwise."""
+        old = findings.delete().where(findings.c.at < before, findings.c.kind != "capacity")
         with self._db.begin() as connection:
-            old = findings.delete().where(findings.c.at < before, findings.c.kind != "capacity")
-            return connection.execute(old).rowcount
+            return connection.execute(old if kind is None else old.where(findings.c.kind == kind)).rowcount
 
 
 @dataclass(frozen=True)
@@ -168,6 +168,12 @@ class Configs:
             row = connection.execute(query).first()
         return AppliedConfig(row.id, row.applied_at, row.text) if row else None
 
+    def history(self, limit: int = 20) -> list[AppliedConfig]:
+        """The last ones, newest first."""
+        query = sa.select(configs).order_by(configs.c.id.desc()).limit(limit)
+        with self._db.read() as connection:
+            return [AppliedConfig(row.id, row.applied_at, row.text) for row in connection.execute(query)]
+
     def put(self, text: str, at: datetime) -> bool:
         """Put one in force; False where the one in force is the same, letter by letter."""
         digest = hashlib.sha256(text.encode()).hexdigest()
@@ -242,6 +248,12 @@ class DriftReports:
             if not connection.execute(mine.values(status="running")).rowcount:
                 return None
         return _report(row)
+
+    def requeue(self, report_id: str) -> None:
+        """Put a report back that was interrupted."""
+        with self._db.begin() as connection:
+            again = drift_reports.update().where(drift_reports.c.id == report_id).values(status="queued")
+            connection.execute(again)
 
     def finish(self, report_id: str, *, html: bytes | None, reason: str = "") -> None:
         """Keep what the worker made, or why it made nothing."""

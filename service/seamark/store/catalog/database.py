@@ -11,14 +11,16 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from seamark.core.errors import CatalogNewer, StartRefused, StoreUnavailable
+from seamark.core.errors import CatalogNewer, Invalid, StartRefused, StoreUnavailable
 from seamark.shipped import shipped
 
 # Lost, locked, full: trying again may help. A rule of the schema that says no, or a wrong query, is not among them.
 _AWAY = (OperationalError, InterfaceError, PoolTimeout)
+# A value no column takes: a NUL, a lone surrogate, a name that is too long.
+_UNFIT = (DataError, UnicodeEncodeError)
 
 _UPGRADE_LOCK = 7_362_001  # any number; the same for every node
 
@@ -47,6 +49,8 @@ class Database:
                 yield connection
         except _AWAY as error:
             raise StoreUnavailable(f"the catalog did not answer: {_first_line(error)}") from error
+        except _UNFIT as error:
+            raise Invalid(f"the catalog cannot hold this: {_first_line(error)}") from error
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -56,6 +60,8 @@ class Database:
                 yield connection
         except _AWAY as error:
             raise StoreUnavailable(f"the catalog did not answer: {_first_line(error)}") from error
+        except _UNFIT as error:
+            raise Invalid(f"the catalog cannot look for this: {_first_line(error)}") from error
 
     def insert(self, table: sa.Table) -> Any:
         """An INSERT that knows `on_conflict_do_nothing` and `on_conflict_do_update`, of this database's dialect."""

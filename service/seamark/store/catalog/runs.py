@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import msgspec
@@ -18,6 +17,7 @@ from seamark.core.findings import RunStatus, Verdict, to_document
 from seamark.core.specs import LoadTestPlan
 from seamark.store.catalog.database import Database
 from seamark.store.catalog.tables import plans, run_progress, runs
+from seamark.wire.checks import origin_of
 
 PROGRESS_KEPT = 3600  # lines of progress per run: an hour at one a second
 
@@ -78,13 +78,12 @@ class Runs:
         self, plan: LoadTestPlan, *, trigger: str, at: datetime, scheduled_for: datetime | None = None
     ) -> RunRecord | None:
         """Queue a run. None where this cron instant has made one already."""
-        target = urlsplit(plan.target)
         run_id = uuid4().hex[:16]
         row = {
             "id": run_id,
             "plan": plan.name,
             "model": plan.model,
-            "origin": f"{target.scheme}://{target.netloc}",
+            "origin": origin_of(plan.target),
             "document": dict(plan.document),
             "trigger": trigger,
             "scheduled_for": scheduled_for,
@@ -125,13 +124,6 @@ class Runs:
         with self._db.read() as connection:
             return [_record(row) for row in connection.execute(query)]
 
-    def last_scheduled(self, plan: str) -> datetime | None:
-        """The newest cron instant that made a run."""
-        query = sa.select(sa.func.max(runs.c.scheduled_for)).where(runs.c.plan == plan)
-        with self._db.read() as connection:
-            at: datetime | None = connection.execute(query).scalar()
-        return at
-
     def claim(self, at: datetime, lease_until: datetime) -> RunRecord | None:
         """Take the oldest queued run whose target is free; None where there is none.
 
@@ -166,9 +158,11 @@ class Runs:
             return connection.execute(query).scalar() is not None
 
     def renew(self, run_id: str, lease_until: datetime) -> bool:
-        """Keep the lease; the answer says whether somebody asked the run to stop."""
+        """Keep the lease; the answer says whether to stop: somebody asked, or the lease was lost and the run ended."""
+        running = (runs.c.id == run_id) & (runs.c.status == RunStatus.RUNNING.value)
         with self._db.begin() as connection:
-            connection.execute(runs.update().where(runs.c.id == run_id).values(lease_until=lease_until))
+            if not connection.execute(runs.update().where(running).values(lease_until=lease_until)).rowcount:
+                return True
             return bool(connection.execute(sa.select(runs.c.stop_requested).where(runs.c.id == run_id)).scalar())
 
     def request_stop(self, run_id: str, at: datetime) -> RunRecord:
@@ -194,8 +188,8 @@ class Runs:
         reason: str,
         verdict: Verdict | None = None,
         segments: Sequence[Mapping[str, Any]] = (),
-    ) -> None:
-        """End a run; one that has ended already stays as it is."""
+    ) -> bool:
+        """End a run; False where it has ended already, and stays as it is."""
         values = {
             "status": status.value,
             "reason": reason,
@@ -205,9 +199,8 @@ class Runs:
             "segments": [dict(segment) for segment in segments],
         }
         with self._db.begin() as connection:
-            connection.execute(
-                runs.update().where(runs.c.id == run_id, runs.c.status == RunStatus.RUNNING.value).values(values)
-            )
+            mine = runs.update().where(runs.c.id == run_id, runs.c.status == RunStatus.RUNNING.value)
+            return bool(connection.execute(mine.values(values)).rowcount)
 
     def expire(self, at: datetime) -> int:
         """End the runs whose worker is gone: their lease ran out. Returns how many."""
@@ -224,6 +217,13 @@ class Runs:
                     lease_until=None,
                 )
             ).rowcount
+
+    def prune(self, before: datetime, progress_before: datetime) -> None:
+        """Drop ended runs older than `before`, and the live progress of those older than `progress_before`."""
+        old = sa.select(runs.c.id).where(runs.c.ended_at < progress_before)
+        with self._db.begin() as connection:
+            connection.execute(run_progress.delete().where(run_progress.c.run_id.in_(old)))
+            connection.execute(runs.delete().where(runs.c.ended_at < before))
 
     def add_progress(self, run_id: str, seq: int, body: Mapping[str, Any]) -> None:
         """Keep one line of live progress; beyond an hour's worth nothing more is kept."""
