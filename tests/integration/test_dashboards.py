@@ -125,13 +125,13 @@ def test_what_is_recorded_is_documented():
             assert f"`{name}`" in text, f"docs/metrics.md does not name {name}"
 
 
-def test_data_sources_have_the_uids_that_panels_and_exemplars_use():
+def test_data_sources_have_the_uids_that_panels_use_and_exemplars_lead_to_their_spans():
     sources = yaml.safe_load((DASHBOARDS / "provisioning" / "datasources" / "seamark.yaml").read_text())["datasources"]
     assert {source["uid"]: source["type"] for source in sources} == {"prometheus": "prometheus", "tempo": "tempo"}
     by_uid = {source["uid"]: source for source in sources}
-    assert by_uid["prometheus"]["jsonData"]["exemplarTraceIdDestinations"] == [
-        {"name": "trace_id", "datasourceUid": "tempo"}
-    ]
+    (exemplars,) = by_uid["prometheus"]["jsonData"]["exemplarTraceIdDestinations"]
+    assert exemplars["name"] == "trace_id"
+    assert exemplars["url"].startswith("$SEAMARK_URL/api/v1/traces/")
     assert by_uid["tempo"]["url"].endswith("/tempo")
 
 

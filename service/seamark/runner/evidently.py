@@ -196,7 +196,7 @@ def _values(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
     return pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, pa.float64()))
 
 
-def _run(work_dir: Path, timeout_s: float, stopping: Callable[[], bool]) -> None:
+def _run(work_dir: Path, timeout_s: float, stopping: Callable[[], bool] = lambda: False) -> None:
     command = [sys.executable, "-P", "-m", "seamark.runner.evidently_worker", str(work_dir)]
     with (work_dir / "stderr").open("wb") as stderr:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
