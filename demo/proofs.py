@@ -88,7 +88,8 @@ def drift_and_quality(story: Story) -> str:
     point = max(points, key=lambda found: found["count"])
     _need(point["p95_ms"] is not None, f"latency is {points}")
     performance = story.api.get(f"/models/{MODEL}/performance")
-    accuracy = performance["metrics"]["accuracy"]
+    accuracy = performance["metrics"].get("accuracy")
+    _need(accuracy is not None, f"there is no accuracy among {performance}")
     _need(0.5 < accuracy["value"] < 1 and performance["coverage"], f"performance is {performance}")
     return (
         f"drift 0 before, then {' + '.join(sorted(after))}; version {point['version']} p50 {point['p50_ms']:.0f} "

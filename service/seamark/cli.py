@@ -148,7 +148,12 @@ def loadtest_run(
     if not (wait or junit or markdown):
         click.echo(run["id"])
         return
-    run = client.wait_for_run(run["id"], timeout, _show_progress)
+    try:
+        run = client.wait_for_run(run["id"], timeout, _show_progress)
+    except KeyboardInterrupt:
+        click.echo("stopping the run", err=True)
+        client.post(f"/api/v1/runs/{run['id']}/stop")
+        run = client.wait_for_run(run["id"], timeout, _show_progress)
     click.echo(f"{run['status']}: {run['reason']}")
     for threshold in run["thresholds"]:
         word = {True: "passed", False: "FAILED", None: "unknown"}[threshold["passed"]]
@@ -158,6 +163,15 @@ def loadtest_run(
         if path is not None:
             path.write_text(client.text(f"/api/v1/runs/{run['id']}/{kind}"))
     sys.exit(RUN_EXIT[run["status"]])
+
+
+@loadtest.command("stop")
+@click.argument("run_id")
+@talks
+def loadtest_stop(client: Client, run_id: str) -> None:
+    """Stop a run; it ends as aborted."""
+    client.post(f"/api/v1/runs/{client.quoted(run_id)}/stop")
+    click.echo(f"{run_id} is told to stop")
 
 
 def _show_progress(line: dict[str, Any]) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -43,9 +45,18 @@ class _Server(uvicorn.Server):
 
 def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM; StartRefused says why it does not start."""
+    # Child processes work in folders of their own: a relative path would mean another place to them.
+    settings = replace(settings, data_dir=settings.data_dir.resolve())
     with hold_folder(settings.data_dir):
+        _clear(settings.data_dir)
         _serve(settings)
     log.info("Seamark has stopped; everything acknowledged is stored")
+
+
+def _clear(data_dir: Path) -> None:
+    """Remove the work folders of a service that was killed."""
+    for left in [*data_dir.glob("seamark-run-*"), *data_dir.glob("seamark-report-*")]:
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _serve(settings: Settings) -> None:

@@ -125,12 +125,22 @@ def _decide(
     for threshold in thresholds:
         actual = _measure(threshold, result, latency, error_ratio)
         if actual is not None and not threshold.holds(actual):
-            if late_ms is not None and late_ms > late_limit_ms:
+            if late_ms is not None and late_ms > late_limit_ms and not _slow_from_the_send(threshold, result):
                 return None, f"requests were sent {late_ms:.0f} ms late (p99): the load generator was the bottleneck"
             return False, f"{threshold.measure} was {actual:.4g}, the limit is {threshold}"
     if _saturated(result, latency):
         return False, "saturated: requests in flight and latency kept rising through the step"
     return True, "every threshold held"
+
+
+def _slow_from_the_send(threshold: Threshold, result: SegmentResult) -> bool:
+    """Whether the target alone breaks a latency limit: counted from the send, lateness has no part in it."""
+    if threshold.metric != "latency_ms":
+        return threshold.metric == "service_latency_ms"
+    unanswered = np.isnan(result.service_latency_ms) & ~np.isnan(result.lateness_ms)
+    from_send = np.where(unanswered, np.inf, result.service_latency_ms)
+    actual = aggregate(from_send[~np.isnan(from_send)], threshold)
+    return actual is not None and not threshold.holds(actual)
 
 
 def lateness_limit_ms(thresholds: Sequence[Threshold]) -> float:

@@ -178,6 +178,8 @@ def traffic(services: Services, model: str, at: datetime, horizon_s: float) -> t
     if (len(steps) - heard[-1]) * ARRIVAL_STEP_S > LIVE_S:
         return None, Forecast(at, horizon_s, "stale", "none")
     last_minute = since_first[-6:]
+    if not last_minute.any():
+        return None, Forecast(at, horizon_s, "stale", "none")  # a minute's silence may be an outage of telemetry
     return float(last_minute.mean()), forecast.forecast(since_first, ARRIVAL_STEP_S, horizon_s, at)
 
 

@@ -34,7 +34,7 @@ def current_report(services: Services, model: str, window: Window, *, renew: boo
         under_way = latest.status in ("queued", "running") and not lost
         # Whoever asks for "the last hour" again and again moves the window while the report is made.
         same = latest.window.span_s == window.span_s and abs(latest.window.end - window.end) < patience
-        if under_way or (not lost and (not renew or (same and latest.status == "ready"))):
+        if under_way or (not lost and (not renew or (same and latest.status in ("ready", "failed")))):
             return latest
     overview(services, model, at)  # NotFound for a model nobody knows
     return services.catalog.drift_reports.queue(model, window, at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from datetime import datetime
 from typing import Any
 
@@ -189,10 +190,14 @@ def _report_route(routes: APIRouter) -> None:
         asked = _drift_window(services, model, at, window)
         latest = current_report(services, model, asked, renew=bool(at or window))
         if latest.status == "failed":
-            raise Conflict(f"the report could not be made: {latest.reason}. Ask with ?at= or ?window= for a new one")
+            raise Conflict(f"the report could not be made: {latest.reason}; ask with ?at= or ?window= for another one")
         if latest.status != "ready":
             body = {"id": latest.id, "status": latest.status, "detail": "the report is being made; ask again soon"}
             return JSONResponse(body, status_code=202, headers={"Retry-After": "2"})
-        headers = {"Content-Encoding": "gzip", "Content-Security-Policy": REPORT_POLICY}
+        headers = {"Content-Security-Policy": REPORT_POLICY, "Vary": "Accept-Encoding"}
         html = services.catalog.drift_reports.html(latest.id)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            headers["Content-Encoding"] = "gzip"
+        else:
+            html = gzip.decompress(html)
         return Response(html, media_type="text/html; charset=utf-8", headers=headers)

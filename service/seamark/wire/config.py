@@ -25,12 +25,14 @@ _A_YEAR_S = 366 * 86_400.0
 
 
 def parse_config(text: str, known: Known) -> Config:
-    """Return what a seamark.yaml asks for; ConfigInvalid lists every mistake with its line. Empty text asks nothing."""
+    """Return what a seamark.yaml asks for; ConfigInvalid lists every mistake with its line. An empty file is one."""
     document = read_yaml(text)
     checker = Checker(document.lines, document.problems)
     config = Config()
     if document.data is not None:
         config = _config(checker, document.data, known)
+    elif not checker.problems:
+        checker.wrong("", "the file is empty; to watch nothing at all, write `models: []`")
     problems = checker.problems
     if problems:
         count = "a mistake" if len(problems) == 1 else f"{len(problems)} mistakes"

@@ -28,7 +28,8 @@ def result(
     count = len(latency_ms)
     segment = Segment(0, rate, max(count, 1) / rate, np.arange(count) / rate)
     fine = np.ones(count, dtype=bool) if ok is None else ok
-    return SegmentResult(segment, latency_ms, latency_ms, np.full(count, lateness_ms), fine)
+    from_send = latency_ms - (lateness_ms if lateness_ms > 1 else 0.0)
+    return SegmentResult(segment, latency_ms, from_send, np.full(count, lateness_ms), fine)
 
 
 def even(rate: float, latency_ms: float = 20.0, count: int = 1000, **more) -> SegmentResult:
@@ -66,6 +67,8 @@ def test_a_step_holds_fails_or_does_not_say() -> None:
     assert errors.held is False and errors.error_ratio == 0.02 and "error_ratio" in errors.reason
     late = judge_step(even(50.0, 150.0, lateness_ms=60.0), [P99])
     assert late.held is None and "load generator" in late.reason
+    both = judge_step(even(50.0, 500.0, lateness_ms=60.0), [P99])
+    assert both.held is False  # late, but from the send alone the target breaks the limit too
     assert judge_step(even(50.0, 20.0, lateness_ms=60.0), [P99]).held is True  # late, and yet within the limit
     assert judge_step(result(50.0, np.empty(0)), [P99]).held is None
 
@@ -124,9 +127,9 @@ def test_a_target_that_carries_nothing_has_no_capacity() -> None:
 def test_a_search_ends_where_the_generator_is_the_bottleneck() -> None:
     hunt = Search(10.0, 1000.0)
     assert hunt.observe(even(10.0), [P99]) is True
-    assert hunt.observe(even(20.0, 400.0, lateness_ms=300.0), [P99]) is False
+    assert hunt.observe(even(20.0, 400.0, lateness_ms=350.0), [P99]) is False
     assert hunt.next_rate() is None
-    results = [even(10.0), even(20.0, 400.0, lateness_ms=300.0)]
+    results = [even(10.0), even(20.0, 400.0, lateness_ms=350.0)]
     steps = [judge_step(one, [P99]) for one in results]
     capacity = conclude(steps, results, [P99], replicas=1, stop_rps=1000.0)
     assert capacity is not None and (capacity.rps, capacity.high, capacity.limited_by) == (10.0, None, "generator")

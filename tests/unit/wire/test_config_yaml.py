@@ -96,8 +96,15 @@ def test_the_documented_example_parses():
     assert parse_config(text, known).loadtests
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "{}", "models: []\n", "models:\n", "targets: {}"])
-def test_an_empty_file_asks_for_nothing(text):
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n"])
+def test_an_empty_file_is_a_mistake(text):
+    with pytest.raises(ConfigInvalid) as refused:
+        parse_config(text, KNOWN)
+    assert "empty" in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["{}", "models: []\n", "models:\n", "targets: {}"])
+def test_an_empty_list_asks_for_nothing(text):
     assert parse_config(text, KNOWN) == Config()
 
 
