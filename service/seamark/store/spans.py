@@ -70,14 +70,18 @@ def latency_points(
 def models_seen(lake: Lake, since: datetime) -> list[ModelSeen]:
     """Return every version of every model, by name, with its real (not synthetic) rows since `since`.
 
-    `last_seen_at` is over all time and all rows; no later than a row's arrival, whatever time its sender claims.
+    `last_seen_at` is over all time, of real rows where there are any (a load test keeps no model alive), and no later
+    than a row's arrival, whatever time its sender claims.
     """
     rows = lake.query(
         """
         WITH heard AS (
-            SELECT model, version, max(least(start_at, received_at)) AS at_last FROM lake.spans GROUP BY ALL
+            SELECT model, version, least(start_at, received_at) AS at_seen, synthetic FROM lake.spans
             UNION ALL
-            SELECT model, version, max(least("at", received_at)) FROM lake.predictions GROUP BY ALL
+            SELECT model, version, least("at", received_at), synthetic FROM lake.predictions
+        ), last AS (
+            SELECT model, version, coalesce(max(at_seen) FILTER (NOT synthetic), max(at_seen)) AS last_seen_at
+            FROM heard GROUP BY ALL
         ), requests AS (
             SELECT model, version, count(*) AS n FROM (
                 SELECT DISTINCT ON (trace_id, span_id) model, version FROM lake.spans
@@ -87,10 +91,10 @@ def models_seen(lake: Lake, since: datetime) -> list[ModelSeen]:
             SELECT model, version, count(DISTINCT prediction_id) AS n FROM lake.predictions
             WHERE "at" >= $since AND NOT synthetic GROUP BY ALL
         )
-        SELECT model, version, max(at_last) AS last_seen_at,
-            coalesce(any_value(requests.n), 0) AS requests, coalesce(any_value(predicted.n), 0) AS predictions
-        FROM heard LEFT JOIN requests USING (model, version) LEFT JOIN predicted USING (model, version)
-        GROUP BY model, version ORDER BY last_seen_at DESC LIMIT $models_max
+        SELECT model, version, last_seen_at,
+            coalesce(requests.n, 0) AS requests, coalesce(predicted.n, 0) AS predictions
+        FROM last LEFT JOIN requests USING (model, version) LEFT JOIN predicted USING (model, version)
+        ORDER BY last_seen_at DESC LIMIT $models_max
         """,
         {"since": since, "models_max": MODELS_MAX},
     ).to_pylist()
