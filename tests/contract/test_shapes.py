@@ -231,7 +231,7 @@ def test_a_search_doubles_first_stops_at_the_top_and_goes_below_its_start() -> N
     rates = [s.asked_rps for s in walk(SHAPES["capacity"], GOOD["capacity"][0], carries_rps=1e9)]
     assert rates == [10, 20, 40, 80, 160, 320, 400]
     rates = [s.asked_rps for s in walk(SHAPES["capacity"], GOOD["capacity"][0], carries_rps=0.0) if s.asked_rps]
-    assert rates == [10, 5, 2.5, 1.25, 0.625]
+    assert rates == [10, 10, 5, 2.5, 1.25, 0.625]
 
 
 def test_after_a_step_that_was_too_much_the_target_is_given_a_pause() -> None:

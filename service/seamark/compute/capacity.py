@@ -66,7 +66,7 @@ class Search:
     @classmethod
     def steps_max(cls, start_rps: float, stop_rps: float) -> int:
         """Return how many steps a search may take at most."""
-        return min(cls.STEPS_MAX, ceil(log2(max(stop_rps / start_rps, 1.0))) + 1 + cls.HALVINGS_MAX + 4)
+        return min(cls.STEPS_MAX, ceil(log2(max(stop_rps / start_rps, 1.0))) + 2 + cls.HALVINGS_MAX + 4)
 
     def next_rate(self) -> float | None:
         """The rate to try next; None: the search is over."""
@@ -82,6 +82,11 @@ class Search:
             return False
         if step.held:
             self._held = max(rate, self._held or 0.0)
+        elif (
+            self._taken == 1
+        ):  # one hiccup of a cold target must not cap the whole search: the first rate is asked again
+            self._next = rate
+            return False
         else:
             self._failed = min(rate, self._failed or rate)
         over = self._taken >= self.steps_max(self._start, self._stop)
@@ -204,7 +209,8 @@ def conclude(
     by the replicas behind the target. `supported`: the requests of the best step were enough to say, at 99 %
     confidence, that each latency percentile lies within its limit.
     """
-    failed = min((step.asked_rps for step in steps if step.held is False), default=None)
+    settled = {step.asked_rps: step for step in steps}  # a rate that was asked again is judged by its last step
+    failed = min((rate for rate, step in settled.items() if step.held is False), default=None)
     held = [step for step in steps if step.held and (failed is None or step.asked_rps < failed)]
     if not held:
         return None

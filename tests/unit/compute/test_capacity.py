@@ -121,7 +121,17 @@ def test_a_target_that_carries_all_that_was_asked_has_no_upper_bound() -> None:
 
 def test_a_target_that_carries_nothing_has_no_capacity() -> None:
     capacity, steps = search(0.0)
-    assert capacity is None and len(steps) == 5
+    assert capacity is None and len(steps) == 6
+
+
+def test_one_hiccup_at_the_first_rate_does_not_cap_the_search() -> None:
+    hunt = Search(10.0, 20.0)
+    results = [even(10.0, 400.0), even(10.0), even(20.0)]
+    assert [hunt.observe(one, [P99]) for one in results] == [False, True, True]
+    assert hunt.next_rate() is None
+    steps = [judge_step(one, [P99]) for one in results]
+    capacity = conclude(steps, results, [P99], replicas=1, stop_rps=20.0)
+    assert capacity is not None and (capacity.rps, capacity.high, capacity.limited_by) == (20.0, None, "stop_rps")
 
 
 def test_a_search_ends_where_the_generator_is_the_bottleneck() -> None:
