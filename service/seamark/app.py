@@ -38,6 +38,7 @@ from seamark.store.lakes import LAKES
 from seamark.telemetry import Telemetry
 from seamark.web import alerts, api_docs, auth, autoscale, guard, ingest, keys, models, pages, problems, system, traces
 from seamark.web import loadtests as loadtest_doors
+from seamark.web.intake import Intake
 
 log = logging.getLogger(__name__)
 
@@ -196,6 +197,7 @@ def create_app(services: Services, *, host: str = "127.0.0.1", role: str = "all"
         redoc_url=None,
     )
     app.state.services = services
+    app.state.intake = Intake(services)
     app.state.stopping = asyncio.Event()  # set at the signal: whoever waits or streams ends its answer
     for room in (ingest, autoscale, models, loadtest_doors, alerts, traces, keys, system, pages, api_docs, auth):
         app.include_router(room.router())

@@ -29,6 +29,7 @@ from seamark.telemetry import Telemetry
 from seamark.web import problems
 from seamark.web.auth import Principal, gate_of
 from seamark.web.ingest import router
+from seamark.web.intake import Intake
 
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
 START_NS = 1_767_225_600_000_000_000
@@ -87,6 +88,7 @@ def services():
 async def client_of(services):
     app = FastAPI()
     app.state.services = services
+    app.state.intake = Intake(services)
     app.include_router(router())
     problems.install(app)
     transport = httpx.ASGITransport(app=app)

@@ -61,6 +61,42 @@ SPANS = pa.schema(
         pa.field("resource", pa.string()),  # JSON object
         pa.field("events", pa.string()),  # JSON array of {name, at, attributes}
         pa.field("received_at", AT, nullable=False),
+        pa.field("scope", pa.string()),  # the instrumentation that made the span
+        pa.field("links", pa.string()),  # JSON array of {trace_id, span_id, attributes}, ids in hex
+        pa.field("gen_ai_model", pa.string()),  # gen_ai.response.model, else gen_ai.request.model
+        pa.field("input_tokens", pa.int64()),
+        pa.field("output_tokens", pa.int64()),
+        pa.field("first_token_ns", pa.int64()),  # time to first token (OpenTelemetry: first chunk)
+    ]
+)
+
+# A row per metric data point. Numbers have `value`; histograms and summaries have `count` and `sum`, histograms also
+# `bounds` (n upper bounds) and `counts` (n+1), exponential ones with their bounds worked out; of a summary `bounds` are
+# quantiles (0 to 1) and `quantile_values` what they are. `monotonic` and `temporality` are null where there is none.
+METRIC_POINTS = pa.schema(
+    [
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("version", pa.string(), nullable=False),
+        pa.field("service", pa.string(), nullable=False),
+        pa.field("instance", pa.string()),
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("unit", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),  # gauge | sum | histogram | exponential_histogram | summary
+        pa.field("temporality", pa.int8()),  # 1 delta, 2 cumulative
+        pa.field("monotonic", pa.bool_()),
+        pa.field("start_at", AT),
+        pa.field("at", AT, nullable=False),
+        pa.field("value", pa.float64()),
+        pa.field("count", pa.int64()),
+        pa.field("sum", pa.float64()),
+        pa.field("min", pa.float64()),
+        pa.field("max", pa.float64()),
+        pa.field("bounds", pa.list_(pa.float64())),
+        pa.field("counts", pa.list_(pa.int64())),
+        pa.field("quantile_values", pa.list_(pa.float64())),
+        pa.field("attributes", pa.string()),  # JSON object
+        pa.field("resource", pa.string()),  # JSON object
+        pa.field("received_at", AT, nullable=False),
     ]
 )
 
@@ -125,6 +161,7 @@ REFERENCE_ROWS = pa.schema(
 # Every table of the lake, by name.
 TABLES: dict[str, pa.Schema] = {
     "spans": SPANS,
+    "metric_points": METRIC_POINTS,
     "predictions": PREDICTIONS,
     "labels": LABELS,
     "load_samples": LOAD_SAMPLES,
@@ -132,7 +169,7 @@ TABLES: dict[str, pa.Schema] = {
 }
 
 # The column that says when a row happened; reads and retention are by it.
-TIME_COLUMN = {"spans": "start_at", "predictions": "at", "labels": "at"}
+TIME_COLUMN = {"spans": "start_at", "metric_points": "at", "predictions": "at", "labels": "at"}
 
 
 @dataclass(frozen=True)

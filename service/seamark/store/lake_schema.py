@@ -11,12 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from seamark.core.errors import CatalogNewer, Invalid, Problem
-from seamark.core.records import TABLES
+from seamark.core.records import METRIC_POINTS, SPANS, TABLES
 
 # The number of the lake's present shape; a new lake is made in it. An older one takes each step after its own number:
 # STEPS[n] is the SQL that leads from n-1 to n. Whoever changes a schema of core/records.py adds the step here.
-LAKE_VERSION = 1
-STEPS: Mapping[int, Sequence[str]] = {}
+LAKE_VERSION = 2
 VERSION_TABLE = "seamark_lake_version"
 
 _NO_NUL = "\ufffd"
@@ -31,6 +30,7 @@ _TYPES = {
     pa.float64(): "DOUBLE",
     pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ",
     pa.list_(pa.float64()): "DOUBLE[]",
+    pa.list_(pa.int64()): "BIGINT[]",
     pa.list_(pa.string()): "VARCHAR[]",
 }
 
@@ -42,6 +42,17 @@ def create_table(name: str, schema: pa.Schema) -> str:
     """Return the SQL that makes the table of an Arrow schema."""
     columns = [f'"{f.name}" {_TYPES[f.type]}{"" if f.nullable else " NOT NULL"}' for f in schema]
     return f'CREATE TABLE lake."{name}" ({", ".join(columns)})'
+
+
+STEPS: Mapping[int, Sequence[str]] = {
+    2: (
+        *(
+            f'ALTER TABLE lake.spans ADD COLUMN "{name}" {_TYPES[SPANS.field(name).type]}'
+            for name in ("scope", "links", "gen_ai_model", "input_tokens", "output_tokens", "first_token_ns")
+        ),
+        create_table("metric_points", METRIC_POINTS),
+    ),
+}
 
 
 def bring_up_to_date(

@@ -15,7 +15,7 @@ from seamark.wire.otlp_json import JsonReader
 from seamark.wire.otlp_protobuf import ProtobufReader
 from seamark.wire.spans import Reader, span_row, spans_table
 from seamark.wire.tables import Row
-from seamark.wire.values import ROWS_MAX, RowRefused, micros
+from seamark.wire.values import ROWS_MAX, RowRefused, clean_name, micros
 
 POINTS_OF = ("gauge", "sum", "histogram", "exponential_histogram", "summary")
 
@@ -41,12 +41,12 @@ def decode_traces(body: bytes, encoding: Encoding, *, received_at: datetime) -> 
     reader = READERS[encoding]()
     request = reader.traces(body)
     received_us = micros(received_at)
-    groups = [(group.resource, [s.spans or () for s in scopes]) for group, scopes in _scopes(request.resource_spans)]
+    groups = [(g.resource, [(s.scope, s.spans or ()) for s in scopes]) for g, scopes in _scopes(request.resource_spans)]
     rows: list[Row] = []
     refusals: list[Refusal] = []
-    for index, source, span in _walk(reader, groups, "spans"):
+    for index, source, scope, span in _walk(reader, groups, "spans"):
         try:
-            rows.append(span_row(reader, span, source, received_us))
+            rows.append(span_row(reader, span, source, scope, received_us))
         except RowRefused as refused:
             refusals.append(Refusal(index, str(refused)))
     return Decoded({"spans": spans_table(rows)} if rows else {}, tuple(refusals))
@@ -59,9 +59,10 @@ def decode_logs(body: bytes, encoding: Encoding, *, received_at: datetime, new_i
     """
     reader = READERS[encoding]()
     request = reader.logs(body)
-    groups = [(g.resource, [s.log_records or () for s in scopes]) for g, scopes in _scopes(request.resource_logs)]
+    found = _scopes(request.resource_logs)
+    groups = [(g.resource, [(s.scope, s.log_records or ()) for s in scopes]) for g, scopes in found]
     rows = EventRows(micros(received_at), new_id)
-    for index, source, record in _walk(reader, groups, "log records"):
+    for index, source, _, record in _walk(reader, groups, "log records"):
         rows.add(reader, record, source, index)
     return rows.decoded()
 
@@ -96,19 +97,20 @@ _SCOPES = ("scope_spans", "scope_logs", "scope_metrics")
 
 
 def _walk(
-    reader: Reader, groups: Sequence[tuple[Any, Sequence[Sequence[Any]]]], what: str
-) -> Iterator[tuple[int, Source, Any]]:
-    """Yield (index in the request, source, item) for every item; nothing is read before all are counted."""
-    rows = sum(len(items) for _, lists in groups for items in lists)
+    reader: Reader, groups: Sequence[tuple[Any, Sequence[tuple[Any, Sequence[Any]]]]], what: str
+) -> Iterator[tuple[int, Source, str | None, Any]]:
+    """Yield (index in the request, source, scope, item) for every item; nothing is read before all are counted."""
+    rows = sum(len(items) for _, lists in groups for _, items in lists)
     check_rows(rows, what)
     index = 0
     for resource, lists in groups:
-        if not any(lists):
+        if not any(items for _, items in lists):
             continue
         source = read_source(reader.attributes(resource.attributes if resource else ()), resource_bytes_max(rows))
-        for items in lists:
+        for scope, items in lists:
+            name = clean_name(scope.name or "") or None if scope else None
             for item in items:
-                yield index, source, item
+                yield index, source, name, item
                 index += 1
 
 

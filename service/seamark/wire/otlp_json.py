@@ -60,6 +60,16 @@ class Event(Struct, rename="camel"):
     attributes: list[KeyValue] | None = None
 
 
+class Link(Struct, rename="camel"):
+    trace_id: str | None = None
+    span_id: str | None = None
+    attributes: list[KeyValue] | None = None
+
+
+class Scope(Struct, rename="camel"):
+    name: str | None = None
+
+
 class Span(Struct, rename="camel"):
     trace_id: str | None = None
     span_id: str | None = None
@@ -70,10 +80,12 @@ class Span(Struct, rename="camel"):
     end_time_unix_nano: Integer = None
     attributes: list[KeyValue] | None = None
     events: list[Event] | None = None
+    links: list[Link] | None = None
     status: Status | None = None
 
 
 class ScopeSpans(Struct, rename="camel"):
+    scope: Scope | None = None
     spans: list[Span] | None = None
 
 
@@ -95,6 +107,7 @@ class LogRecord(Struct, rename="camel"):
 
 
 class ScopeLogs(Struct, rename="camel"):
+    scope: Scope | None = None
     log_records: list[LogRecord] | None = None
 
 

@@ -28,6 +28,9 @@ _CALLER_KINDS = (SpanKind.CLIENT, SpanKind.PRODUCER)
 _STATUS_KEYS = ("http.response.status_code", "http.status_code")
 STATUS_MESSAGE = "otel.status_description"  # OpenTelemetry's own name for it where a span has no such field
 EVENTS_MAX = 1_000  # of one span
+LINKS_MAX = 1_000  # of one span
+_FIRST_TOKEN_KEYS = ("gen_ai.response.time_to_first_chunk", "gen_ai.server.time_to_first_token")  # in seconds
+_FIRST_TOKEN_S_MAX = 1e9
 
 
 class Reader(Protocol):
@@ -40,7 +43,7 @@ class Reader(Protocol):
     def attributes(self, pairs: Sequence[Any] | None, depth: int = 0) -> Attributes: ...
 
 
-def span_row(reader: Reader, span: Any, source: Source, received_us: int) -> Row:
+def span_row(reader: Reader, span: Any, source: Source, scope: str | None, received_us: int) -> Row:
     """Return the span's values in the order of SPANS; RowRefused says why it cannot be stored."""
     trace_id = _id(reader.identifier(span.trace_id, "trace id"), 16, "trace id")
     span_id = _id(reader.identifier(span.span_id, "span id"), 8, "span id")
@@ -78,7 +81,32 @@ def span_row(reader: Reader, span: Any, source: Source, received_us: int) -> Row
         source.attributes,
         _events(reader, span.events) if span.events else None,
         received_us,
+        scope,
+        _links(reader, span.links) if span.links else None,
+        *gen_ai(attributes),
     )
+
+
+def gen_ai(attributes: Attributes) -> tuple[str | None, int | None, int | None, int | None]:
+    """Return (model, input tokens, output tokens, ns to the first token) as the gen_ai conventions name them."""
+    model = first_text(attributes, "gen_ai.response.model", "gen_ai.request.model")
+    first_s = next((attributes[key] for key in _FIRST_TOKEN_KEYS if key in attributes), None)
+    timed = isinstance(first_s, int | float) and not isinstance(first_s, bool) and 0 <= first_s < _FIRST_TOKEN_S_MAX
+    return (
+        model or None,
+        _tokens(attributes, "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
+        _tokens(attributes, "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
+        round(first_s * 1e9) if timed and first_s is not None else None,
+    )
+
+
+def _tokens(attributes: Attributes, *keys: str) -> int | None:
+    """The first of these that is a count; the older names are still sent."""
+    for key in keys:
+        value = attributes.get(key)
+        if type(value) is int and value >= 0:
+            return value
+    return None
 
 
 def spans_table(rows: Sequence[Row]) -> pa.Table:
@@ -133,4 +161,15 @@ def _events(reader: Reader, events: Sequence[Any]) -> str | None:
         out.append({"name": clean_name(event.name or ""), "at": at, "attributes": reader.attributes(event.attributes)})
     if len(events) > EVENTS_MAX:
         out.append({"name": "seamark.cut_events", "count": len(events) - EVENTS_MAX})
+    return events_text(out)
+
+
+def _links(reader: Reader, links: Sequence[Any]) -> str | None:
+    out: list[Attributes] = []
+    for link in links[:LINKS_MAX]:
+        trace_id = reader.identifier(link.trace_id, "a link's trace id")
+        span_id = reader.identifier(link.span_id, "a link's span id")
+        if len(trace_id) == 16 and len(span_id) == 8:
+            attributes = reader.attributes(link.attributes)
+            out.append({"trace_id": trace_id.hex(), "span_id": span_id.hex(), "attributes": attributes})
     return events_text(out)

@@ -155,7 +155,37 @@ def test_a_span_becomes_one_row_of_the_lakes_schema(encoding):
         "duration_ns": 12_000_000,
         "events": None,
         "received_at": AT,
+        "scope": None,
+        "links": None,
+        "gen_ai_model": None,
+        "input_tokens": None,
+        "output_tokens": None,
+        "first_token_ns": None,
     }
+
+
+@BOTH
+def test_scope_links_and_generative_attributes_have_columns_of_their_own(encoding):
+    message = request(
+        span(
+            "chat gpt-x",
+            attributes={
+                "gen_ai.request.model": "gpt-x",
+                "gen_ai.response.model": "gpt-x-2026-01-01",
+                "gen_ai.usage.input_tokens": 120,
+                "gen_ai.usage.completion_tokens": 45,
+                "gen_ai.response.time_to_first_chunk": 0.25,
+            },
+        )
+    )
+    scope = message.resource_spans[0].scope_spans[0].scope
+    scope.name = "opentelemetry.instrumentation.openai"
+    message.resource_spans[0].scope_spans[0].spans[0].links.add(trace_id=b"\xab" * 16, span_id=b"\xcd" * 8)
+    (row,) = decode(message, encoding).tables["spans"].to_pylist()
+    assert row["scope"] == "opentelemetry.instrumentation.openai"
+    assert json.loads(row["links"]) == [{"trace_id": "ab" * 16, "span_id": "cd" * 8, "attributes": {}}]
+    generative = ("gen_ai_model", "input_tokens", "output_tokens", "first_token_ns")
+    assert [row[name] for name in generative] == ["gpt-x-2026-01-01", 120, 45, 250_000_000]
 
 
 @BOTH

@@ -1,0 +1,146 @@
+"""A body that arrived by any door becomes durable rows and its sender's answer: decode, commit, count, answer."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+from uuid import uuid4
+
+import msgspec
+import pyarrow.compute as pc
+from starlette.concurrency import run_in_threadpool
+
+from seamark.core.errors import SeamarkError, StoreUnavailable
+from seamark.core.records import Decoded
+from seamark.engine.services import Services
+from seamark.web.auth import Principal
+from seamark.web.bodies import THREAD_BYTES, InFlight
+from seamark.web.recent import RecentBodies
+from seamark.wire.otlp import Encoding, count_points, decode_logs, decode_traces
+from seamark.wire.otlp_answers import METRICS_REFUSED, export_answer, reasons
+
+log = logging.getLogger(__name__)
+
+BODIES_AT_ONCE = 4  # of the largest size
+LARGE_AT_ONCE = 2  # bodies being decoded: more would only share the interpreter, and hold its memory longer
+REJECTED_SHOWN = 1_000
+SCHEMAS_REMEMBERED = 10_000
+_ITEMS = {"traces": "spans", "logs": "log records", "metrics": "data points"}
+
+Result = TypeVar("Result")
+
+
+class Intake:
+    """What all doors of one service share: bodies in flight, recent bodies, schemas the catalog has."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self.in_flight = InFlight(BODIES_AT_ONCE * services.max_body_bytes)
+        self._recent = RecentBodies()
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._schemas: OrderedDict[tuple[str, int], None] = OrderedDict()
+
+    async def export(self, who: Principal, signal: str, encoding: Encoding, body: bytes) -> bytes:
+        """Store an OTLP export of `signal` ("traces", "logs", "metrics"); return its answer in the same encoding.
+
+        A SeamarkError says why nothing was stored. A body that was stored a moment ago is only answered again.
+        """
+        if signal == "metrics":
+            return await self._metrics(encoding, body)
+        decode = decode_traces if signal == "traces" else partial(decode_logs, new_id=new_id)
+
+        async def store() -> bytes:
+            received_at = self._services.clock.now()
+            decoded = await self._work(body, partial(decode, body, encoding, received_at=received_at))
+            await self._commit(who, decoded)
+            refused = len(decoded.refusals)
+            self._services.telemetry.count_rows(signal, decoded.rows, refused)
+            message = reasons(decoded.refusals, decoded.rows + refused, _ITEMS[signal])
+            return export_answer(signal, encoding, refused, message)
+
+        # An answer given to one key must not be had with another: what a key is bound to belongs to the name.
+        digest = await self._work(body, lambda: hashlib.blake2b(body, digest_size=16).digest())
+        name = (signal, encoding, who.model, digest)
+        return await self._recent.once(name, self._services.clock.monotonic_s(), store)
+
+    async def _metrics(self, encoding: Encoding, body: bytes) -> bytes:
+        points = await self._work(body, partial(count_points, body, encoding))
+        self._services.telemetry.count_rows("metrics", 0, points)
+        return export_answer("metrics", encoding, points, METRICS_REFUSED)
+
+    async def records(
+        self, who: Principal, signal: str, decode: Callable[..., Decoded], body: bytes, media_type: str
+    ) -> bytes:
+        """Store predictions or labels sent as records; return the JSON that names what was refused, and every id."""
+        received_at = self._services.clock.now()
+        decoded = await self._work(body, partial(decode, body, media_type, received_at=received_at))
+        await self._commit(who, decoded)
+        refused = decoded.refusals
+        self._services.telemetry.count_rows(signal, decoded.rows, len(refused))
+        return msgspec.json.encode(
+            {
+                "accepted": decoded.rows,
+                "rejected": [{"index": r.index, "error": r.reason} for r in refused[:REJECTED_SHOWN]],
+                "rejected_total": len(refused),
+                "ids": decoded.ids,
+            }
+        )
+
+    async def _commit(self, who: Principal, decoded: Decoded) -> None:
+        """Return when the rows are durable. Whatever else happens, the sender is told to keep them."""
+        services = self._services
+        _check_models(who, decoded)
+        try:
+            await self._remember_schemas(decoded)
+            if decoded.tables:
+                await services.buffer.append(decoded.tables)
+        except SeamarkError:
+            raise
+        except Exception as error:
+            log.exception("a commit failed in a way nobody foresaw")
+            raise StoreUnavailable("the rows could not be stored; send them again in a moment") from error
+        try:
+            if "spans" in decoded.tables:
+                services.telemetry.observe_spans(decoded.tables["spans"])
+            if "predictions" in decoded.tables:
+                services.telemetry.observe_predictions(decoded.tables["predictions"])
+        except Exception:  # the rows are durable: a fault in counting them must not make their sender send them again
+            log.exception("stored rows could not be counted")
+
+    async def _remember_schemas(self, decoded: Decoded) -> None:
+        """Give the catalog schemas it may not have: rows whose schema is unknown could not be read."""
+        keys = {(model, schema.schema_id): (model, schema) for model, schema in decoded.schemas}
+        new = [pair for key, pair in keys.items() if key not in self._schemas]
+        if new:
+            await run_in_threadpool(self._services.catalog.remember_schemas, new)
+        for key in keys:
+            self._schemas[key] = None
+            self._schemas.move_to_end(key)
+        while len(self._schemas) > SCHEMAS_REMEMBERED:
+            self._schemas.popitem(last=False)
+
+    async def _work(self, body: bytes, work: Callable[[], Result]) -> Result:
+        """Return what `work` on `body` returns; a large body's is done in a thread, few at once."""
+        if len(body) <= THREAD_BYTES:
+            return work()
+        async with self._large:
+            return await run_in_threadpool(work)
+
+
+def new_id() -> str:
+    """Return an id for a prediction that came without one."""
+    return uuid4().hex
+
+
+def _check_models(who: Principal, decoded: Decoded) -> None:
+    """A key that is bound to one model brings rows of that model only."""
+    if who.model is None:
+        return
+    for table in decoded.tables.values():
+        for model in pc.unique(table.column("model")).to_pylist():
+            who.check_model(model)
