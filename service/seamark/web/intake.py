@@ -21,8 +21,8 @@ from seamark.engine.services import Services
 from seamark.web.auth import Principal
 from seamark.web.bodies import THREAD_BYTES, InFlight
 from seamark.web.recent import RecentBodies
-from seamark.wire.otlp import Encoding, count_points, decode_logs, decode_traces
-from seamark.wire.otlp_answers import METRICS_REFUSED, export_answer, reasons
+from seamark.wire.otlp import Encoding, decode_logs, decode_metrics, decode_traces
+from seamark.wire.otlp_answers import export_answer, reasons
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +50,7 @@ class Intake:
 
         A SeamarkError says why nothing was stored. A body that was stored a moment ago is only answered again.
         """
-        if signal == "metrics":
-            return await self._metrics(encoding, body)
-        decode = decode_traces if signal == "traces" else partial(decode_logs, new_id=new_id)
+        decode = _DECODERS[signal]
 
         async def store() -> bytes:
             received_at = self._services.clock.now()
@@ -67,11 +65,6 @@ class Intake:
         digest = await self._work(body, lambda: hashlib.blake2b(body, digest_size=16).digest())
         name = (signal, encoding, who.model, digest)
         return await self._recent.once(name, self._services.clock.monotonic_s(), store)
-
-    async def _metrics(self, encoding: Encoding, body: bytes) -> bytes:
-        points = await self._work(body, partial(count_points, body, encoding))
-        self._services.telemetry.count_rows("metrics", 0, points)
-        return export_answer("metrics", encoding, points, METRICS_REFUSED)
 
     async def records(
         self, who: Principal, signal: str, decode: Callable[..., Decoded], body: bytes, media_type: str
@@ -135,6 +128,13 @@ class Intake:
 def new_id() -> str:
     """Return an id for a prediction that came without one."""
     return uuid4().hex
+
+
+_DECODERS: dict[str, Callable[..., Decoded]] = {
+    "traces": decode_traces,
+    "logs": partial(decode_logs, new_id=new_id),
+    "metrics": decode_metrics,
+}
 
 
 def _check_models(who: Principal, decoded: Decoded) -> None:

@@ -10,7 +10,6 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -19,7 +18,7 @@ from seamark.core.errors import BodyTooLarge, InputRefused
 from seamark.core.records import SPANS
 from seamark.wire import attributes as attrs
 from seamark.wire.budget import ValueBudget
-from seamark.wire.otlp import Encoding, count_points, decode_traces
+from seamark.wire.otlp import Encoding, decode_traces
 
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
 START_NS = 1_767_225_600_000_000_123
@@ -463,21 +462,6 @@ def test_a_request_of_too_many_values_is_too_large(encoding, monkeypatch):
             decode(request(span(attributes=attributes)), encoding)
 
 
-def test_metric_points_are_counted_in_both_encodings():
-    message = ExportMetricsServiceRequest()
-    metrics = message.resource_metrics.add().scope_metrics.add().metrics
-    metrics.add(name="a").gauge.data_points.add(as_int=1)
-    metrics.add(name="b").sum.data_points.add(as_double=1.0)
-    histogram = metrics.add(name="c").histogram
-    histogram.data_points.add(count=1)
-    histogram.data_points.add(count=2)
-    metrics.add(name="none")
-    assert count_points(message.SerializeToString(), Encoding.PROTOBUF) == 4
-    assert count_points(json.dumps(MessageToDict(message)).encode(), Encoding.JSON) == 4
-    assert count_points(b"", Encoding.PROTOBUF) == 0
-    assert count_points(b"{}", Encoding.JSON) == 0
-
-
 # --- the two encodings say the same -------------------------------------------------------------------------------
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -549,7 +533,6 @@ def test_a_message_gives_the_same_rows_through_protobuf_and_json(message):
 def test_random_bytes_are_decoded_or_refused(body, encoding):
     try:
         decode_traces(body, encoding, received_at=AT)
-        count_points(body, encoding)
     except InputRefused:
         pass
 
