@@ -18,6 +18,7 @@ from seamark.core.findings import (
     Recommendation,
     SloStatus,
 )
+from seamark.core.measures import AdviceInput
 from seamark.core.windows import Window, format_duration
 from seamark.web.charts import Figure, latency_figure, traffic_figure, versions_left_out
 from seamark.web.page_views import AlertRow, Chip, ModelCard, alert_row, capacity_words, drift_tile, model_card
@@ -381,10 +382,14 @@ def advice_view(advice: Recommendation, manifests: Mapping[str, str], at: dateti
     return AdviceView(
         reason=advice.reason,
         bounds=f"between {advice.min} and {plural(advice.max, 'replica')}",
-        facts=tuple(figures),
+        facts=(*figures, *map(_input_fact, advice.inputs)),
         at=moment(advice.at, at),
         manifests=tuple((kind.upper() if len(kind) < 5 else kind, text) for kind, text in manifests.items()),
     )
+
+
+def _input_fact(read: AdviceInput) -> tuple[str, str]:
+    return f"{read.name.replace('_', ' ').capitalize()}, {read.metric}", number(read.value) or read.state
 
 
 def _with_unit(text: str | None) -> str:
