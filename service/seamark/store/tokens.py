@@ -45,15 +45,6 @@ def token_steps(
     return [_step(window, step_s, row, groups) for row in rows]
 
 
-def has_tokens(lake: Lake, model: str, window: Window) -> bool:
-    """Return whether any span of the model in the window tells of tokens or of a first token."""
-    found = lake.query(
-        f"SELECT 1 FROM lake.spans WHERE {_GENERATIVE} LIMIT 1",
-        {"model": model, "start": window.start, "end": window.end},
-    )
-    return bool(found.num_rows)
-
-
 # Of files and row groups in which nobody tells of tokens, the statistics of these columns are all that is read.
 _GENERATIVE = (
     "model = $model AND start_at >= $start AND start_at < $end"

@@ -18,9 +18,10 @@ from seamark.core.findings import (
     Recommendation,
     SloStatus,
 )
-from seamark.core.measures import AdviceInput
+from seamark.core.measures import AdviceInput, TokenStep
 from seamark.core.windows import Window, format_duration
 from seamark.web.charts import Figure, latency_figure, traffic_figure, versions_left_out
+from seamark.web.page_tokens import TokenRow, token_row
 from seamark.web.page_views import AlertRow, Chip, ModelCard, alert_row, capacity_words, drift_tile, model_card
 from seamark.web.page_words import Moment, known, milliseconds, moment, number, percent, plural, rate, span
 
@@ -37,6 +38,7 @@ class ModelFacts:
     latency_step_s: float
     quality: Sequence[FeatureQuality] = ()
     manifests: Mapping[str, str] | None = None  # kind (keda, hpa) -> YAML
+    tokens: Sequence[TokenStep] = ()  # of the last hour, by generative model
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,7 @@ class ModelPage:
     step: str
     figures: Mapping[str, Figure]
     versions_left_out: int
+    tokens: tuple[TokenRow, ...]
     drift_chip: Chip
     drift_window: str | None
     drift_at: Moment | None
@@ -188,6 +191,7 @@ def model_page(facts: ModelFacts) -> ModelPage:
         if shown
         else {},
         versions_left_out=versions_left_out(facts.latency),
+        tokens=tuple(map(token_row, facts.tokens)),
         drift_chip=_drift_chip(finding),
         drift_window=format_duration(round(finding.window.span_s)) if finding else None,
         drift_at=moment(finding.window.end, at) if finding else None,

@@ -33,7 +33,6 @@ def test_tokens_are_added_per_step_and_a_span_that_came_twice_counts_once(lake):
     assert (first.first_token_p50_ms, first.first_token_p95_ms) == (400.0, 490.0)
     assert (second.input_tokens, second.output_tokens, second.first_token_p50_ms) == (5, None, None)
     assert reads.token_steps(lake, "chat", HOUR, 60.0, synthetic=None)[0].requests == 3
-    assert reads.has_tokens(lake, "chat", HOUR)
 
 
 def test_tokens_are_told_by_generative_model_and_the_rest_is_folded(lake, monkeypatch):
@@ -49,6 +48,5 @@ def test_tokens_are_told_by_generative_model_and_the_rest_is_folded(lake, monkey
 def test_a_model_without_such_spans_has_no_steps_and_a_wrong_group_is_refused(lake):
     put(lake, "plain", {"gen_ai_model": None})
     assert reads.token_steps(lake, "plain", HOUR, 60.0) == []
-    assert not reads.has_tokens(lake, "plain", HOUR)
     with pytest.raises(Invalid, match="'route' is not one of gen_ai_model, version"):
         reads.token_steps(lake, "plain", HOUR, 60.0, ("route",))
