@@ -14,12 +14,14 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from seamark.core.errors import InputRefused
+from seamark.core.errors import BodyTooLarge, InputRefused
 from seamark.wire.attributes import ATTRIBUTES_MAX, CUT, DEPTH_MAX, TOO_DEEP, Attributes, Value
 from seamark.wire.budget import ValueBudget
 from seamark.wire.otlp_json_metrics import Metric, MetricsRequest, NumberPoint
 from seamark.wire.otlp_json_values import AnyValue, Double, Integer, KeyValue, Resource
 from seamark.wire.values import RowRefused, from_hex, shown
+
+OBJECTS_MAX = 6_000_000  # of one request: two for each of VALUES_MAX values, and room for the rest
 
 
 class Status(Struct, rename="camel"):
@@ -192,6 +194,9 @@ class JsonReader:
 
 
 def _parse(kind: type[Request], body: bytes) -> Request:
+    # `{}` is three bytes and becomes thirty times as much: counted before anything is built.
+    if body.count(b"{") > OBJECTS_MAX:
+        raise BodyTooLarge(f"the request holds more than {OBJECTS_MAX:,} JSON objects; send smaller batches")
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeError) as error:

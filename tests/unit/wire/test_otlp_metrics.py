@@ -234,6 +234,15 @@ def test_a_request_of_too_many_points_or_buckets_is_too_large(encoding, monkeypa
         decode(request(histogram(bucket_counts=[1] * 6, explicit_bounds=range(5))), encoding)
 
 
+def test_json_of_too_many_objects_is_refused_before_they_are_built(monkeypatch):
+    body = to_otlp_json(request(gauge(number(), number())))
+    monkeypatch.setattr("seamark.wire.otlp_json.OBJECTS_MAX", body.count(b"{"))
+    assert decode_metrics(body, Encoding.JSON, received_at=AT).rows == 2
+    monkeypatch.setattr("seamark.wire.otlp_json.OBJECTS_MAX", body.count(b"{") - 1)
+    with pytest.raises(BodyTooLarge, match="JSON objects; send smaller batches"):
+        decode_metrics(body, Encoding.JSON, received_at=AT)
+
+
 # --- exponential buckets ------------------------------------------------------------------------------------------
 
 
