@@ -94,8 +94,22 @@ def every_type() -> dict[str, pa.Table]:
         {"numeric": [1.5, None, float("inf"), float("-inf"), 5e-324], "categorical": [None, *NASTY]},
         {"numeric": [None], "categorical": [None], "schema_id": 2**63 - 1},
     ]
+    points: list[dict[str, Any]] = [
+        {
+            "value": None,
+            "bounds": [],
+            "counts": [2**63 - 1],
+            "count": 2**63 - 1,
+            "sum": -5e-324,
+            "min": 0.0,
+            "max": 1e308,
+        },
+        {"value": float("inf"), "bounds": [0.5, 1.0], "quantile_values": [None, 2.5], "start_at": AT, "temporality": 2},
+        *({"name": text, "attributes": text, "instance": None, "monotonic": False} for text in NASTY),
+    ]
     return {
         "spans": rows_of("spans", spans_),
+        "metric_points": rows_of("metric_points", points),
         "predictions": rows_of("predictions", [{**row, "trace_id": None, "scores": None} for row in lists]),
         "labels": rows_of("labels", [{"label_number": None, "label_text": text} for text in NASTY]),
         "load_samples": rows_of("load_samples", [{"due_s": 0.5}, {"sent_s": 0.6, "http_status": 503, "error": "späť"}]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from seamark.core.measures import AdviceInput
+from seamark.core.measures import AdviceInput, MetricValue
 from seamark.core.specs import AutoscaleSpec, MetricInput, ModelSpec
 from seamark.core.windows import Window
 from seamark.engine.services import Services
@@ -36,13 +36,17 @@ def read_inputs(services: Services, spec: ModelSpec, at: datetime) -> tuple[Advi
 
 
 def _read(services: Services, model: str, name: str, wanted: MetricInput, at: datetime) -> AdviceInput:
-    window = Window(at - timedelta(seconds=HEARD_S), at + timedelta(seconds=AHEAD_S))
-    found = points.latest(services.lake, model, wanted.metric, window, wanted.where)
-    if not found:
+    ahead = at + timedelta(seconds=AHEAD_S)
+
+    def newest(since_s: float) -> list[MetricValue]:
+        window = Window(at - timedelta(seconds=since_s), ahead)
+        return points.latest(services.lake, model, wanted.metric, window, wanted.where)
+
+    found = newest(FRESH_S)
+    fresh = [one.value for one in found if one.value is not None and one.value >= 0]
+    if fresh:
+        return AdviceInput(name, wanted.metric, "fresh", _JOINED[name](fresh), max(one.at for one in found))
+    heard = found or newest(HEARD_S)
+    if not heard:
         return AdviceInput(name, wanted.metric, "unknown")
-    newest_at = max(one.at for one in found)
-    since = at - timedelta(seconds=FRESH_S)
-    fresh = [one.value for one in found if one.at > since and one.value is not None and one.value >= 0]
-    if not fresh:
-        return AdviceInput(name, wanted.metric, "stale" if newest_at <= since else "unknown", at=newest_at)
-    return AdviceInput(name, wanted.metric, "fresh", _JOINED[name](fresh), newest_at)
+    return AdviceInput(name, wanted.metric, "unknown" if found else "stale", at=max(one.at for one in heard))
