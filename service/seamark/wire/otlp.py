@@ -7,12 +7,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
+from seamark.core.errors import BodyTooLarge, SeamarkError
 from seamark.core.records import Decoded, Refusal
 from seamark.wire.attributes import Source, read_source, resource_bytes_max
 from seamark.wire.budget import check_rows
 from seamark.wire.events import EventRows
+from seamark.wire.otlp_arrow import span_columns
 from seamark.wire.otlp_json import JsonReader
 from seamark.wire.otlp_protobuf import ProtobufReader
+from seamark.wire.span_columns import span_rows
 from seamark.wire.spans import Reader, span_row, spans_table
 from seamark.wire.tables import Row
 from seamark.wire.values import ROWS_MAX, RowRefused, clean_name, micros
@@ -50,6 +55,29 @@ def decode_traces(body: bytes, encoding: Encoding, *, received_at: datetime) -> 
         except RowRefused as refused:
             refusals.append(Refusal(index, str(refused)))
     return Decoded({"spans": spans_table(rows)} if rows else {}, tuple(refusals))
+
+
+def decode_many_traces(bodies: Sequence[bytes], *, received_at: Sequence[datetime]) -> list[Decoded | SeamarkError]:
+    """Return for each request in protobuf what decode_traces() returns or raises: the same, several times as fast."""
+    try:
+        found = span_rows(span_columns(bodies), [micros(at) for at in received_at])
+    except (ValueError, DecodeError, BodyTooLarge):
+        if len(bodies) > 1:  # one spoils it for all: each alone
+            return [decode_many_traces([b], received_at=[at])[0] for b, at in zip(bodies, received_at, strict=True)]
+        return [_one_by_one(bodies[0], received_at[0])]
+    return [
+        _one_by_one(body, received_at[index])
+        if index in found.odd
+        else Decoded({"spans": found.of(index)} if found.count(index) else {}, found.refusals[index])
+        for index, body in enumerate(bodies)
+    ]
+
+
+def _one_by_one(body: bytes, received_at: datetime) -> Decoded | SeamarkError:
+    try:
+        return decode_traces(body, Encoding.PROTOBUF, received_at=received_at)
+    except SeamarkError as error:
+        return error
 
 
 def decode_logs(body: bytes, encoding: Encoding, *, received_at: datetime, new_id: Callable[[], str]) -> Decoded:

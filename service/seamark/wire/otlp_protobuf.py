@@ -59,6 +59,10 @@ class ProtobufReader:
             out[CUT] = len(pairs) - ATTRIBUTES_MAX
         return out
 
+    def value(self, value: Any) -> Value:
+        """Return what one AnyValue says."""
+        return self._value(value, value.WhichOneof("value"), 0)
+
     def _value(self, value: Any, kind: str | None, depth: int) -> Value:
         if kind in ("string_value", "int_value", "bool_value", "double_value", "bytes_value"):
             return getattr(value, kind)
