@@ -44,6 +44,7 @@ class _Times:
     """How long each part takes."""
 
     def __init__(self, *, quick: bool, minutes: float | None) -> None:
+        self.connections = CONNECTIONS[-1:] if quick else CONNECTIONS
         self.warm_s, self.window_s = (0.5, 1.5) if quick else (4.0, 15.0)
         self.steady_warm_s = 0.5 if quick else 5.0
         self.steady_s = 60 * minutes if minutes is not None else (2.0 if quick else 60.0)
@@ -96,10 +97,10 @@ def _maximum(kind: str, folder: Path, times: _Times) -> tuple[list[dict[str, Any
     payload = PAYLOADS[kind]
     pilot = make(kind, PILOT_BODIES, folder / f"{kind}-pilot")
     with seamark(folder / f"{kind}-try") as server:
-        guess = send(server, pilot, connections=4, warm_s=0.0, window_s=10.0)
+        guess = send(server, pilot, connections=4, warm_s=0.0, window_s=60.0)  # ends with its bodies
     needed = guess.rows_per_s / payload.rows * (times.warm_s + times.window_s) * SPARE
     rows, rates = [], []
-    for connections in CONNECTIONS if kind == MAIN else CONNECTIONS[-1:]:
+    for connections in times.connections if kind == MAIN else CONNECTIONS[-1:]:
         bodies = make(kind, max(PILOT_BODIES, int(needed)), folder / f"{kind}-{connections}-bodies")
         place = folder / f"{kind}-{connections}"
         with seamark(place) as server:

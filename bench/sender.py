@@ -51,6 +51,7 @@ class Sender:
     refused: list[float] = field(default_factory=list)  # when a 503 came
     broken: list[str] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
+    cpu_s: float = 0.0  # from the first instant on
 
     def run(self) -> None:
         """Send until the bodies or the time are used up."""
@@ -61,9 +62,11 @@ class Sender:
         threads = [threading.Thread(target=self._work, daemon=True) for _ in range(self.order.connections)]
         for thread in threads:
             thread.start()
+        before_s = time.process_time()
         for thread in threads:
             while thread.is_alive():
                 thread.join(0.2)  # in pieces: a signal is handled between them
+        self.cpu_s = time.process_time() - before_s
 
     def _take(self) -> int | None:
         with self._lock:
@@ -158,7 +161,7 @@ def write(sender: Sender, out: Path) -> None:
         "answered": np.array(sender.answered, dtype=float).reshape(-1, 2),
         "refused": np.array(sender.refused, dtype=float),
         "broken": np.array(sender.broken[:3], dtype=str),
-        "cpu_s": np.array(time.process_time()),
+        "cpu_s": np.array(sender.cpu_s),
     }
     with out.open("wb") as file:
         np.savez(file, **found)
