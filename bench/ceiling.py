@@ -1,4 +1,4 @@
-"""Bodies in a folder -> rows per CPU second when they are only unpacked and decoded, in a process that does nothing else.
+"""Bodies in a folder -> rows per CPU second when a fresh process only unpacks and decodes them.
 
 Run as `python -m bench.ceiling KIND FOLDER PARTS SECONDS`; it prints one JSON object.
 """

@@ -29,11 +29,10 @@ from bench.bodies import Bodies, make
 from bench.ceiling import rows_per_cpu_s
 from bench.lake_state import bytes_per_row, compact, count, opened
 from bench.load import Load, send
-from bench.payloads import PAYLOADS
+from bench.payloads import MAIN, PAYLOADS
 from bench.report import Goal, Result
 from bench.running import Server, seamark
 
-MAIN = "protobuf"
 CONNECTIONS = (4, 16)  # the better of the two is the maximum
 PILOT_BODIES = 24
 SPARE = 1.6  # more bodies than the pilot's rate asks for: it is slower than a warm service

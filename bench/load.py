@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,6 +43,7 @@ class Load:
     sender_cpu_s: float
     start_s: float
     end_s: float
+    took_s: float  # from the first instant to the last answer, warm-up and what came late included
 
     @property
     def latencies(self) -> dict[str, float | None]:
@@ -122,6 +122,7 @@ class Sending:
             sender_cpu_s=sender_cpu_s,
             start_s=start_s,
             end_s=end_s,
+            took_s=float(answered[:, 0].max()) - order.start_s,
         )
 
 

@@ -16,6 +16,7 @@ from bench import prediction_bodies, span_bodies
 
 Make = Callable[[tuple[int, ...], int, int], bytes]
 
+MAIN = "protobuf"  # the kind by which the goals and the neighbours are measured
 GZIP_LEVEL = 6  # what OpenTelemetry's SDKs take
 
 

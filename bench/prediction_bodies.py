@@ -112,9 +112,7 @@ def otlp_logs(seed: tuple[int, ...], rows: int, at_ns: int) -> bytes:
 
 def _records(drawn: dict[str, Any]) -> Iterator[bytes]:
     number = pb.ATTRIBUTE_OF_RECORD
-    prefix = {
-        name: pb.fresh_double_prefix(number, f"seamark.prediction.{name}") for name in ("value", "latency_ms")
-    }
+    prefix = {name: pb.fresh_double_prefix(number, f"seamark.prediction.{name}") for name in ("value", "latency_ms")}
     features_key = pb.field(1, b"seamark.features")
     prediction_id, pack = pb.FreshText(number, "seamark.prediction.id"), struct.Struct("<d").pack
     names = (*COUNTS, *WORDS)

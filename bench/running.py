@@ -94,7 +94,12 @@ def free_port() -> int:
 
 @contextmanager
 def running(
-    command: Sequence[str], environment: dict[str, str], folder: Path, port: int, ready: Callable[[str], bool]
+    command: Sequence[str],
+    environment: dict[str, str],
+    folder: Path,
+    port: int,
+    ready: Callable[[str], bool],
+    ready_s: float = READY_S,
 ) -> Iterator[Server]:
     """Run a server until the end of the `with`; RuntimeError with its log where it does not come up."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +109,7 @@ def running(
     server = Server(url, psutil.Process(process.pid), folder)
     watcher = threading.Thread(target=server.watch, daemon=True)
     try:
-        _wait_ready(url, process, folder / "log", ready)
+        _wait_ready(url, process, folder / "log", ready, ready_s)
         watcher.start()
         yield server
     finally:
@@ -117,8 +122,10 @@ def running(
             process.wait()
 
 
-def _wait_ready(url: str, process: subprocess.Popen[bytes], log: Path, ready: Callable[[str], bool]) -> None:
-    deadline_s = time.monotonic() + READY_S
+def _wait_ready(
+    url: str, process: subprocess.Popen[bytes], log: Path, ready: Callable[[str], bool], ready_s: float
+) -> None:
+    deadline_s = time.monotonic() + ready_s
     while time.monotonic() < deadline_s and process.poll() is None:
         try:
             if ready(url):

@@ -45,10 +45,14 @@ def table(seed: tuple[int, ...], spans: int, at_ns: int, span_ns: int, *, new_ve
     start_us = values.start_ns // 1000
     late_us = rng.integers(10_000, _LATE_US, traces)
     received_us = _per_span(start_us[::SPANS_PER_TRACE] + values.duration_ns[::SPANS_PER_TRACE] // 1000 + late_us)
-    columns = _who(model, version, instance) | _what(values) | {
-        "start_at": pa.array(start_us, AT),
-        "received_at": pa.array(received_us, AT),
-    }
+    columns = (
+        _who(model, version, instance)
+        | _what(values)
+        | {
+            "start_at": pa.array(start_us, AT),
+            "received_at": pa.array(received_us, AT),
+        }
+    )
     missing = {field.name: pa.nulls(spans, field.type) for field in SPANS if field.name not in columns}
     found = pa.table(columns | missing).select(SPANS.names).cast(SPANS)
     return found.take(pa.array(np.argsort(received_us, kind="stable")))
