@@ -34,7 +34,7 @@ from bench.report import Goal, Result
 from bench.running import Server, seamark
 
 CONNECTIONS = (4, 16)  # the better of the two is the maximum
-PILOT_BODIES = 24
+PILOT_WARM, PILOT_BODIES = 8, 64
 SPARE = 1.6  # more bodies than the pilot's rate asks for: it is slower than a warm service
 _WARM_REQUESTS = 8
 
@@ -94,20 +94,18 @@ def run(
 def _maximum(kind: str, folder: Path, times: _Times) -> tuple[list[dict[str, Any]], float]:
     """Return a row for each number of connections, and the highest rate in requests per second."""
     payload = PAYLOADS[kind]
-    pilot = make(kind, PILOT_BODIES, folder / f"{kind}-pilot")
-    with seamark(folder / f"{kind}-try") as server:
-        guess = send(server, pilot, connections=4, warm_s=0.0, window_s=60.0)  # ends with its bodies
-    needed = guess.rows_per_s / payload.rows * (times.warm_s + times.window_s) * SPARE
+    guess = pilot(kind, folder)
+    needed = guess / payload.rows * (times.warm_s + times.window_s) * SPARE
     rows, rates = [], []
     for connections in times.connections if kind == MAIN else CONNECTIONS[-1:]:
-        bodies = make(kind, max(PILOT_BODIES, int(needed)), folder / f"{kind}-{connections}-bodies")
+        bodies = make(kind, max(4 * connections, int(needed)), folder / f"{kind}-{connections}-bodies")
         place = folder / f"{kind}-{connections}"
         with seamark(place) as server:
             load = send(
                 server,
                 bodies,
                 connections=connections,
-                warm_s=min(times.warm_s, bodies.rows / guess.rows_per_s / 4),
+                warm_s=min(times.warm_s, bodies.rows / guess / 4),
                 window_s=times.window_s,
             )
             counted = server.counted(payload.signal)
@@ -118,6 +116,15 @@ def _maximum(kind: str, folder: Path, times: _Times) -> tuple[list[dict[str, Any
         rows.append(_row(kind, connections, load, bodies, ceiling) | {"counted": counted, "stored": stored})
         _forget(bodies, place)
     return rows, max(rates)
+
+
+def pilot(kind: str, folder: Path) -> float:
+    """Return roughly how many rows a second a service that has just started takes."""
+    bodies = make(kind, PILOT_WARM + PILOT_BODIES, folder / f"{kind}-pilot")
+    with seamark(folder / f"{kind}-try") as server:
+        send(server, bodies, count=PILOT_WARM, connections=2, warm_s=0.0, window_s=60.0)
+        # Both end with their bodies.
+        return send(server, bodies, first=PILOT_WARM, connections=16, warm_s=0.0, window_s=60.0).rows_per_s
 
 
 def _row(kind: str, connections: int, load: Load, bodies: Bodies, ceiling: float) -> dict[str, Any]:

@@ -22,10 +22,10 @@ from urllib.parse import quote, urlencode
 
 import numpy as np
 
-from bench.bodies import Bodies, make
+from bench.bodies import make
 from bench.fill import Filled, fill
-from bench.ingest import PILOT_BODIES
-from bench.load import Sending, send, sending
+from bench.ingest import pilot
+from bench.load import Sending, sending
 from bench.payloads import MAIN, PAYLOADS
 from bench.report import RESULTS, Goal, Result
 from bench.running import Server, seamark
@@ -65,7 +65,7 @@ def run(*, quick: bool = False, spans: Sequence[int] | None = None, rate: float 
             place = Path(folder) / str(size)
             filled = fill(place, size)
             fills.append(_fill_row(filled))
-            rate = rate or _known_rate() or _measured_rate(Path(folder))
+            rate = rate or _known_rate() or pilot(MAIN, Path(folder))
             rows += _ask(place, filled, repetitions, rate / 2, 5.0 if quick else LOAD_S)
     return Result(
         "Queries: what a client waits for answers about spans",
@@ -77,7 +77,7 @@ def run(*, quick: bool = False, spans: Sequence[int] | None = None, rate: float 
         ],
         {"repetitions": repetitions, "spans": list(sizes), "ingest_spans_per_s": rate / 2 if rate else None},
         {"The lakes": fills},
-        _goals(rows, sizes),
+        _goals(rows),
     )
 
 
@@ -189,12 +189,6 @@ def _known_rate() -> float | None:
     return None if found.get("quick") else best.get(MAIN)
 
 
-def _measured_rate(folder: Path) -> float:
-    bodies: Bodies = make(MAIN, 4 * PILOT_BODIES, folder / "pilot")
-    with seamark(folder / "try") as server:
-        return send(server, bodies, connections=16, warm_s=0.0, window_s=60.0).rows_per_s
-
-
 def _fill_row(filled: Filled) -> dict[str, Any]:
     return {
         "spans": filled.spans,
@@ -205,7 +199,7 @@ def _fill_row(filled: Filled) -> dict[str, Any]:
     }
 
 
-def _goals(rows: Sequence[Mapping[str, Any]], sizes: Sequence[int]) -> list[Goal]:
+def _goals(rows: Sequence[Mapping[str, Any]]) -> list[Goal]:
     goals: list[Goal] = []
     measured = {(row["spans"], row["asked"], row["beside"]): row for row in rows}
     asked_of = sorted({row["spans"] for row in rows})
@@ -217,9 +211,9 @@ def _goals(rows: Sequence[Mapping[str, Any]], sizes: Sequence[int]) -> list[Goal
                     goals.append(_growth(question, measured, asked_of[0], size))
                     continue
                 state = "" if beside == "nothing" else ", under ingest at 50 %"
-                how = f"median of {row['n']} over HTTP, {size:,} spans" if row else "the service did not know it"
+                how = f"median of {row['n']} over HTTP" if row else "not measured: the service does not read q"
                 value = row["p50_ms"] if row else None
-                goals.append(Goal(f"{question}{state}, ms", reach, value, how))
+                goals.append(Goal(f"{question}{state}, {size:,} spans, ms", reach, value, how))
     return goals
 
 

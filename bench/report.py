@@ -73,8 +73,8 @@ class Result:
     goals: Sequence[Goal] = ()
 
 
-def write(name: str, result: Result, *, quick: bool) -> Path:
-    """Print the tables and write bench/results/<name>.json; return its path."""
+def write(name: str, result: Result, *, quick: bool, command: str) -> Path:
+    """Print the tables and write bench/results/<name>.json; return its path. `command` is what was called."""
     print(f"## {result.title}{' (quick: not a result)' if quick else ''}\n")
     print(table(result.rows))
     for title, rows in result.more.items():
@@ -85,6 +85,7 @@ def write(name: str, result: Result, *, quick: bool) -> Path:
     document = {
         "bench": name,
         "title": result.title,
+        "command": command,
         "quick": quick,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
