@@ -11,8 +11,8 @@ from seamark.core.records import LABELS, Decoded, Refusal
 from seamark.wire.attributes import ATTRIBUTES_MAX, CUT, Attributes, Source, is_synthetic, model_of
 from seamark.wire.documents import parse_json
 from seamark.wire.labels import label_row
+from seamark.wire.prediction_record import read_prediction
 from seamark.wire.prediction_rows import Prediction, build
-from seamark.wire.predictions import read_prediction
 from seamark.wire.spans import Reader
 from seamark.wire.tables import Row, as_table
 from seamark.wire.values import EPOCH, NANOS_MAX, RowRefused, shown
