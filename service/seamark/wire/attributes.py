@@ -27,7 +27,7 @@ CUT = "seamark.cut_attributes"
 MODEL = "seamark.model.name"
 VERSION = "seamark.model.version"
 SYNTHETIC = "user_agent.synthetic.type"
-_USER_AGENTS = ("user_agent.original", "http.user_agent")
+USER_AGENTS = ("user_agent.original", "http.user_agent")
 _LOADTEST = "seamark-loadtest"
 
 _ENCODER = msgspec.json.Encoder()
@@ -79,7 +79,7 @@ def is_synthetic(attributes: Attributes) -> bool:
     """Whether the attributes mark traffic of a load test or a probe."""
     if SYNTHETIC in attributes and first_text(attributes, SYNTHETIC):
         return True
-    agents = (attributes.get(key) for key in _USER_AGENTS)
+    agents = (attributes.get(key) for key in USER_AGENTS)
     return any(isinstance(agent, str) and agent.startswith(_LOADTEST) for agent in agents)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from seamark.core.errors import SeamarkError
 from seamark.core.records import PREDICTIONS
+from seamark.wire import prediction_columns
 from seamark.wire.documents import ARROW, JSON, NDJSON
 from seamark.wire.feature_columns import Unusual
 from seamark.wire.prediction_arrow import decode_arrow_columns
@@ -20,6 +21,13 @@ from seamark.wire.predictions import decode_row_by_row
 
 RECEIVED_US = int(datetime(2026, 1, 31, 12, tzinfo=UTC).timestamp()) * 1_000_000
 FAST = {JSON: decode_json_columns, NDJSON[0]: decode_line_columns, ARROW: decode_arrow_columns}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_requests_go_in_columns_too():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prediction_columns, "ROWS_PER_MODEL", 0)
+        yield
 
 
 def told(decode):
