@@ -22,9 +22,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from seamark.wire.attribute_columns import AttributeColumns, Ints
 from seamark.wire.attributes import Source, Value, read_source, resource_bytes_max
-from seamark.wire.event_columns import EventColumns
 from seamark.wire.otlp_protobuf import ProtobufReader
 from seamark.wire.span_columns import SpanColumns
+from seamark.wire.span_event_columns import EventColumns
 from seamark.wire.spans import links_of
 from seamark.wire.values import ROWS_MAX, clean_name
 

@@ -27,7 +27,7 @@ from seamark.wire.attributes import (
     Source,
     to_json,
 )
-from seamark.wire.event_columns import EventColumns
+from seamark.wire.span_event_columns import EventColumns
 from seamark.wire.spans import (
     CALLER_KINDS,
     FIRST_TOKEN_KEYS,
