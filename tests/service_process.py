@@ -37,7 +37,7 @@ class ServiceProcess:
         self.lines: list[str] = []
         command = [sys.executable, "-m", "seamark.cli", "serve", "--data-dir", str(data_dir), "--port", str(self.port)]
         self.process = subprocess.Popen(
-            [*command, "--otlp-port", "0", *flags],
+            [*command, "--otlp-port", "0", "--grpc-port", "0", *flags],
             env={**CLEAN, **(environment or {})},
             cwd=cwd,
             stdout=subprocess.DEVNULL,

@@ -198,6 +198,7 @@ def create_app(services: Services, *, host: str = "127.0.0.1", role: str = "all"
     )
     app.state.services = services
     app.state.intake = Intake(services)
+    app.state.grpc = None  # its door, once serving.py has bound the port
     app.state.stopping = asyncio.Event()  # set at the signal: whoever waits or streams ends its answer
     for room in (ingest, autoscale, models, loadtest_doors, alerts, traces, keys, system, pages, api_docs, auth):
         app.include_router(room.router())
@@ -219,6 +220,8 @@ def _lifespan(services: Services, role: str) -> Callable[[FastAPI], AbstractAsyn
             stack.push_async_callback(services.buffer.drain, 10.0)
             if role != "web":
                 await stack.enter_async_context(_loops(services))
+            if app.state.grpc is not None:
+                await stack.enter_async_context(app.state.grpc.serving(app.state.stopping))
             yield
 
     return lifespan
