@@ -39,6 +39,7 @@ from seamark.telemetry import Telemetry
 from seamark.web import alerts, api_docs, auth, autoscale, guard, ingest, keys, models, pages, problems, system, traces
 from seamark.web import loadtests as loadtest_doors
 from seamark.web.intake import Intake
+from seamark.web.unread import ReadBeforeClosing
 
 log = logging.getLogger(__name__)
 
@@ -205,6 +206,7 @@ def create_app(services: Services, *, host: str = "127.0.0.1", role: str = "all"
     app.mount("/static", pages.static_files())
     problems.install(app)
     guard.install(app, host=host, url=services.url)
+    app.add_middleware(ReadBeforeClosing)  # around all that may answer early
     return app
 
 

@@ -81,6 +81,7 @@ def retry_s(error):
     assert (status.code, status.message) == (error.code().value[0], error.details())
     told = RetryInfo()
     assert status.details[0].Unpack(told)
+    assert RetryInfo.FromString(dict(error.trailing_metadata())["google.rpc.retryinfo-bin"]) == told
     return told.retry_delay.seconds
 
 

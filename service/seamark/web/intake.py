@@ -30,6 +30,7 @@ BODIES_AT_ONCE = 4  # of the largest size
 LARGE_AT_ONCE = 2  # bodies being decoded: more would only share the interpreter, and hold its memory longer
 REJECTED_SHOWN = 1_000
 SCHEMAS_REMEMBERED = 10_000
+UNFORESEEN = "something went wrong in the service, its log tells more; nothing was stored, send it again in a moment"
 _ITEMS = {"traces": "spans", "logs": "log records", "metrics": "data points"}
 
 Result = TypeVar("Result")

@@ -20,9 +20,9 @@ from starlette.concurrency import run_in_threadpool
 from seamark.core.errors import BufferFull, InputRefused, SeamarkError, StartRefused, TryLater
 from seamark.web.auth import Principal, admitted, gate_of, presented_in
 from seamark.web.bodies import inflate
-from seamark.web.intake import Intake
+from seamark.web.intake import UNFORESEEN, Intake
 from seamark.wire.otlp import Encoding
-from seamark.wire.otlp_answers import status_code, status_message
+from seamark.wire.otlp_answers import retry_info, status_code, status_message
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class GrpcDoor:
         except Exception:
             # Not INTERNAL: that would have the sender drop rows which are not stored.
             log.exception("gRPC %s", signal)
-            refused = TryLater("something went wrong in the service, its log tells more; nothing was stored")
+            refused = TryLater(UNFORESEEN)
         finally:
             self._calls -= 1
         await _abort(call, refused)
@@ -180,6 +180,10 @@ async def _abort(call: Any, error: SeamarkError) -> None:
     """End the call. Only where a retry can help is there a RetryInfo, which makes a sender try again."""
     code = status_code(error.status)
     text = error.message.encode("ascii", "backslashreplace")[:DETAILS_BYTES_MAX].decode("ascii")
-    details = status_message(code, text, error.retry_after_s)
-    trailing = () if error.retry_after_s is None else (("grpc-status-details-bin", details),)
+    trailing: tuple[tuple[str, bytes], ...] = ()
+    if error.retry_after_s is not None:
+        trailing = (
+            ("grpc-status-details-bin", status_message(code, text, error.retry_after_s)),
+            ("google.rpc.retryinfo-bin", retry_info(error.retry_after_s)),  # where OpenTelemetry's Python looks
+        )
     await call.abort(_CODES[code], text, trailing)

@@ -87,8 +87,12 @@ def status_message(code: int, message: str, retry_after_s: int | None = None) ->
     status = b"\x08" + _varint(code) + _field(2, message.encode("utf-8", "replace"))
     if retry_after_s is None:
         return status
-    delay = b"\x08" + _varint(retry_after_s)  # google.protobuf.Duration: seconds
-    return status + _field(3, _field(1, _RETRY_INFO) + _field(2, _field(1, delay)))
+    return status + _field(3, _field(1, _RETRY_INFO) + _field(2, retry_info(retry_after_s)))
+
+
+def retry_info(seconds: int) -> bytes:
+    """Return a google.rpc.RetryInfo in protobuf."""
+    return _field(1, b"\x08" + _varint(seconds))  # google.protobuf.Duration
 
 
 _RETRY_INFO = b"type.googleapis.com/google.rpc.RetryInfo"
