@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
+import threading
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pyarrow as pa
+import uvicorn
+from fastapi import FastAPI
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from seamark.core.clock import ManualClock
 from seamark.telemetry import Telemetry
+from seamark.web import ingest, problems
+from seamark.web.intake import Intake
+from seamark.web.otlp_grpc import GrpcDoor
 
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
 START_NS = 1_767_225_600_000_000_000
@@ -123,3 +131,38 @@ def prediction_log(prediction_id="p-1"):
 def counted(services, signal):
     rows = services.telemetry._rows
     return rows[signal, "accepted"], rows[signal, "refused"]
+
+
+class Doors:
+    """HTTP and gRPC doors over memory services, in a thread of their own, for clients that block."""
+
+    def __init__(self, services):
+        self._app = FastAPI()
+        self._app.state.services = services
+        self._app.state.intake = Intake(services)
+        self._app.include_router(ingest.router())
+        problems.install(self._app)
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+
+    async def _serve(self):
+        door = GrpcDoor(self._app, grace_s=1.0)
+        self.grpc_port = door.bind("127.0.0.1", 0)
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            self.http_port = bound.getsockname()[1]
+            self._server = uvicorn.Server(uvicorn.Config(self._app, log_config=None, lifespan="off"))
+            self._server.capture_signals = contextlib.nullcontext
+            async with door.serving(asyncio.Event()):
+                self._ready.set()
+                await self._server.serve([bound])
+
+    def __enter__(self):
+        self._thread.start()
+        assert self._ready.wait(20)
+        return self
+
+    def __exit__(self, *_):
+        self._server.should_exit = True
+        self._thread.join(20)
+        assert not self._thread.is_alive()
