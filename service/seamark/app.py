@@ -39,6 +39,7 @@ from seamark.telemetry import Telemetry
 from seamark.web import alerts, api_docs, auth, autoscale, guard, ingest, keys, models, pages, problems, system, traces
 from seamark.web import loadtests as loadtest_doors
 from seamark.web.intake import Intake
+from seamark.web.unread import ReadBeforeClosing
 
 log = logging.getLogger(__name__)
 
@@ -198,12 +199,14 @@ def create_app(services: Services, *, host: str = "127.0.0.1", role: str = "all"
     )
     app.state.services = services
     app.state.intake = Intake(services)
+    app.state.grpc = None  # its door, once serving.py has bound the port
     app.state.stopping = asyncio.Event()  # set at the signal: whoever waits or streams ends its answer
     for room in (ingest, autoscale, models, loadtest_doors, alerts, traces, keys, system, pages, api_docs, auth):
         app.include_router(room.router())
     app.mount("/static", pages.static_files())
     problems.install(app)
     guard.install(app, host=host, url=services.url)
+    app.add_middleware(ReadBeforeClosing)  # around all that may answer early
     return app
 
 
@@ -219,6 +222,8 @@ def _lifespan(services: Services, role: str) -> Callable[[FastAPI], AbstractAsyn
             stack.push_async_callback(services.buffer.drain, 10.0)
             if role != "web":
                 await stack.enter_async_context(_loops(services))
+            if app.state.grpc is not None:
+                await stack.enter_async_context(app.state.grpc.serving(app.state.stopping))
             yield
 
     return lifespan

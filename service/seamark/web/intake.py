@@ -32,6 +32,7 @@ LARGE_AT_ONCE = 2  # bodies being decoded: more would only share the interpreter
 PLAIN_BYTES = 8_192  # a smaller body of spans is decoded at once, one by one
 REJECTED_SHOWN = 1_000
 SCHEMAS_REMEMBERED = 10_000
+UNFORESEEN = "something went wrong in the service, its log tells more; nothing was stored, send it again in a moment"
 _ITEMS = {"traces": "spans", "logs": "log records", "metrics": "data points"}
 
 Result = TypeVar("Result")
