@@ -53,6 +53,7 @@ from seamark.web import (
 )
 from seamark.web import loadtests as loadtest_doors
 from seamark.web.intake import Intake
+from seamark.web.unread import ReadBeforeClosing
 
 log = logging.getLogger(__name__)
 
@@ -212,6 +213,7 @@ def create_app(services: Services, *, host: str = "127.0.0.1", role: str = "all"
     )
     app.state.services = services
     app.state.intake = Intake(services)
+    app.state.grpc = None  # its door, once serving.py has bound the port
     app.state.stopping = asyncio.Event()  # set at the signal: whoever waits or streams ends its answer
     for room in (
         ingest,
@@ -231,6 +233,7 @@ def create_app(services: Services, *, host: str = "127.0.0.1", role: str = "all"
     app.mount("/static", pages.static_files())
     problems.install(app)
     guard.install(app, host=host, url=services.url)
+    app.add_middleware(ReadBeforeClosing)  # around all that may answer early
     return app
 
 
@@ -246,6 +249,8 @@ def _lifespan(services: Services, role: str) -> Callable[[FastAPI], AbstractAsyn
             stack.push_async_callback(services.buffer.drain, 10.0)
             if role != "web":
                 await stack.enter_async_context(_loops(services))
+            if app.state.grpc is not None:
+                await stack.enter_async_context(app.state.grpc.serving(app.state.stopping))
             yield
 
     return lifespan

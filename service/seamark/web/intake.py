@@ -20,6 +20,7 @@ from seamark.core.records import Decoded
 from seamark.engine.services import Services
 from seamark.web.auth import Principal
 from seamark.web.bodies import THREAD_BYTES, InFlight
+from seamark.web.decoding import DecodeQueue
 from seamark.web.recent import RecentBodies
 from seamark.wire.otlp import Encoding, decode_logs, decode_metrics, decode_traces
 from seamark.wire.otlp_answers import export_answer, reasons
@@ -28,8 +29,10 @@ log = logging.getLogger(__name__)
 
 BODIES_AT_ONCE = 4  # of the largest size
 LARGE_AT_ONCE = 2  # bodies being decoded: more would only share the interpreter, and hold its memory longer
+PLAIN_BYTES = 8_192  # a smaller body of spans is decoded at once, one by one
 REJECTED_SHOWN = 1_000
 SCHEMAS_REMEMBERED = 10_000
+UNFORESEEN = "something went wrong in the service, its log tells more; nothing was stored, send it again in a moment"
 _ITEMS = {"traces": "spans", "logs": "log records", "metrics": "data points"}
 
 Result = TypeVar("Result")
@@ -42,6 +45,7 @@ class Intake:
         self._services = services
         self.in_flight = InFlight(BODIES_AT_ONCE * services.max_body_bytes)
         self._recent = RecentBodies()
+        self._traces = DecodeQueue()
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         self._schemas: OrderedDict[tuple[str, int], None] = OrderedDict()
 
@@ -50,11 +54,9 @@ class Intake:
 
         A SeamarkError says why nothing was stored. A body that was stored a moment ago is only answered again.
         """
-        decode = _DECODERS[signal]
 
         async def store() -> bytes:
-            received_at = self._services.clock.now()
-            decoded = await self._work(body, partial(decode, body, encoding, received_at=received_at))
+            decoded = await self._decoded(signal, encoding, body)
             await self._commit(who, decoded)
             refused = len(decoded.refusals)
             self._services.telemetry.count_rows(signal, decoded.rows, refused)
@@ -65,6 +67,12 @@ class Intake:
         digest = await self._work(body, lambda: hashlib.blake2b(body, digest_size=16).digest())
         name = (signal, encoding, who.model, digest)
         return await self._recent.once(name, self._services.clock.monotonic_s(), store)
+
+    async def _decoded(self, signal: str, encoding: Encoding, body: bytes) -> Decoded:
+        received_at = self._services.clock.now()
+        if signal == "traces" and encoding is Encoding.PROTOBUF and len(body) > PLAIN_BYTES:
+            return await self._traces.decode(body, received_at)
+        return await self._work(body, partial(_DECODERS[signal], body, encoding, received_at=received_at))
 
     async def records(
         self, who: Principal, signal: str, decode: Callable[..., Decoded], body: bytes, media_type: str

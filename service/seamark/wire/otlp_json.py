@@ -146,7 +146,7 @@ class JsonReader:
         raw = getattr(point, field)
         return None if raw is None else self.double(raw, field)
 
-    def value(self, point: NumberPoint) -> int | float | None:
+    def point_value(self, point: NumberPoint) -> int | float | None:
         """Return the value of a number point, None where it has none."""
         if point.as_double is not None:
             return self.double(point.as_double, "value")

@@ -58,7 +58,7 @@ class ProtobufReader:
         """Return a floating-point field, None where it is absent."""
         return float(getattr(point, field)) if point.HasField(field) else None
 
-    def value(self, point: Any) -> int | float | None:
+    def point_value(self, point: Any) -> int | float | None:
         """Return the value of a number point, None where it has none."""
         kind = point.WhichOneof("value")
         return getattr(point, kind) if kind else None
@@ -86,6 +86,10 @@ class ProtobufReader:
         if len(pairs) > ATTRIBUTES_MAX:
             out[CUT] = len(pairs) - ATTRIBUTES_MAX
         return out
+
+    def value(self, value: Any) -> Value:
+        """Return what one AnyValue says."""
+        return self._value(value, value.WhichOneof("value"), 0)
 
     def _value(self, value: Any, kind: str | None, depth: int) -> Value:
         if kind in ("string_value", "int_value", "bool_value", "double_value", "bytes_value"):

@@ -45,7 +45,7 @@ class PointReader(Reader, Protocol):
 
     def optional(self, point: Any, field: str) -> float | None: ...
 
-    def value(self, point: Any) -> int | float | None: ...
+    def point_value(self, point: Any) -> int | float | None: ...
 
     def data(self, metric: Any, kinds: Sequence[str]) -> tuple[str, Any] | None: ...
 
@@ -138,7 +138,7 @@ def _finite(number: float | None) -> float | None:
 
 
 def _number(reader: PointReader, point: Any) -> Figures:
-    value = reader.value(point)
+    value = reader.point_value(point)
     if value is None:
         raise RowRefused("the point has no value")
     if isinstance(value, int) and not _INT_MIN <= value <= _INT_MAX:
