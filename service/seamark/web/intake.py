@@ -22,8 +22,8 @@ from seamark.web.auth import Principal
 from seamark.web.bodies import THREAD_BYTES, InFlight
 from seamark.web.decoding import DecodeQueue
 from seamark.web.recent import RecentBodies
-from seamark.wire.otlp import Encoding, count_points, decode_logs, decode_traces
-from seamark.wire.otlp_answers import METRICS_REFUSED, export_answer, reasons
+from seamark.wire.otlp import Encoding, decode_logs, decode_metrics, decode_traces
+from seamark.wire.otlp_answers import export_answer, reasons
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +54,6 @@ class Intake:
 
         A SeamarkError says why nothing was stored. A body that was stored a moment ago is only answered again.
         """
-        if signal == "metrics":
-            return await self._metrics(encoding, body)
 
         async def store() -> bytes:
             decoded = await self._decoded(signal, encoding, body)
@@ -74,13 +72,7 @@ class Intake:
         received_at = self._services.clock.now()
         if signal == "traces" and encoding is Encoding.PROTOBUF and len(body) > PLAIN_BYTES:
             return await self._traces.decode(body, received_at)
-        decode = decode_traces if signal == "traces" else partial(decode_logs, new_id=new_id)
-        return await self._work(body, partial(decode, body, encoding, received_at=received_at))
-
-    async def _metrics(self, encoding: Encoding, body: bytes) -> bytes:
-        points = await self._work(body, partial(count_points, body, encoding))
-        self._services.telemetry.count_rows("metrics", 0, points)
-        return export_answer("metrics", encoding, points, METRICS_REFUSED)
+        return await self._work(body, partial(_DECODERS[signal], body, encoding, received_at=received_at))
 
     async def records(
         self, who: Principal, signal: str, decode: Callable[..., Decoded], body: bytes, media_type: str
@@ -144,6 +136,13 @@ class Intake:
 def new_id() -> str:
     """Return an id for a prediction that came without one."""
     return uuid4().hex
+
+
+_DECODERS: dict[str, Callable[..., Decoded]] = {
+    "traces": decode_traces,
+    "logs": partial(decode_logs, new_id=new_id),
+    "metrics": decode_metrics,
+}
 
 
 def _check_models(who: Principal, decoded: Decoded) -> None:

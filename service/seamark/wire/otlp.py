@@ -19,12 +19,11 @@ from seamark.wire.feature_columns import Places, Unusual
 from seamark.wire.otlp_arrow import span_columns
 from seamark.wire.otlp_json import JsonReader
 from seamark.wire.otlp_protobuf import ProtobufReader
+from seamark.wire.points import decode_points
 from seamark.wire.span_columns import span_rows
 from seamark.wire.spans import Reader, span_row, spans_table
 from seamark.wire.tables import Row
 from seamark.wire.values import ROWS_MAX, RowRefused, clean_name, micros
-
-POINTS_OF = ("gauge", "sum", "histogram", "exponential_histogram", "summary")
 
 
 class Encoding(StrEnum):
@@ -130,17 +129,15 @@ def _log_records(body: bytes, encoding: Encoding) -> Iterator[tuple[int, Reader,
         yield index, reader, source, record
 
 
-def count_points(body: bytes, encoding: Encoding) -> int:
-    """Return how many metric data points the request holds. Errors as in decode_traces()."""
-    groups = READERS[encoding]().metrics(body).resource_metrics
-    lists = [scope.metrics or () for _, scopes in _scopes(groups) for scope in scopes]
-    check_rows(sum(map(len, lists)), "metrics")
-    return sum(_points(metric) for metrics in lists for metric in metrics)
+def decode_metrics(body: bytes, encoding: Encoding, *, received_at: datetime) -> Decoded:
+    """Return the request's data points as a METRIC_POINTS table, with a Refusal for each bad one.
 
-
-def _points(metric: Any) -> int:
-    holders = (getattr(metric, kind) for kind in POINTS_OF)
-    return sum(len(holder.data_points or ()) for holder in holders if holder is not None)
+    Errors as in decode_traces().
+    """
+    reader = READERS[encoding]()
+    found = _scopes(reader.metrics(body).resource_metrics)
+    groups = [(g.resource, [metric for s in scopes for metric in s.metrics or ()]) for g, scopes in found]
+    return decode_points(reader, groups, micros(received_at))
 
 
 def _scopes(groups: Sequence[Any] | None) -> Iterator[tuple[Any, Sequence[Any]]]:
@@ -177,4 +174,4 @@ def _walk(
                 index += 1
 
 
-__all__ = ["ROWS_MAX", "Encoding", "count_points", "decode_logs", "decode_traces"]
+__all__ = ["ROWS_MAX", "Encoding", "decode_logs", "decode_metrics", "decode_traces"]

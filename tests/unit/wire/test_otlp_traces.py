@@ -5,10 +5,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from google.protobuf.json_format import MessageToDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.otlp_messages import AT, START_NS, pairs, request, span, to_otlp_json
@@ -17,7 +15,7 @@ from seamark.core.errors import BodyTooLarge, InputRefused
 from seamark.core.records import SPANS
 from seamark.wire import attributes as attrs
 from seamark.wire.budget import ValueBudget
-from seamark.wire.otlp import Encoding, count_points, decode_traces
+from seamark.wire.otlp import Encoding, decode_traces
 
 
 def decode(message, encoding=Encoding.PROTOBUF):
@@ -391,27 +389,11 @@ def test_a_request_of_too_many_values_is_too_large(encoding, monkeypatch):
             decode(request(span(attributes=attributes)), encoding)
 
 
-def test_metric_points_are_counted_in_both_encodings():
-    message = ExportMetricsServiceRequest()
-    metrics = message.resource_metrics.add().scope_metrics.add().metrics
-    metrics.add(name="a").gauge.data_points.add(as_int=1)
-    metrics.add(name="b").sum.data_points.add(as_double=1.0)
-    histogram = metrics.add(name="c").histogram
-    histogram.data_points.add(count=1)
-    histogram.data_points.add(count=2)
-    metrics.add(name="none")
-    assert count_points(message.SerializeToString(), Encoding.PROTOBUF) == 4
-    assert count_points(json.dumps(MessageToDict(message)).encode(), Encoding.JSON) == 4
-    assert count_points(b"", Encoding.PROTOBUF) == 0
-    assert count_points(b"{}", Encoding.JSON) == 0
-
-
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=300), st.sampled_from(list(Encoding)))
 def test_random_bytes_are_decoded_or_refused(body, encoding):
     try:
         decode_traces(body, encoding, received_at=AT)
-        count_points(body, encoding)
     except InputRefused:
         pass
 
