@@ -167,7 +167,8 @@ def _traces_sql(asked: Search, condition: SpanCondition, traces: int) -> str:
     ids = ", ".join(f"$trace_{index}" for index in range(traces))
     inside = (
         "SELECT DISTINCT ON (trace_id, span_id) trace_id, span_id, parent_span_id, service, name, start_at,"
-        f" duration_ns, failed, coalesce(start_at >= $start AND start_at < $end AND {_matches(asked, condition)}, false) AS matches"
+        " duration_ns, failed,"
+        f" coalesce(start_at >= $start AND start_at < $end AND {_matches(asked, condition)}, false) AS matches"
         " FROM lake.spans"
         f" WHERE start_at >= $from AND start_at < $until AND trace_id IN ({ids})"
         + (" AND model = $model" if asked.model is not None else "")
