@@ -158,6 +158,7 @@ def _tag(field: Field, text: str) -> Condition:
 
 # --- words ---------------------------------------------------------------------------------------------------------
 
+_TRUE = re.compile(r"true(?=[\s{}()&|])")
 _SPACE = re.compile(r"\s*")
 _OPERATOR = re.compile(r"=~|!~|!=|>=|<=|=|>|<")
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
@@ -233,7 +234,7 @@ class _Parser:
             if not self.take(")"):
                 raise self.wrong("&&, || or a closing parenthesis is expected here")
             return inner
-        if re.compile(r"true(?![^\s{}()&|])").match(self.text, self.place):
+        if _TRUE.match(self.text, self.place):
             self.place += len("true")
             self._skip()
             return EVERYTHING
