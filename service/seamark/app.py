@@ -49,6 +49,7 @@ from seamark.web import (
     pages,
     problems,
     system,
+    tempo,
     traces,
 )
 from seamark.web import loadtests as loadtest_doors
@@ -223,6 +224,7 @@ def create_app(services: Services, *, host: str = "127.0.0.1", role: str = "all"
         loadtest_doors,
         alerts,
         traces,
+        tempo,
         keys,
         system,
         pages,

@@ -1,4 +1,4 @@
-"""Spans of the lake to findings: latency, arrivals, SLO counts, who was heard of, single traces.
+"""Spans of the lake to findings: latency, arrivals, SLO counts, who was heard of.
 
 A sender that retries may store a span twice: every count here is over distinct (trace_id, span_id). `DISTINCT ON` costs
 0.17 s per million spans on two cores (0.11 s becomes 0.28 s for a latency read) and needs nothing kept between nodes.
@@ -8,7 +8,6 @@ A sender that retries may store a span twice: every count here is over distinct 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -28,8 +27,6 @@ GROUPS_MAX = 50
 STEPS_MAX = 11_000
 STEPS_BY_GROUP_MAX = 2_000  # times the groups
 MODELS_MAX = 10_000
-TRACE_SPANS_MAX = 10_000
-SEARCH_MAX = 1_000
 
 _REQUESTS = "FROM lake.spans WHERE model = $model AND is_request AND start_at >= $start AND start_at < $end"
 _SYNTHETIC = {None: "", True: " AND synthetic", False: " AND NOT synthetic"}
@@ -171,53 +168,6 @@ def instances(lake: Lake, model: str, window: Window) -> int | None:
     return found["n"][0].as_py() or None
 
 
-def trace(lake: Lake, trace_id: bytes) -> list[dict[str, Any]]:
-    """Return the spans of one trace by start, each once: every column of SPANS, ids as hex, JSON columns as data."""
-    rows = lake.query(
-        "SELECT * FROM (SELECT DISTINCT ON (span_id) * FROM lake.spans WHERE trace_id = $trace_id)"
-        " ORDER BY start_at, span_id LIMIT $spans_max",
-        {"trace_id": trace_id, "spans_max": TRACE_SPANS_MAX},
-    )
-    return [_span(row) for row in rows.to_pylist()]
-
-
-def search(
-    lake: Lake,
-    *,
-    model: str | None,
-    window: Window,
-    min_ms: float | None = None,
-    status: str | None = None,
-    limit: int = 20,
-) -> list[dict[str, Any]]:
-    """Return requests, newest first: trace_id, span_id (hex), model, version, service, instance, route, name, start_at,
-    duration_ms, failed, http_status, synthetic. `status` is "ok", "error" or None; at most SEARCH_MAX are returned.
-    """
-    if status not in (None, "ok", "error"):
-        raise Invalid(f"status: {status!r} is neither ok nor error", [Problem("status", "is neither ok nor error")])
-    conditions = ["is_request", "start_at >= $start", "start_at < $end"]
-    parameters: dict[str, Any] = {"start": window.start, "end": window.end, "limit": max(1, min(limit, SEARCH_MAX))}
-    if model is not None:
-        conditions.append("model = $model")
-        parameters["model"] = model
-    if min_ms is not None:
-        conditions.append("duration_ns / 1e6 >= $min_ms")
-        parameters["min_ms"] = min_ms
-    if status is not None:
-        conditions.append("failed" if status == "error" else "NOT failed")
-    # Which ones are the newest is found on three narrow columns; only theirs are then read whole.
-    rows = lake.query(
-        "WITH newest AS (SELECT DISTINCT trace_id, span_id, start_at"
-        f" FROM lake.spans WHERE {' AND '.join(conditions)} ORDER BY start_at DESC, span_id LIMIT $limit)"
-        " SELECT * FROM (SELECT DISTINCT ON (trace_id, span_id) trace_id, span_id, model, version, service, instance,"
-        " route, name, start_at, duration_ns / 1e6 AS duration_ms, failed, http_status, synthetic"
-        " FROM lake.spans JOIN newest USING (trace_id, span_id, start_at) WHERE start_at >= $start AND start_at < $end)"
-        " ORDER BY start_at DESC, span_id",
-        parameters,
-    )
-    return [_span(row) for row in rows.to_pylist()]
-
-
 def _latency_sql(names: Sequence[str], *, synthetic: bool | None) -> str:
     columns = "".join(f", {GROUPINGS[name]} AS {name}" for name in names)
     once = (
@@ -262,16 +212,6 @@ def _steps(window: Window, step_s: float, *, steps_max: int = STEPS_MAX) -> int:
 
 def _range(model: str, window: Window) -> dict[str, Any]:
     return {"model": model, "start": window.start, "end": window.end}
-
-
-def _span(row: dict[str, Any]) -> dict[str, Any]:
-    for name in ("trace_id", "span_id", "parent_span_id"):
-        if row.get(name) is not None:
-            row[name] = row[name].hex()
-    for name in ("attributes", "resource", "events"):
-        if row.get(name) is not None:
-            row[name] = json.loads(row[name])
-    return row
 
 
 def _utc(at: datetime) -> datetime:

@@ -192,7 +192,7 @@ def _others(column: pa.Array, message: Callable[[bytes], Any]) -> list[tuple[int
         return []
     reader = ProtobufReader()
     index = np.flatnonzero(np.asarray(column.is_valid()))
-    return [(int(at), reader.value(message(column[at].as_py()))) for at in index]
+    return [(int(at), reader.any_value(message(column[at].as_py()))) for at in index]
 
 
 def _events(level: _Level) -> EventColumns:

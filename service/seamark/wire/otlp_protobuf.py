@@ -87,7 +87,7 @@ class ProtobufReader:
             out[CUT] = len(pairs) - ATTRIBUTES_MAX
         return out
 
-    def value(self, value: Any) -> Value:
+    def any_value(self, value: Any) -> Value:
         """Return what one AnyValue says."""
         return self._value(value, value.WhichOneof("value"), 0)
 

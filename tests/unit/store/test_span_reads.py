@@ -188,35 +188,3 @@ def test_instances_are_none_where_no_row_names_one(lake: DuckLake, rows: list[di
     assert reads.instances(lake, "nobody", HOUR) is None
     lake.append({"spans": rows_of("spans", [{"model": "mute", "instance": None, "start_at": HOUR.start}])})
     assert reads.instances(lake, "mute", HOUR) is None
-
-
-def test_a_trace_is_told_by_start_each_span_once(lake: DuckLake) -> None:
-    trace_id = bytes(range(16))
-    root = {"trace_id": trace_id, "span_id": b"\0" * 8, "model": "traced", "events": '[{"name":"e"}]'}
-    child = {**root, "span_id": b"\1" * 8, "parent_span_id": b"\0" * 8, "start_at": AT + timedelta(milliseconds=2)}
-    lake.append({"spans": rows_of("spans", [{**child, "resource": None, "events": None}, root, root])})
-    lake.append({"spans": rows_of("spans", [root])})
-    first, second = reads.trace(lake, trace_id)
-    assert (first["trace_id"], first["span_id"], first["parent_span_id"]) == (trace_id.hex(), "00" * 8, None)
-    assert (second["span_id"], second["parent_span_id"], second["resource"]) == ("01" * 8, "00" * 8, None)
-    assert first["attributes"] == {"http.route": "/predict"}
-    assert first["events"] == [{"name": "e"}]
-    assert first["start_at"] == AT
-    assert reads.trace(lake, b"") == []
-
-
-def test_search_finds_requests_newest_first(lake: DuckLake, rows: list[dict[str, Any]]) -> None:
-    for status, min_ms, limit in ((None, None, 5), ("error", 20.0, 1000), ("ok", 20.0, 1000), (None, 1e9, 10)):
-        found = reads.search(lake, model="churn", window=HOUR, min_ms=min_ms, status=status, limit=limit)
-        expected = [
-            row
-            for row in requests(rows, HOUR, None)
-            if (status is None or row["failed"] == (status == "error")) and row["duration_ns"] / 1e6 >= (min_ms or 0)
-        ]
-        newest = sorted(expected, key=lambda row: row["start_at"], reverse=True)[:limit]
-        assert [row["span_id"] for row in found] == [row["span_id"].hex() for row in newest]
-        assert all(row["duration_ms"] >= (min_ms or 0) for row in found)
-    both = reads.search(lake, model=None, window=HOUR, limit=1000)
-    assert {"churn", "other"} <= {row["model"] for row in both}
-    with pytest.raises(Invalid):
-        reads.search(lake, model=None, window=HOUR, status="bad")
