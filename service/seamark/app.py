@@ -182,7 +182,8 @@ def jobs(services: Services, stopping: Callable[[], bool]) -> list[Job]:
         Job(loadtests.JOB, 1.0, lambda s, at: loadtests.work(s, at, stopping)),
         Job("dispatch-alerts", 1.0, lambda s, at: dispatch.dispatch(s, at, stopping)),
         Job("make-drift-reports", 2.0, lambda s, at: reports.make_reports(s, at, stopping)),
-        Job("maintain", 60.0, led(maintain.maintain)),
+        Job("maintain-lake", 10.0, led(lambda s, at: maintain.maintain_lake(s, at, stopping))),
+        Job("prune-catalog", 60.0, led(maintain.prune_catalog)),
     ]
 
 
