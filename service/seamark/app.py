@@ -33,6 +33,7 @@ from seamark.settings import Settings
 from seamark.store.buffer import WriteBuffer
 from seamark.store.catalog import Catalog
 from seamark.store.catalog.database import Database, Leadership
+from seamark.store.heard import Heard
 from seamark.store.lake_connection import S3Options
 from seamark.store.lakes import LAKES
 from seamark.telemetry import Telemetry
@@ -99,6 +100,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Iterator[Se
         yield Services(
             clock=clock,
             lake=lake,
+            heard=Heard(lake),
             buffer=WriteBuffer(lake, rows_max=settings.buffer_rows, on_commit=telemetry.observe_commit),
             catalog=catalog,
             telemetry=telemetry,

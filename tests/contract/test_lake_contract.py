@@ -246,20 +246,20 @@ def test_maintaining_keeps_young_rows_drops_old_ones_and_gives_the_disk_back(pla
     now = datetime.now(UTC)
     for number in range(9):
         at = now - timedelta(days=number, hours=2)
-        for part in range(3):
-            lake.append({"spans": spans(100, first=300 * number + 100 * part, start_at=at)})
+        for part in range(4):
+            lake.append({"spans": spans(75, first=300 * number + 75 * part, start_at=at)})
             points = {"metric_points": rows_of("metric_points", [{"at": at}])}
             lake.append(points | {"labels": rows_of("labels", [{"at": at}])})
         lake.append({"load_samples": rows_of("load_samples", [{"due_s": float(number)}])})
     files, stored = lake.health().files, data_files(place)
-    assert files >= 3 * 8 * 3
+    assert files == 9 * 4 * 3 + 9
     later = now + timedelta(seconds=5)
     settle(lake, later, 7)
     left = "SELECT count(*) AS n, min(start_at) AS oldest FROM lake.spans"
     [kept] = lake.query(left).to_pylist()
     assert kept["n"] == 300 * 7
     assert kept["oldest"] >= later - timedelta(days=7, hours=1)
-    assert count(lake, "labels") == count(lake, "metric_points") == 21
+    assert count(lake, "labels") == count(lake, "metric_points") == 28
     assert count(lake, "load_samples") == 9  # belong to their run, not to a day
     assert lake.health().files < files / 3
     assert set(stored) <= set(data_files(place))  # queries that run now may read them

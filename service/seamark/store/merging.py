@@ -25,8 +25,7 @@ GROUP_BYTES_MAX = 64 * 1024 * 1024  # read by one merge
 GROUP_FILES_MAX = 64
 SPAN_MAX = timedelta(days=1)  # a merged file covers no more than this, so that retention drops it whole
 ROW_GROUP_ROWS = 65_536
-SORTED_ROWS = 131_072  # sorted and written at a time
-_SORTED_BYTES = 96 * 1024 * 1024  # the same bound where rows are large
+_SORTED_BYTES = 48 * 1024 * 1024  # sorted and written at a time, or ROW_GROUP_ROWS where rows are small
 _BATCH_ROWS = 8_192
 
 # Rows lie as they are asked for: one model's stretch of time is then in few row groups. Tables without a line keep
@@ -171,7 +170,7 @@ def _pieces(table: str, sources: Sequence[DataFile]) -> Iterator[pa.Table]:
         waiting.append(batch)
         rows += batch.num_rows
         size += batch.nbytes
-        if rows >= SORTED_ROWS or size >= _SORTED_BYTES:
+        if rows >= ROW_GROUP_ROWS or size >= _SORTED_BYTES:
             yield _sorted(waiting, order)
             waiting, rows, size = [], 0, 0
     if waiting:

@@ -129,6 +129,8 @@ class Upkeep:
             rows = self._beside(lambda: merge_files(table, group, target))
         except (OSError, pa.ArrowException) as error:
             raise StoreUnavailable(f"files of {table} could not be merged: {error}") from error
+        finally:
+            pa.default_memory_pool().release_unused()
         self._swap(table, group, target, rows)
         for file in group:
             self._facts.pop(file.path, None)
