@@ -128,10 +128,12 @@ def kill_again_and_again(data: Path, moments: int, seed: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_five_kills_lose_nothing_and_leave_nothing(tmp_path: Path) -> None:
     kill_again_and_again(tmp_path / "data", moments=5, seed=5)
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_thirty_kills_lose_nothing_and_leave_nothing(tmp_path: Path) -> None:
     kill_again_and_again(tmp_path / "data", moments=30, seed=30)

@@ -102,10 +102,10 @@ class Telemetry:
             page = Page()
             for (signal, outcome), count in self._rows.items():
                 page.put("seamark_ingest_rows_total", (signal, outcome), count)
-            for what, count in self._cut.items():
-                page.put("seamark_ingest_cut_total", (what,), count)
                 if signal == "traces":
                     page.put("seamark_ingest_spans_total", (outcome,), count)
+            for what, count in self._cut.items():
+                page.put("seamark_ingest_cut_total", (what,), count)
             page.put("seamark_ingest_committed_rows_total", (), self._committed_rows)
             for job, failures in self._job_failures.items():
                 page.put("seamark_job_failures_total", (job,), failures)

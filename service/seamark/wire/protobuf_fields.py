@@ -59,8 +59,6 @@ def check_fields(body: bytes, signal: str, fields_max: int = FIELDS_MAX) -> None
         at, end, shape = waiting.pop()
         while at < end:
             left -= 1
-            if left < 0:
-                raise BodyTooLarge(f"the request holds more than {fields_max:,} fields; send smaller batches")
             tag, at = _varint(body, at, end)
             kind = tag & 7
             if kind == _LENGTH:
@@ -79,6 +77,8 @@ def check_fields(body: bytes, signal: str, fields_max: int = FIELDS_MAX) -> None
                 at += 4
             elif kind not in (_GROUP, _GROUP_END):
                 return  # no protobuf
+            if left < 0:
+                raise BodyTooLarge(f"the request holds more than {fields_max:,} fields; send smaller batches")
 
 
 def _varint(body: bytes, at: int, end: int) -> tuple[int, int]:
