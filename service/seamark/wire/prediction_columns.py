@@ -78,7 +78,10 @@ def build_columns(
         "synthetic": fields["synthetic"].fill_null(False),
         "received_at": pa.array(np.full(len(rows), received_us)),
     }
-    arrays = [fields[field.name].cast(field.type) for field in PREDICTIONS]
+    arrays = [fields[field.name] for field in PREDICTIONS]
+    arrays = [
+        array if array.type == kind else array.cast(kind) for array, kind in zip(arrays, PREDICTIONS.types, strict=True)
+    ]
     table = pa.Table.from_arrays(arrays, schema=PREDICTIONS)
     return Decoded({"predictions": table}, tuple(refusals), tuple(ids), tuple(schemas))
 
