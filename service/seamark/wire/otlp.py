@@ -15,6 +15,7 @@ from seamark.wire.events import EventRows
 from seamark.wire.feature_columns import Places, Unusual
 from seamark.wire.otlp_json import JsonReader
 from seamark.wire.otlp_protobuf import ProtobufReader
+from seamark.wire.prediction_columns import COLUMNS_FROM_BYTES
 from seamark.wire.spans import Reader, span_row, spans_table
 from seamark.wire.tables import Row
 from seamark.wire.values import ROWS_MAX, RowRefused, clean_name, micros
@@ -60,7 +61,7 @@ def decode_logs(body: bytes, encoding: Encoding, *, received_at: datetime, new_i
     `new_id` makes the id of a prediction that came without one. Errors as in decode_traces().
     """
     received_us = micros(received_at)
-    if encoding is Encoding.PROTOBUF:
+    if encoding is Encoding.PROTOBUF and len(body) >= COLUMNS_FROM_BYTES:
         try:
             return _log_columns(body, received_us, new_id)
         except Unusual:

@@ -18,6 +18,7 @@ from seamark.wire.name_columns import read_keys, read_names
 from seamark.wire.prediction_rows import MODELS_MAX, cells_fit
 from seamark.wire.values import NANOS_MAX
 
+COLUMNS_FROM_BYTES = 16 * 1024  # of a body: some twelve records; for fewer, columns cost more than rows
 ROWS_PER_MODEL = 8  # with fewer records per model on average, columns cost more than rows
 
 # What a column of each field holds, null where a record does not tell it. Names and ids are as sent, `at` is in
