@@ -17,6 +17,7 @@ Bodies are made beforehand (bench/bodies.py) and sent once: each span has ids, t
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -65,6 +66,7 @@ def run(
     best: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="seamark-bench-") as folder:
         for kind in kinds:
+            print(f"measuring {PAYLOADS[kind].title}", file=sys.stderr, flush=True)
             found, rate = _maximum(kind, Path(folder), times)
             rows += found
             best[kind] = max(row["rows/s"] for row in found)
