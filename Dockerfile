@@ -23,7 +23,7 @@ ENV PATH=/opt/seamark/bin:$PATH PYTHONUNBUFFERED=1 DO_NOT_TRACK=1 SEAMARK_DATA_D
 USER 10001
 WORKDIR /var/lib/seamark
 VOLUME /var/lib/seamark
-EXPOSE 8000 4318
+EXPOSE 8000 4317 4318
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=6 \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]

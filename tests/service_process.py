@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 ROOT = Path(__file__).resolve().parent.parent
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(("SEAMARK_", "OTEL_"))}
@@ -37,7 +38,7 @@ class ServiceProcess:
         self.lines: list[str] = []
         command = [sys.executable, "-m", "seamark.cli", "serve", "--data-dir", str(data_dir), "--port", str(self.port)]
         self.process = subprocess.Popen(
-            [*command, "--otlp-port", "0", *flags],
+            [*command, "--otlp-port", "0", "--grpc-port", "0", *flags],
             env={**CLEAN, **(environment or {})},
             cwd=cwd,
             stdout=subprocess.DEVNULL,
@@ -92,6 +93,18 @@ class ServiceProcess:
         response = self.http.get(path, params=params)
         assert response.is_success, f"GET {path}: {response.status_code} {response.text}\n{self.log[-3000:]}"
         return response.json()
+
+    def ingested(self, signal: str, outcome: str) -> int:
+        """How many rows of a signal were accepted, or refused, since the start."""
+        text = self.http.get("/metrics").text
+        wanted = {"signal": signal, "outcome": outcome}
+        (count,) = (
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == "seamark_ingest_rows_total" and sample.labels == wanted
+        )
+        return int(count)
 
     def apply(self, text: str) -> Any:
         """Put a seamark.yaml in force."""

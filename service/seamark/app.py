@@ -33,6 +33,7 @@ from seamark.settings import Settings
 from seamark.store.buffer import WriteBuffer
 from seamark.store.catalog import Catalog
 from seamark.store.catalog.database import Database, Leadership
+from seamark.store.heard import Heard
 from seamark.store.lake_connection import S3Options
 from seamark.store.lakes import LAKES
 from seamark.telemetry import Telemetry
@@ -44,6 +45,7 @@ from seamark.web import (
     guard,
     ingest,
     keys,
+    measures,
     models,
     pages,
     problems,
@@ -53,6 +55,7 @@ from seamark.web import (
 )
 from seamark.web import loadtests as loadtest_doors
 from seamark.web.intake import Intake
+from seamark.web.unread import ReadBeforeClosing
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +116,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Iterator[Se
         yield Services(
             clock=clock,
             lake=lake,
+            heard=Heard(lake),
             buffer=WriteBuffer(lake, rows_max=settings.buffer_rows, on_commit=telemetry.observe_commit),
             catalog=catalog,
             telemetry=telemetry,
@@ -196,7 +200,8 @@ def jobs(services: Services, stopping: Callable[[], bool]) -> list[Job]:
         Job(loadtests.JOB, 1.0, lambda s, at: loadtests.work(s, at, stopping)),
         Job("dispatch-alerts", 1.0, lambda s, at: dispatch.dispatch(s, at, stopping)),
         Job("make-drift-reports", 2.0, lambda s, at: reports.make_reports(s, at, stopping)),
-        Job("maintain", 60.0, led(maintain.maintain)),
+        Job("maintain-lake", 10.0, led(lambda s, at: maintain.maintain_lake(s, at, stopping))),
+        Job("prune-catalog", 60.0, led(maintain.prune_catalog)),
     ]
 
 
@@ -212,12 +217,28 @@ def create_app(services: Services, *, host: str = "127.0.0.1", role: str = "all"
     )
     app.state.services = services
     app.state.intake = Intake(services)
+    app.state.grpc = None  # its door, once serving.py has bound the port
     app.state.stopping = asyncio.Event()  # set at the signal: whoever waits or streams ends its answer
-    for room in (ingest, autoscale, models, loadtest_doors, alerts, traces, tempo, keys, system, pages, api_docs, auth):
+    for room in (
+        ingest,
+        autoscale,
+        measures,
+        models,
+        loadtest_doors,
+        alerts,
+        traces,
+        tempo,
+        keys,
+        system,
+        pages,
+        api_docs,
+        auth,
+    ):
         app.include_router(room.router())
     app.mount("/static", pages.static_files())
     problems.install(app)
     guard.install(app, host=host, url=services.url)
+    app.add_middleware(ReadBeforeClosing)  # around all that may answer early
     return app
 
 
@@ -233,6 +254,8 @@ def _lifespan(services: Services, role: str) -> Callable[[FastAPI], AbstractAsyn
             stack.push_async_callback(services.buffer.drain, 10.0)
             if role != "web":
                 await stack.enter_async_context(_loops(services))
+            if app.state.grpc is not None:
+                await stack.enter_async_context(app.state.grpc.serving(app.state.stopping))
             yield
 
     return lifespan

@@ -87,6 +87,7 @@ def local_settings(command: Command) -> Command:
 @click.option("--host", help="Address to bind; not loopback: API keys are needed.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [default: 8000]")
 @click.option("--otlp-port", type=click.IntRange(0, 65535), help="Also listened to when free; 0: not.  [default: 4318]")
+@click.option("--grpc-port", type=click.IntRange(0, 65535), help="OTLP over gRPC; 0: not.  [default: 4317 when free]")
 @click.option("--config", type=click.Path(path_type=Path), help="A seamark.yaml to apply at start.")
 @click.option("--role", type=click.Choice(["all", "web", "worker"]), help="What this node does.  [default: all]")
 @click.option("--lake", help="Where the lake's files lie: a folder or s3://bucket/prefix.")

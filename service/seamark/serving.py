@@ -13,12 +13,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
+from fastapi import FastAPI
 
 from seamark.app import create_app, hold_folder, open_services
 from seamark.core.errors import StartRefused
-from seamark.settings import Settings
+from seamark.settings import GRPC_PORT, Settings
+
+if TYPE_CHECKING:
+    from seamark.web.otlp_grpc import GrpcDoor
 
 log = logging.getLogger(__name__)
 
@@ -76,12 +81,42 @@ def _serve(settings: Settings) -> None:
             )
             log.info("Seamark is at %s (data in %s, process %d)", settings.url, settings.data_dir, os.getpid())
             server = _Server(config)
-            asyncio.run(server.serve(sockets=sockets))
+            asyncio.run(_run(server, app, settings, sockets))
             if not server.started:
                 raise StartRefused("the service did not come up; the log above says why")
     finally:
         for bound in sockets:
             bound.close()
+
+
+async def _run(server: _Server, app: FastAPI, settings: Settings, sockets: list[socket.socket]) -> None:
+    """Serve until the end. gRPC's port belongs to this event loop; the application starts and ends its door."""
+    door = app.state.grpc = _grpc_door(app, settings)
+    try:
+        await server.serve(sockets=sockets)
+    finally:
+        if door is not None:
+            await door.close()
+
+
+def _grpc_door(app: FastAPI, settings: Settings) -> GrpcDoor | None:
+    """Bind gRPC's port; None where there is to be none, or where the usual one is taken and nobody named it."""
+    if settings.grpc_port == 0 or settings.role == "worker":
+        return None
+    # gRPC's core would write a line for whatever any sender gets wrong; it reads this when it is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from seamark.web.otlp_grpc import GrpcDoor
+
+    door = GrpcDoor(app, settings.shutdown_grace_s)
+    try:
+        port = door.bind(settings.host, settings.grpc_port or GRPC_PORT)
+    except StartRefused:
+        if settings.grpc_port is not None:
+            raise
+        log.info("port %d is taken; OTLP is not received over gRPC", GRPC_PORT)
+        return None
+    log.info("OTLP over gRPC is received on port %d", port)
+    return door
 
 
 def _bind(settings: Settings) -> list[socket.socket]:

@@ -21,6 +21,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     otlp_port: int = 4318  # also listened to when free; 0: not
+    grpc_port: int | None = None  # OTLP over gRPC; None: GRPC_PORT when it is free; 0: not
     config: Path | None = None
     role: str = "all"  # all | web | worker
     insecure: bool = False  # serve on a public address without API keys
@@ -55,7 +56,8 @@ class Settings:
 
 
 SECRETS = ("database_url", "s3_access_key_id", "s3_secret_access_key")
-_INTEGERS = {"port", "otlp_port", "max_body_bytes", "buffer_rows"}
+GRPC_PORT = 4317
+_INTEGERS = {"port", "otlp_port", "grpc_port", "max_body_bytes", "buffer_rows"}
 _NUMBERS = {"retention_days", "shutdown_grace_s"}
 _PATHS = {"data_dir", "config"}
 

@@ -4,84 +4,42 @@ import asyncio
 import contextlib
 import gzip
 import json
-from datetime import UTC, datetime
-from types import SimpleNamespace
 
 import httpx
-import pyarrow as pa
 import pytest
 from fastapi import FastAPI
 from google.rpc.status_pb2 import Status
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
     ExportMetricsServiceResponse,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from tests.memory_services import (
+    AT,
+    GOOD,
+    JSON,
+    PROTOBUF,
+    TRACES,
+    TRACES_JSON,
+    counted,
+    memory_services,
+    prediction_log,
+    traces,
+)
 
-from seamark.core.clock import ManualClock
 from seamark.core.errors import BufferFull, StoreUnavailable
-from seamark.telemetry import Telemetry
 from seamark.web import problems
 from seamark.web.auth import Principal, gate_of
 from seamark.web.ingest import router
 from seamark.web.intake import Intake
 
-AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
-START_NS = 1_767_225_600_000_000_000
-PROTOBUF, JSON = "application/x-protobuf", "application/json"
-
-
-class MemoryBuffer:
-    """Keeps what was appended; raises `fault` while there is one; waits while `gate` is closed."""
-
-    def __init__(self):
-        self.tables = []
-        self.fault = None
-        self.calls = 0
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def append(self, tables):
-        self.calls += 1
-        await self.gate.wait()
-        if self.fault is not None:
-            raise self.fault
-        self.tables.append(dict(tables))
-
-    def rows(self, name):
-        parts = [tables[name] for tables in self.tables if name in tables]
-        return pa.concat_tables(parts).to_pylist() if parts else []
-
-
-class MemoryCatalog:
-    """Notes the schemas it is given; there are no keys."""
-
-    def __init__(self):
-        self.keys = SimpleNamespace(any=lambda: False, by_id=lambda key_id: None)
-        self.schemas = []
-        self.fault = None
-
-    def remember_schemas(self, schemas):
-        if self.fault is not None:
-            raise self.fault
-        self.schemas.append(list(schemas))
-
 
 @pytest.fixture
 def services():
-    return SimpleNamespace(
-        buffer=MemoryBuffer(),
-        catalog=MemoryCatalog(),
-        clock=ManualClock(AT),
-        telemetry=Telemetry(),
-        max_body_bytes=1_000_000,
-        open_access=True,
-    )
+    return memory_services()
 
 
 @contextlib.asynccontextmanager
@@ -108,63 +66,6 @@ def over_http(services, scenario):
 def post(services, path, content, content_type=PROTOBUF, **headers):
     named = {"content-type": content_type} | {name.replace("_", "-"): value for name, value in headers.items()}
     return over_http(services, lambda client: client.post(path, content=content, headers=named))
-
-
-def traces(*trace_ids, model="churn"):
-    message = ExportTraceServiceRequest()
-    group = message.resource_spans.add()
-    group.resource.attributes.append(KeyValue(key="service.name", value=AnyValue(string_value=model)))
-    spans = group.scope_spans.add().spans
-    for i, trace_id in enumerate(trace_ids):
-        spans.add(
-            trace_id=trace_id,
-            span_id=(i + 1).to_bytes(8, "big"),
-            name="predict",
-            kind=2,
-            start_time_unix_nano=START_NS,
-            end_time_unix_nano=START_NS + 5_000_000,
-        )
-    return message.SerializeToString()
-
-
-GOOD = bytes(range(16))
-TRACES = traces(GOOD)
-TRACES_JSON = json.dumps(
-    {
-        "resourceSpans": [
-            {
-                "scopeSpans": [
-                    {
-                        "spans": [
-                            {
-                                "traceId": GOOD.hex(),
-                                "spanId": "01" * 8,
-                                "kind": 2,
-                                "startTimeUnixNano": str(START_NS),
-                                "endTimeUnixNano": str(START_NS + 1),
-                            }
-                        ]
-                    }
-                ]
-            }
-        ]
-    }
-).encode()
-
-
-def prediction_log(prediction_id="p-1"):
-    message = ExportLogsServiceRequest()
-    record = message.resource_logs.add().scope_logs.add().log_records.add(event_name="seamark.prediction")
-    features = AnyValue()
-    features.kvlist_value.values.append(KeyValue(key="age", value=AnyValue(int_value=4)))
-    record.attributes.append(KeyValue(key="seamark.prediction.id", value=AnyValue(string_value=prediction_id)))
-    record.attributes.append(KeyValue(key="seamark.features", value=features))
-    return message.SerializeToString()
-
-
-def counted(services, signal):
-    rows = services.telemetry._rows
-    return rows[signal, "accepted"], rows[signal, "refused"]
 
 
 @pytest.mark.parametrize(
@@ -240,14 +141,18 @@ def test_logs_become_predictions_whose_schema_the_catalog_knows_first(services):
     assert counted(services, "logs") == (2, 0)
 
 
-def test_metrics_are_counted_and_refused_without_an_error(services):
+def test_metric_points_are_stored_and_bad_ones_refused_alone(services):
     message = ExportMetricsServiceRequest()
-    message.resource_metrics.add().scope_metrics.add().metrics.add().gauge.data_points.add(as_int=1)
+    metrics = message.resource_metrics.add().scope_metrics.add().metrics
+    points = metrics.add(name="queue").gauge.data_points
+    points.add(as_int=1, time_unix_nano=1_767_225_600_000_000_000)
+    points.add(as_int=2)
     answer = post(services, "/v1/metrics", message.SerializeToString())
     told = ExportMetricsServiceResponse.FromString(answer.content).partial_success
     assert (answer.status_code, told.rejected_data_points) == (200, 1)
-    assert "metrics are not stored" in told.error_message
-    assert counted(services, "metrics") == (0, 1)
+    assert told.error_message == "1 of 2 data points refused: 1: time is not set"
+    assert [(row["name"], row["value"]) for row in services.buffer.rows("metric_points")] == [("queue", 1.0)]
+    assert counted(services, "metrics") == (1, 1)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -15,11 +15,13 @@ from prometheus_client.registry import Collector
 
 from seamark.core.findings import Alert, ModelOverview
 from seamark.telemetry.families import Page, family
+from seamark.telemetry.generative import Generative
 from seamark.telemetry.readings import LakeFigures, LastRun, put_alerts, put_lake, put_overviews, put_runs
 from seamark.telemetry.traffic import DurationCounts, Traffic, bucket_of
 
 CLASSIC = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = openmetrics.CONTENT_TYPE_LATEST
+CUT = ("attributes", "events", "links", "depth", "names")
 SIGNALS = ("traces", "logs", "metrics", "predictions", "labels", "cloudevents")
 
 
@@ -34,7 +36,9 @@ class Telemetry:
         self._lock = threading.Lock()
         self._version = version
         self._traffic = Traffic()
+        self._generative = Generative(self._traffic.labels)
         self._rows = {(signal, outcome): 0 for signal in SIGNALS for outcome in ("accepted", "refused")}
+        self._cut = dict.fromkeys(CUT, 0)
         self._commits = DurationCounts()
         self._committed_rows = 0
         self._job_interval_s: dict[str, float] = {}
@@ -50,6 +54,7 @@ class Telemetry:
         """Count the requests of a SPANS table that was just made durable."""
         with self._lock:
             self._traffic.observe_spans(spans)
+            self._generative.observe(spans)
 
     def observe_predictions(self, predictions: pa.Table) -> None:
         """Count the rows of a PREDICTIONS table that was just made durable."""
@@ -61,6 +66,12 @@ class Telemetry:
         with self._lock:
             self._rows[signal, "accepted"] += accepted
             self._rows[signal, "refused"] += refused
+
+    def count_cut(self, cut: Mapping[str, int]) -> None:
+        """Count what was cut from rows that were stored, by what it was. KeyError for what is none of CUT."""
+        with self._lock:
+            for what, count in cut.items():
+                self._cut[what] += count
 
     def observe_commit(self, seconds: float, rows: int) -> None:
         """Count one group commit to the lake: how long it took, how many rows it made durable."""
@@ -96,6 +107,8 @@ class Telemetry:
                 page.put("seamark_ingest_rows_total", (signal, outcome), count)
                 if signal == "traces":
                     page.put("seamark_ingest_spans_total", (outcome,), count)
+            for what, count in self._cut.items():
+                page.put("seamark_ingest_cut_total", (what,), count)
             page.put("seamark_ingest_committed_rows_total", (), self._committed_rows)
             for job, failures in self._job_failures.items():
                 page.put("seamark_job_failures_total", (job,), failures)
@@ -104,7 +117,7 @@ class Telemetry:
                 page.put("seamark_job_last_success_timestamp_seconds", (job,), at.timestamp())
             commits = family("seamark_ingest_commit_seconds")
             commits.samples = self._commits.samples("seamark_ingest_commit_seconds", {})
-            kept = [*self._traffic.families(), commits, *page.families()]
+            kept = [*self._traffic.families(), *self._generative.families(), commits, *page.families()]
         yield from kept
 
     # --- made at the scrape ---------------------------------------------------------------------------------------

@@ -39,6 +39,15 @@ TRAFFIC: dict[str, Metric] = {
     ),
 }
 
+GENERATIVE: dict[str, Metric] = {
+    "seamark_gen_ai_tokens_total": _counter(
+        "model version type", "Tokens told of in spans; type is input or output; synthetic traffic is left out."
+    ),
+    "seamark_gen_ai_time_to_first_token_seconds": _histogram(
+        "model version", "How long those spans took to their first token."
+    ),
+}
+
 LIVE: dict[str, Metric] = {
     "seamark_model_liveness": _gauge("model state", "1 for the state the model is in: live, stale or unknown."),
     "seamark_model_last_seen_timestamp_seconds": _gauge("model", "When the model was last heard of."),
@@ -123,6 +132,9 @@ SELF: dict[str, Metric] = {
     "seamark_clock_timestamp_seconds": _gauge("", "The service's clock at the scrape."),
     "seamark_ingest_spans_total": _counter("outcome", "Spans received: accepted (durable) or refused."),
     "seamark_ingest_rows_total": _counter("signal outcome", "Rows received, by signal: accepted (durable) or refused."),
+    "seamark_ingest_cut_total": _counter(
+        "what", "Things cut from accepted rows: attributes, events, links, depth (values nested too deep), names."
+    ),
     "seamark_ingest_commit_seconds": _histogram("", "How long a group commit to the lake took."),
     "seamark_ingest_committed_rows_total": _counter("", "Rows made durable by those commits."),
     "seamark_buffer_waiting_rows": _gauge("", "Rows waiting for the next commit."),
@@ -139,4 +151,6 @@ SELF: dict[str, Metric] = {
 }
 
 # Every family by name, in the order they stand on the page and in docs/metrics.md.
-METRICS: dict[str, Metric] = TRAFFIC | LIVE | DRIFT | PERFORMANCE | SLO | CAPACITY | LOADTESTS | ALERTS | SELF
+METRICS: dict[str, Metric] = (
+    TRAFFIC | GENERATIVE | LIVE | DRIFT | PERFORMANCE | SLO | CAPACITY | LOADTESTS | ALERTS | SELF
+)

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import html
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from threading import Lock
@@ -143,10 +143,23 @@ def gate_of(app: FastAPI) -> Gate:
 
 def presented(request: Request) -> str | None:
     """Return the key a request carries: `Authorization: Bearer`, else `X-API-Key`, else the login's cookie."""
-    scheme, _, credential = request.headers.get("authorization", "").partition(" ")
+    key = presented_in(request.headers)
+    return request.cookies.get(COOKIE) if key is None else key
+
+
+def presented_in(headers: Mapping[str, str]) -> str | None:
+    """Return the key that headers, or a gRPC call's metadata, carry under names in lower case."""
+    scheme, _, credential = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return credential.strip()
-    return request.headers.get("x-api-key") or request.cookies.get(COOKIE)
+    return headers.get("x-api-key") or None
+
+
+async def admitted(gate: Gate, plain: str | None, scope: str) -> Principal:
+    """Return who holds the key `plain`, as Gate.principal() does, without blocking the event loop."""
+    if gate.fresh(plain):
+        return gate.principal(plain, scope)
+    return await run_in_threadpool(gate.principal, plain, scope)
 
 
 def require(scope: str) -> Callable[..., Awaitable[Principal]]:
@@ -155,10 +168,7 @@ def require(scope: str) -> Callable[..., Awaitable[Principal]]:
         raise ValueError(f"{scope!r} is not a scope; known are {', '.join(keys.SCOPES)}")
 
     async def principal(request: Request, _shown: object = Security(HTTPBearer(auto_error=False))) -> Principal:
-        gate, plain = gate_of(request.app), presented(request)
-        if gate.fresh(plain):
-            return gate.principal(plain, scope)
-        return await run_in_threadpool(gate.principal, plain, scope)
+        return await admitted(gate_of(request.app), presented(request), scope)
 
     return principal
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from isal import isal_zlib
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
 from seamark.core.errors import BodyTooLarge, BufferFull, InputRefused, WrongMediaType
@@ -133,7 +134,12 @@ def inflate(packed: bytes, limit: int) -> bytes:
 
 def media_type_of(request: Request) -> str:
     """Return the Content-Type without its parameters, in lower case; "" where there is none."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return media_type(request.headers)
+
+
+def media_type(headers: Headers) -> str:
+    """Return the same of a request's headers."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _is_packed(encoding: str) -> bool:

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from seamark.web.otlp_status import is_otlp, status_response
 from seamark.web.problems import respond
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -147,5 +148,7 @@ def _with_port(place: tuple[str, int | None] | None, default: int) -> tuple[str,
 async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, reason: str) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
+    elif is_otlp(scope["path"]):
+        await status_response(Headers(scope=scope), status, reason)(scope, receive, send)
     else:
         await respond(status, "urn:seamark:not-permitted", reason)(scope, receive, send)

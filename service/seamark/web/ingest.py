@@ -11,21 +11,19 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
-from seamark.core.errors import InputRefused, NotAuthenticated, SeamarkError
+from seamark.core.errors import InputRefused, SeamarkError, TryLater
 from seamark.core.records import Decoded
 from seamark.web.asking import services_of
 from seamark.web.auth import Principal, require
 from seamark.web.bodies import body_of, media_type_of
-from seamark.web.intake import Intake, new_id
+from seamark.web.intake import UNFORESEEN, Intake, new_id
+from seamark.web.otlp_status import error_response
 from seamark.wire.documents import MEDIA_TYPES
 from seamark.wire.labels import decode_labels
 from seamark.wire.otlp import Encoding
-from seamark.wire.otlp_answers import status_answer
 from seamark.wire.predictions import decode_predictions
 
 log = logging.getLogger(__name__)
-
-_TELLING = (401, 403, 413, 503)  # statuses OTLP senders know; every other refusal is 400
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -64,7 +62,7 @@ def _otlp_routes(routes: APIRouter) -> None:
 
     @otlp.post("/v1/metrics", openapi_extra=takes)
     async def metrics(request: Request, who: Principal = Depends(require("ingest"))) -> Response:
-        """OTLP/HTTP: metrics are counted and refused, so that their sender need not retry."""
+        """OTLP/HTTP: store metric data points."""
         return await _export(request, who, "metrics")
 
     routes.include_router(otlp)
@@ -81,10 +79,11 @@ class OtlpRoute(APIRoute):
             try:
                 return await handle(request)
             except SeamarkError as error:
-                return _status(request, error)
+                return error_response(request.headers, error)
             except Exception:
                 log.exception("%s %.200r", request.method, request.url.path)
-                return _status(request, SeamarkError("something went wrong in the service; its log tells more"))
+                # Not 500: that would have the sender drop rows which are not stored.
+                return error_response(request.headers, TryLater(UNFORESEEN))
 
         return answer
 
@@ -117,19 +116,6 @@ def _encoding(request: Request) -> Encoding:
     except ValueError:
         given = request.headers.get("content-type", "")[:100]
         raise InputRefused(f"Content-Type {given!r} is not read here; send {' or '.join(Encoding)}") from None
-
-
-def _status(request: Request, error: SeamarkError) -> Response:
-    """Return the error as OTLP asks. Where the request's encoding is none, JSON can be read by people."""
-    known = media_type_of(request) in tuple(Encoding)
-    encoding = Encoding(media_type_of(request)) if known else Encoding.JSON
-    status = error.status if error.status in _TELLING or error.status >= 500 else 400
-    headers: dict[str, str] = {}
-    if error.retry_after_s is not None:
-        headers["Retry-After"] = str(error.retry_after_s)
-    if isinstance(error, NotAuthenticated):
-        headers["WWW-Authenticate"] = 'Bearer realm="seamark"'
-    return Response(status_answer(status, error.message, encoding), status, headers, encoding)
 
 
 def _takes(*media_types: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from seamark.engine import drift, loadtests
 from seamark.engine import overview as glance
 from seamark.engine.configuration import PlanView
 from seamark.engine.services import Services
-from seamark.store import spans, traces
+from seamark.store import spans, tokens, traces
 from seamark.store.catalog.runs import RunRecord
 from seamark.store.traces import Search, Trace
 from seamark.web.page_model import ModelFacts
@@ -67,6 +67,7 @@ class EngineSource:
             overview=seen,
             latency=spans.latency_points(services.lake, name, window, LATENCY_STEP_S, by=("version",)),
             latency_step_s=LATENCY_STEP_S,
+            tokens=tokens.token_steps(services.lake, name, window, LATENCY_SPAN_S, by=("gen_ai_model",)),
             quality=self._quality(seen),
             manifests={kind: scaler.render(advice, services.url) for kind, scaler in SCALERS.items()} if advice else {},
         )

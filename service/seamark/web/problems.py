@@ -13,12 +13,14 @@ from urllib.parse import quote
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seamark.core.errors import InputRefused, Invalid, NotAuthenticated, Problem, SeamarkError
+from seamark.web.otlp_status import is_otlp, status_response
 from seamark.web.page_problem import problem_page, wants_page
 
 log = logging.getLogger(__name__)
@@ -124,6 +126,8 @@ async def _answer_http(request: Request, error: Exception) -> Response:
     elif error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
         detail = f"{request.method:.20} is not possible at {path}" + (f"; {allowed} is" if allowed else "")
+    if is_otlp(request.url.path):
+        return status_response(request.headers, error.status_code, detail, error.headers)
     if wants_page(request):
         return problem_page(request, error.status_code, detail)
     return respond(error.status_code, detail=detail, headers=error.headers)
@@ -156,7 +160,10 @@ class Unexpected:
             if started:
                 raise  # too late for another answer: the server cuts the connection, so that nobody takes half for all
             detail = f"something went wrong in the service; its log tells more about error {error_id}"
-            await respond(500, "urn:seamark:internal", detail)(scope, receive, send)
+            answer = respond(500, "urn:seamark:internal", detail)
+            if is_otlp(scope["path"]):  # 503, as a sender of telemetry drops its rows at a 500
+                answer = status_response(Headers(scope=scope), 503, detail, {"Retry-After": "1"})
+            await answer(scope, receive, send)
 
 
 def _title(status: int) -> str:

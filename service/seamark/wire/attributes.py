@@ -23,12 +23,14 @@ TEXT_BYTES_MAX = 65_536  # of one JSON column; further attributes are cut and co
 RESOURCE_BYTES_MAX = 256 * 1024 * 1024  # of all rows together: a resource is stored again with each of its spans
 TOO_DEEP = "(nested too deep)"
 CUT = "seamark.cut_attributes"
+CUT_EVENTS = "seamark.cut_events"
+CUT_LINKS = "seamark.cut_links"
 
 MODEL = "seamark.model.name"
 VERSION = "seamark.model.version"
 SYNTHETIC = "user_agent.synthetic.type"
-_USER_AGENTS = ("user_agent.original", "http.user_agent")
-_LOADTEST = "seamark-loadtest"
+USER_AGENTS = ("user_agent.original", "http.user_agent")
+LOAD_TEST_AGENT = "seamark-loadtest"
 
 _ENCODER = msgspec.json.Encoder()
 _AS_IS = frozenset((str, int, bool, type(None)))
@@ -79,8 +81,8 @@ def is_synthetic(attributes: Attributes) -> bool:
     """Whether the attributes mark traffic of a load test or a probe."""
     if SYNTHETIC in attributes and first_text(attributes, SYNTHETIC):
         return True
-    agents = (attributes.get(key) for key in _USER_AGENTS)
-    return any(isinstance(agent, str) and agent.startswith(_LOADTEST) for agent in agents)
+    agents = (attributes.get(key) for key in USER_AGENTS)
+    return any(isinstance(agent, str) and agent.startswith(LOAD_TEST_AGENT) for agent in agents)
 
 
 def first_text(attributes: Attributes, *keys: str) -> str:
@@ -137,15 +139,22 @@ def attributes_text(attributes: Attributes, bytes_max: int = TEXT_BYTES_MAX) -> 
     return to_json(kept)
 
 
-def events_text(events: Sequence[Attributes], bytes_max: int = TEXT_BYTES_MAX) -> str | None:
-    """Return span events as a JSON array of at most about `bytes_max` bytes; a last event counts what is cut."""
+def events_text(
+    events: Sequence[Attributes], bytes_max: int = TEXT_BYTES_MAX, *, cut_name: str = CUT_EVENTS, more: int = 0
+) -> str | None:
+    """Return span events (or links) as a JSON array of at most about `bytes_max` bytes.
+
+    A last one, called `cut_name`, counts what is cut, `more` that were cut before included.
+    """
     kept: list[bytes] = []
     left = bytes_max
     for event in events:
         encoded = _ENCODER.encode(jsonable(event))
         left -= len(encoded) + 1
         if left < 0:
-            kept.append(_ENCODER.encode({"name": "seamark.cut_events", "count": len(events) - len(kept)}))
             break
         kept.append(encoded)
+    cut = len(events) - len(kept) + more
+    if cut:
+        kept.append(_ENCODER.encode({"name": cut_name, "count": cut}))
     return f"[{b','.join(kept).decode()}]" if kept else None

@@ -19,12 +19,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from seamark.core.records import Refusal
 from seamark.wire.otlp import Encoding
 
-METRICS_REFUSED = "metrics are not stored: send traces, and predictions as seamark.prediction log events"
 _REASONS_MAX = 5
 _MESSAGE_LENGTH_MAX = 1_000
 
 # google.rpc.Code, by HTTP status; the rest is INTERNAL (13).
-_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 10, 413: 8, 415: 3, 422: 3, 503: 14}
+_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 409: 10, 413: 8, 415: 3, 421: 3, 422: 3, 503: 14}
 
 
 def reasons(refusals: Sequence[Refusal], total: int, what: str) -> str:
@@ -65,15 +64,42 @@ def _json_answer(signal: str, rejected: int, message: str) -> bytes:
     return msgspec.json.encode({"partialSuccess": {_REJECTED[signal]: str(rejected), "errorMessage": message}})
 
 
+def status_code(http_status: int) -> int:
+    """Return the google.rpc.Code that belongs to an HTTP status; INTERNAL where none does."""
+    return _CODES.get(http_status, 13)
+
+
 def status_answer(http_status: int, message: str, encoding: Encoding) -> bytes:
     """Return a google.rpc.Status: a code that belongs to the HTTP status, and the sentence."""
-    code, text = _CODES.get(http_status, 13), message[:_MESSAGE_LENGTH_MAX]
+    code, text = status_code(http_status), message[:_MESSAGE_LENGTH_MAX]
     if encoding is Encoding.JSON:
         return msgspec.json.encode({"code": code, "message": text})
-    # Two fields of a frozen message, so written out: 1 (varint) and 2 (bytes). Its Python class would be one more
-    # distribution to install.
-    raw = text.encode("utf-8", "replace")
-    return b"\x08" + _varint(code) + (b"\x12" + _varint(len(raw)) + raw if raw else b"")
+    return status_message(code, text)
+
+
+def status_message(code: int, message: str, retry_after_s: int | None = None) -> bytes:
+    """Return a google.rpc.Status in protobuf; with a google.rpc.RetryInfo where a retry after that time helps.
+
+    Its few fields are of frozen messages, so written out: their Python classes would be one more distribution to
+    install.
+    """
+    status = b"\x08" + _varint(code) + _field(2, message.encode("utf-8", "replace"))
+    if retry_after_s is None:
+        return status
+    return status + _field(3, _field(1, _RETRY_INFO) + _field(2, retry_info(retry_after_s)))
+
+
+def retry_info(seconds: int) -> bytes:
+    """Return a google.rpc.RetryInfo in protobuf."""
+    return _field(1, b"\x08" + _varint(seconds))  # google.protobuf.Duration
+
+
+_RETRY_INFO = b"type.googleapis.com/google.rpc.RetryInfo"
+
+
+def _field(number: int, raw: bytes) -> bytes:
+    """Return a length-delimited field; nothing for no bytes, as protobuf has it."""
+    return bytes([number << 3 | 2]) + _varint(len(raw)) + raw if raw else b""
 
 
 def _varint(number: int) -> bytes:

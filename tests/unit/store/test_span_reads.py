@@ -17,6 +17,7 @@ from seamark.core.errors import Invalid
 from seamark.core.windows import Window
 from seamark.store import spans as reads
 from seamark.store.ducklake import DuckLake
+from seamark.store.heard import Heard
 
 HOUR = Window.trailing(AT, 3600)
 
@@ -136,14 +137,8 @@ def test_arrivals_are_requests_per_second(lake: DuckLake, rows: list[dict[str, A
     np.testing.assert_allclose(rates, counts / np.diff(edges))
 
 
-def test_arrivals_of_nobody_are_zero_and_their_last_request_unknown(lake: DuckLake) -> None:
+def test_arrivals_of_nobody_are_zero(lake: DuckLake) -> None:
     assert reads.arrivals(lake, "nobody", HOUR, 600).tolist() == [0.0] * 6
-    assert reads.last_request_at(lake, "nobody") is None
-
-
-def test_the_last_request_is_no_later_than_its_arrival(lake: DuckLake, rows: list[dict[str, Any]]) -> None:
-    real = [row for row in rows if row["is_request"] and not row["synthetic"]]
-    assert reads.last_request_at(lake, "churn") == max(min(row["start_at"], row["received_at"]) for row in real)
 
 
 def test_slo_counts_in_one_scan(lake: DuckLake, rows: list[dict[str, Any]]) -> None:
@@ -171,7 +166,7 @@ def test_models_seen_joins_spans_and_predictions(lake: DuckLake, rows: list[dict
     lake.append({"predictions": predictions(2, first=5, version="v3", synthetic=True)})
     lake.append({"predictions": predictions(5, version="v2", at=AT + timedelta(days=300))})
     since = AT - timedelta(minutes=10)
-    seen = {one.version: one for one in reads.models_seen(lake, since) if one.model == "churn"}
+    seen = {one.version: one for one in Heard(lake).versions(AT, since, "churn")}
     assert sorted(seen) == ["", "v1", "v2", "v3"]
     for version in ("", "v1", "v2"):
         of_version = [row for row in rows if row["version"] == version]

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
@@ -10,7 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from seamark.core.records import Refusal
 from seamark.wire.otlp import Encoding
-from seamark.wire.otlp_answers import export_answer, reasons, status_answer
+from seamark.wire.otlp_answers import export_answer, reasons, status_answer, status_message
 
 SIGNALS = [
     ("traces", ExportTraceServiceResponse, "rejected_spans", "rejectedSpans"),
@@ -34,7 +35,7 @@ def test_refusals_are_a_partial_success(signal, message, field, key):
 
 
 @pytest.mark.parametrize(
-    "http_status, code", [(400, 3), (401, 16), (403, 7), (413, 8), (503, 14), (500, 13), (418, 13)]
+    "http_status, code", [(400, 3), (401, 16), (403, 7), (405, 12), (413, 8), (503, 14), (500, 13), (418, 13)]
 )
 def test_errors_are_a_google_rpc_status(http_status, code):
     sentence = "the body is too large \u00e4" * 9
@@ -51,3 +52,13 @@ def test_reasons_name_the_first_and_are_bounded():
     assert told.startswith("2,000 of 2,000 spans refused: 0: xxx")
     assert told.endswith("; and 1,995 more")
     assert len(told) <= 1_000
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 300, 100_000])
+def test_a_status_says_after_which_time_a_retry_helps(seconds):
+    status = Status.FromString(status_message(14, "full \u2603", seconds))
+    assert (status.code, status.message, len(status.details)) == (14, "full \u2603", 1)
+    told = RetryInfo()
+    assert status.details[0].Unpack(told)
+    assert (told.retry_delay.seconds, told.retry_delay.nanos) == (seconds, 0)
+    assert not Status.FromString(status_message(14, "full")).details
