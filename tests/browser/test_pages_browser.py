@@ -6,6 +6,7 @@ import re
 
 import pytest
 from sample_facts import HOSTILE, overview
+from sample_traces import TRACE_ID
 
 from seamark.web.page_views import model_url
 
@@ -28,6 +29,10 @@ PICTURES = [
     ("run-passed", "full", PASSED, 3),
     ("run-failed", "full", FAILED, 3),
     ("alerts", "full", "/alerts", 0),
+    ("traces", "full", "/traces", 0),
+    ("traces-refused", "full", "/traces?q=%7B+.a+%3D+%7D", 0),
+    ("trace", "full", f"/traces/{TRACE_ID}", 0),
+    ("trace-hostile", "hostile", f"/traces/{TRACE_ID}", 0),
 ]
 
 # Every text that is seen: its colour against the first opaque ground behind it, by WCAG 2.2's formula.
@@ -126,6 +131,27 @@ def test_the_keyboard_gets_everywhere(visit):
     tab_to(page, "KEDA manifest")
     page.keyboard.press("Enter")
     assert page.get_by_text("kind: ScaledObject").first.is_visible()
+
+
+def test_a_trace_is_searched_and_read_by_keyboard_without_javascript(visit):
+    seen = visit("full", "/traces", java_script_enabled=False)
+    page = seen.page
+    page.get_by_label("TraceQL").fill("{ status = error }")
+    page.get_by_label("Order").select_option("slowest")
+    page.get_by_label("TraceQL").press("Enter")
+    page.wait_for_url("**/traces?q=*sort=slowest*")
+    page.get_by_role("link", name="POST /predict/batch").first.press("Enter")
+    page.wait_for_url(f"**/traces/{TRACE_ID}?at=*")
+    failed = page.locator("summary", has_text="POST /charge")
+    failed.focus()
+    page.keyboard.press("Enter")
+    assert page.get_by_text("the issuer said no").is_visible()
+    bars = {name: page.locator("summary", has_text=name).locator(".span-bar").bounding_box() for name in BARS}
+    assert bars["SELECT features"]["x"] > bars["GET /features"]["x"] > bars["validate"]["x"]
+    assert bars["GET /features"]["width"] > bars["validate"]["width"]
+
+
+BARS = ("validate", "GET /features", "SELECT features")
 
 
 def test_a_run_is_started_and_stopped_by_keyboard(visit):

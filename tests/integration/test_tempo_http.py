@@ -176,6 +176,7 @@ def test_the_second_api_answers_with_the_trace_and_whether_it_is_whole(
 
 def test_a_trace_that_is_too_large_is_told_in_part(tempo: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traces, "TRACE_SPANS_MAX", 1)
+    monkeypatch.setattr(traces, "_FEW", 1)
     path = f"/api/v2/traces/{TRACE.hex()}"
     told = answer_class().FromString(tempo.get(path, headers={"Accept": PROTOBUF}).content)
     assert [len(group.scope_spans[0].spans) for group in told.trace.resource_spans] == [1]
@@ -338,6 +339,7 @@ def test_metrics_are_said_not_to_be_offered(tempo: httpx.Client, path: str) -> N
 
 def test_the_list_of_spans_says_how_many_there_are(tempo: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traces, "TRACE_SPANS_MAX", 1)
+    monkeypatch.setattr(traces, "_FEW", 1)
     with httpx.Client(base_url=str(tempo.base_url).replace("/tempo", ""), trust_env=False) as api:
         answer = api.get(f"/api/v1/traces/{TRACE.hex()}", params=NEAR)
         assert (len(answer.json()), answer.headers["x-total-count"]) == (1, "2")

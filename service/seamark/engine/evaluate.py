@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from urllib.parse import urlencode
 
 from seamark.compute import autoscale, forecast, slo
 from seamark.core.findings import Capacity, Forecast, Performance, Recommendation, SloStatus
@@ -100,6 +101,10 @@ def judge_slo(services: Services, spec: ModelSpec, at: datetime) -> list[Conditi
     return [_burn(services, spec, status, severity) for status in statuses for severity in ("page", "ticket")]
 
 
+# What the trace page is asked for, by objective: the requests that spend its budget.
+_BAD_REQUESTS = {"availability": {"status": "error"}, "latency": {"sort": "slowest"}}
+
+
 def _burn(services: Services, spec: ModelSpec, status: SloStatus, severity: str) -> Condition:
     rates = [rate for rate in status.burn_rates if rate.severity == severity]
     known = [rate for rate in rates if rate.exceeded is not None]
@@ -116,7 +121,10 @@ def _burn(services: Services, spec: ModelSpec, status: SloStatus, severity: str)
         is_so=any(rate.exceeded for rate in known) if known else None,
         value=worst.long if worst else None,
         annotations=annotations,
-        links={"model": f"{services.url}/models/{spec.name}"},
+        links={
+            "model": f"{services.url}/models/{spec.name}",
+            "traces": f"{services.url}/traces?{urlencode({'model': spec.name, **_BAD_REQUESTS[status.kind]})}",
+        },
     )
 
 

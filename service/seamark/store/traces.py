@@ -28,6 +28,7 @@ SPANS_PER_TRACE_MAX = 100
 ROUND_TRIP_S = 3600.0  # how far beyond its matching spans a trace is looked for when it is told as a whole
 
 _FIRST_SLICE_S = 900.0
+_FEW = 200  # rows of a trace that are read at once: with all their text they stay below TRACE_BYTES_MAX
 _DISTINCT_ABOVE = 20_000  # rows from which on the lake, not this process, tells doubles apart
 _JSON = ("attributes", "resource", "events", "links")
 _REQUEST_COLUMNS = (
@@ -90,14 +91,24 @@ def trace(lake: Lake, trace_id: bytes, *, window: Window | None = None, model: s
     """Return the spans of one trace, of `model` alone where it is named; a window (of span starts) makes it quick."""
     where, parameters = ["trace_id = $trace_id"], {"trace_id": trace_id}
     _within(where, parameters, window, model)
+    few = lake.query(
+        f"SELECT * FROM lake.spans WHERE {' AND '.join(where)} ORDER BY start_at, span_id LIMIT $few_max",
+        {**parameters, "few_max": _FEW + 1},
+    )
+    if few.num_rows <= _FEW:
+        once = {row["span_id"]: row for row in reversed(few.to_pylist())}
+        return Trace([_span(row) for row in reversed(once.values())], len(once))
+    return _large(lake, where, parameters)
+
+
+def _large(lake: Lake, where: list[str], parameters: dict[str, Any]) -> Trace:
+    """Read a trace whose size is unknown: it is measured before any of its text is read."""
     narrow = lake.query(
         "SELECT start_at, total FROM (SELECT span_id, min(start_at) AS start_at, count(*) OVER () AS total"
         f" FROM lake.spans WHERE {' AND '.join(where)} GROUP BY span_id)"
         " ORDER BY start_at, span_id LIMIT $spans_max",
         {**parameters, "spans_max": TRACE_SPANS_MAX},
     )
-    if not narrow.num_rows:
-        return Trace([], 0)
     last = narrow["start_at"][-1].as_py()
     _within(where, parameters, Window(narrow["start_at"][0].as_py(), last + timedelta(microseconds=1)), None)
     rows = lake.query(

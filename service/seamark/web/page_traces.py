@@ -22,6 +22,8 @@ from seamark.wire.spans import STATUS_MESSAGE
 SPANS_SHOWN = 1_000
 INDENT_MAX = 12  # deeper spans are indented alike
 SERIES = 6  # colours; the services after them have none of their own
+SERVICES_SHOWN = 8
+BAR_MIN = 0.002  # of the whole width: a span that took no time is seen too
 VALUE_SHOWN = 4_000  # characters of one attribute
 AROUND_S = 86_400.0  # how far from a known instant a trace's spans are looked for
 
@@ -162,6 +164,7 @@ class TracePage:
     duration: str
     summary: str
     services: tuple[tuple[str, str, str], ...]  # name, class of its colour, its spans in words
+    services_left_out: int
     ticks: tuple[tuple[str, str, str], ...]  # x, anchor, label
     spans: tuple[SpanBar, ...]
     cut: str | None
@@ -192,7 +195,10 @@ def trace_page(found: Trace, at: datetime) -> TracePage:
         at=moment(start, at),
         duration=milliseconds(length_ns / 1e6) or "0 ms",
         summary=" · ".join(told),
-        services=tuple((service, series[service], plural(count, "span")) for service, count in counts.items()),
+        services=tuple(
+            (name, series[name], plural(count, "span")) for name, count in list(counts.items())[:SERVICES_SHOWN]
+        ),
+        services_left_out=max(0, len(counts) - SERVICES_SHOWN),
         ticks=_ticks(length_ns),
         spans=tuple(_bar(row, level, lost, series, start, length_ns) for row, level, lost in ordered[:SPANS_SHOWN]),
         cut=_cut(found),
@@ -262,7 +268,7 @@ def _bar(
         indent=min(level - 1, INDENT_MAX),
         failed=row["failed"] or row["status"] == SpanStatus.ERROR,
         x=_width(begins),
-        width=_width(lasts),
+        width=_width(max(lasts, BAR_MIN)),
         duration=milliseconds(row["duration_ns"] / 1e6) or "0 ms",
         lost=lost,
         facts=tuple((name, value) for name, value in facts if value),

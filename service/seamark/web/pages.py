@@ -130,7 +130,7 @@ def _trace_routes(routes: APIRouter, source: Callable[[Request], PageSource]) ->
                 asked = search_of(form, at, model_asked(who, form.model or None))
                 found = source(request).requests(asked, ROWS_SHOWN)
             except Invalid as error:
-                return {**shown, "problem": error.message}
+                return {**shown, "problem": error.problems[0].message if error.problems else error.message}
             many = f"the first {ROWS_SHOWN}" if len(found) == ROWS_SHOWN else f"{len(found)} found"
             return {**shown, "rows": trace_rows(found, at), "summary": f"{many} of the last {form.range}"}
 

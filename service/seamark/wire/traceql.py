@@ -183,6 +183,7 @@ _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "'": "'", "`": "`", "a": "\a", "b": "\b", "f": "\f"}
 _BOOLEANS = {"true": True, "false": False}
 _SCOPES = {"span.": Scope.SPAN, "resource.": Scope.RESOURCE, ".": Scope.ANY}
+_LISTED = ", ".join(Intrinsic)
 _OTHER_SCOPES = ("event", "link", "instrumentation", "parent", "trace", "span")
 _READ = "one pair of braces with comparisons in it is read; pipelines and relations between spans are not"
 
@@ -269,8 +270,8 @@ class _Parser:
             self._go(at + len(word))
             return Field(Scope.INTRINSIC, INTRINSICS[word])
         if re.split("[.:]", word)[0] in _OTHER_SCOPES:
-            raise self.wrong(f"{word[:60]!r} is not read: attributes of span. and resource. are, and {_listed()}")
-        raise self.wrong(f"a field is expected here: span.x, resource.x, .x or one of {_listed()}")
+            raise self.wrong(f"{word[:60]!r} is not read: attributes of span. and resource. are, and {_LISTED}")
+        raise self.wrong(f"a field is expected here: span.x, resource.x, .x or one of {_LISTED}")
 
     def _name(self) -> str:
         """An attribute's name; any part of it may be quoted."""
@@ -343,10 +344,6 @@ class _Parser:
     def _skip(self) -> None:
         found = _SPACE.match(self.text, self.place)
         self.place = found.end() if found else self.place
-
-
-def _listed() -> str:
-    return ", ".join(Intrinsic)
 
 
 def _worded(name: Intrinsic, operator: str, word: str, at: int, operator_at: int = 0) -> Comparison:

@@ -331,6 +331,7 @@ def test_a_very_large_trace_is_told_in_part_and_says_so(
     ]
     lake.append({"spans": rows_of("spans", [*many[30:], *many, *many[:5]])})
     row_bytes = len('{"http.route":"/predict"}{"service.name":"churn-api"}[]')
+    monkeypatch.setattr(traces, "_FEW", 10)
     monkeypatch.setattr(traces, bound, 20 if bound == "TRACE_SPANS_MAX" else 20 * row_bytes)
     found = traces.trace(lake, trace_id)
     assert [span["span_id"] for span in found.spans] == [n.to_bytes(8, "big").hex() for n in range(1, 21)]
