@@ -2,8 +2,8 @@
 
 A file is rewritten with no lock and no transaction open; only its swap for those it replaces is a commit, as short as
 an append's. DuckLake's own merge holds its transaction open while it writes, which on SQLite fails as soon as a row
-arrives meanwhile, and does not sync what it writes. It is used on PostgreSQL, where a transaction that deletes conflicts
-with every append meanwhile but a merge does not, and in object stores, where DuckDB writes the files.
+arrives meanwhile, and does not sync what it writes. It is used on PostgreSQL, where a transaction that deletes
+conflicts with every append meanwhile but a merge does not, and in object stores, where DuckDB writes the files.
 """
 
 # ruff: noqa: S608 - the SQL is put together from texts of this file; every value is a parameter
