@@ -131,10 +131,10 @@ def test_lifelike_spans_take_less_than_60_bytes_each_after_merging(lake: DuckLak
 
 def test_retention_gives_back_the_bytes_of_the_days_it_drops(lake: DuckLake, tmp_path: Path) -> None:
     rng = random.Random(5)
-    now = datetime.now(UTC).replace(minute=30)
+    now = datetime.now(UTC)
     for day in range(8, 0, -1):
         for part in range(merging.STEP):
-            at = now - timedelta(days=day) + timedelta(minutes=part)
+            at = now - timedelta(days=day) + timedelta(hours=2, minutes=part)
             lake.append({"spans": lifelike(256, rng, at)})
     settle(lake, now)
     for minutes in (5, 10):
