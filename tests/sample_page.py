@@ -190,11 +190,10 @@ def filled(telemetry: Telemetry, at: datetime = AT, requests: int = 400) -> None
         }
         for index in range(requests)
     ]
-    telemetry.observe_spans(spans(rows, at))
-    telemetry.observe_predictions(predictions([{"version": str(1 + index % 2)} for index in range(requests)], at))
+    predicted = predictions([{"version": str(1 + index % 2)} for index in range(requests)], at)
+    telemetry.observe_commit(0.03, {"spans": spans(rows, at), "predictions": predicted})
     telemetry.count_rows("traces", requests, 2)
     telemetry.count_rows("predictions", requests, 0)
-    telemetry.observe_commit(0.03, 2 * requests)
     telemetry.expect_job("evaluate", 1.0)
     telemetry.expect_job("maintain", 300.0)
     telemetry.job_succeeded("evaluate", at)

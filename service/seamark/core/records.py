@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from enum import IntEnum
 
+import numpy as np
 import pyarrow as pa
 
 AT = pa.timestamp("us", tz="UTC")
@@ -211,3 +212,20 @@ class Decoded:
     def rows(self) -> int:
         """Rows to be stored, over all tables."""
         return sum(table.num_rows for table in self.tables.values())
+
+
+def holds_bytes(column: pa.ChunkedArray, wanted: bytes) -> bool:
+    """Whether these bytes stand anywhere in a text column: a search through its memory, not value by value.
+
+    A match may lie across two values: it is a reason to look closer, its absence is certain.
+    """
+    return any(_chunk_holds(chunk, wanted) for chunk in column.chunks if len(chunk))
+
+
+def _chunk_holds(chunk: pa.Array, wanted: bytes) -> bool:
+    _, offsets, data = chunk.buffers()
+    if data is None:
+        return False
+    ends = np.frombuffer(offsets, dtype=np.int32)
+    first, last = int(ends[chunk.offset]), int(ends[chunk.offset + len(chunk)])
+    return wanted in data.slice(first, last - first).to_pybytes()

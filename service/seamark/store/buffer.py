@@ -42,12 +42,12 @@ class WriteBuffer:
         *,
         rows_max: int,
         commit_rows_max: int = 65_536,
-        on_commit: Callable[[float, int], None] | None = None,
+        on_commit: Callable[[float, Mapping[str, pa.Table]], None] | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Hold at most `rows_max` rows that are not durable yet; commit at most `commit_rows_max` at once.
 
-        `on_commit(seconds, rows)` is told of every successful commit, on the event loop.
+        `on_commit(seconds, tables)` is told of every successful commit, in the thread that committed.
         """
         self._lake = lake
         self._rows_max = rows_max
@@ -145,26 +145,27 @@ class WriteBuffer:
 
     async def _commit(self, group: list[_Request]) -> Exception | None:
         """Commit in the thread; return what went wrong."""
-        started_s = self._clock.monotonic_s()
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(self._thread, self._append, [request.tables for request in group])
         except Exception as error:  # noqa: BLE001 - whoever waits is told, and the committer goes on
             return error
-        self._tell(self._clock.monotonic_s() - started_s, sum(request.rows for request in group))
         return None
 
-    def _tell(self, seconds: float, rows: int) -> None:
+    def _tell(self, seconds: float, tables: Mapping[str, pa.Table]) -> None:
         if self._on_commit is None:
             return
         try:
-            self._on_commit(seconds, rows)
+            self._on_commit(seconds, tables)
         except Exception:  # noqa: BLE001 - the rows are durable whoever fails to count them
             _LOG.exception("counting a commit failed")
 
     def _append(self, requests: Sequence[Mapping[str, pa.Table]]) -> None:
         names = {name: None for tables in requests for name in tables}
-        self._lake.append({name: _join([tables[name] for tables in requests if name in tables]) for name in names})
+        joined = {name: _join([tables[name] for tables in requests if name in tables]) for name in names}
+        started_s = self._clock.monotonic_s()
+        self._lake.append(joined)
+        self._tell(self._clock.monotonic_s() - started_s, joined)
 
     def _finish(self, group: Sequence[_Request], error: Exception | None) -> None:
         for request in group:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from seamark.core.errors import CatalogNewer, Invalid, Problem
-from seamark.core.records import METRIC_POINTS, SPANS, TABLES
+from seamark.core.records import METRIC_POINTS, SPANS, TABLES, holds_bytes
 
 # The number of the lake's present shape; a new lake is made in it. An older one takes each step after its own number:
 # STEPS[n] is the SQL that leads from n-1 to n. Whoever changes a schema of core/records.py adds the step here.
@@ -132,8 +132,7 @@ def without_nul(text: str) -> str:
 
 
 def _without_nul(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    found = pc.any(pc.match_substring(column, "\0")).as_py()
-    return pc.replace_substring(column, "\0", _NO_NUL) if found else column
+    return pc.replace_substring(column, "\0", _NO_NUL) if holds_bytes(column, b"\0") else column
 
 
 def _step(root: duckdb.DuckDBPyConnection, statements: Sequence[str], version: int, *, new: bool) -> None:

@@ -2,7 +2,8 @@
 
 A file is rewritten with no lock and no transaction open; only its swap for those it replaces is a commit, as short as
 an append's. DuckLake's own merge holds its transaction open while it writes, which on SQLite fails as soon as a row
-arrives meanwhile, and does not sync what it writes; it is used in object stores, where DuckDB writes the files.
+arrives meanwhile, and does not sync what it writes. It is used on PostgreSQL, where a transaction that deletes
+conflicts with every append meanwhile but a merge does not, and in object stores, where DuckDB writes the files.
 """
 
 # ruff: noqa: S608 - the SQL is put together from texts of this file; every value is a parameter
@@ -33,8 +34,9 @@ from seamark.store.merging import DataFile, merge_files, next_group, read_facts
 _LOG = logging.getLogger(__name__)
 
 _SNAPSHOTS_PER_STEP = 500
+_DELETE_TRIES = 10
 _ORPHANS_KEEP_S = 86400.0
-# In an object store.
+# Of DuckLake's own merge.
 _MERGE_BELOW_BYTES = 8 * 1024 * 1024  # larger files are left as they are: nothing is rewritten over and over
 _MERGES_PER_TABLE = 1  # files written by one step, each of at most target_file_size
 _NICENESS = 10  # of the thread that rewrites: it takes the processor time that nobody else wants
@@ -106,15 +108,25 @@ class Upkeep:
         if cut == self._cut:
             return
         for table, column in TIME_COLUMN.items():
-            with self._alone():
-                self._lake.query(f'DELETE FROM lake."{table}" WHERE "{column}" < ?', [cut])
+            self._delete(f'DELETE FROM lake."{table}" WHERE "{column}" < ?', cut)
         self._cut = cut
+
+    def _delete(self, sql: str, cut: datetime) -> None:
+        """Delete, again and again where appends of other nodes come between: DuckLake lets only one of them commit."""
+        for left in reversed(range(_DELETE_TRIES)):
+            try:
+                with self._alone():
+                    self._lake.query(sql, [cut])
+                return
+            except StoreUnavailable as error:
+                if not left or "conflict" not in error.message:
+                    raise
 
     # --- files -----------------------------------------------------------------------------------------------------
 
     def _merge(self, table: str) -> bool:
         """Merge one group of files, if there is one; return whether there was."""
-        if self._place.folder is None:
+        if self._place.folder is None or not self._place.embedded:
             with self._alone():
                 done = self._lake.query(
                     f"CALL ducklake_merge_adjacent_files('lake', {quoted(table)},"
@@ -177,9 +189,6 @@ class Upkeep:
             with self._alone():
                 self._lake.commit(work)
         except CommitFailed:
-            # As for an append: what may be committed still must not be removed.
-            if not self._place.embedded:
-                raise
             if self._lake.is_registered(table, target):
                 return
             _remove(target)

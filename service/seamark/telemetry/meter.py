@@ -18,6 +18,7 @@ from seamark.telemetry.families import Page, family
 from seamark.telemetry.generative import Generative
 from seamark.telemetry.readings import LakeFigures, LastRun, put_alerts, put_lake, put_overviews, put_runs
 from seamark.telemetry.traffic import DurationCounts, Traffic, bucket_of
+from seamark.wire.cut import cut_from
 
 CLASSIC = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = openmetrics.CONTENT_TYPE_LATEST
@@ -73,8 +74,15 @@ class Telemetry:
             for what, count in cut.items():
                 self._cut[what] += count
 
-    def observe_commit(self, seconds: float, rows: int) -> None:
-        """Count one group commit to the lake: how long it took, how many rows it made durable."""
+    def observe_commit(self, seconds: float, tables: Mapping[str, pa.Table]) -> None:
+        """Count one group commit to the lake: how long it took, and what it made durable."""
+        cut = cut_from(tables)
+        rows = sum(table.num_rows for table in tables.values())
+        if "spans" in tables:
+            self.observe_spans(tables["spans"])
+        if "predictions" in tables:
+            self.observe_predictions(tables["predictions"])
+        self.count_cut(cut)
         with self._lock:
             self._commits.counts[int(bucket_of(np.array([seconds]))[0])] += 1
             self._commits.total_s += seconds

@@ -22,7 +22,6 @@ from seamark.web.auth import Principal
 from seamark.web.bodies import THREAD_BYTES, InFlight
 from seamark.web.decoding import DecodeQueue
 from seamark.web.recent import RecentBodies
-from seamark.wire.cut import cut_from
 from seamark.wire.otlp import Encoding, decode_logs, decode_metrics, decode_traces
 from seamark.wire.otlp_answers import export_answer, reasons
 from seamark.wire.protobuf_fields import check_fields
@@ -109,14 +108,6 @@ class Intake:
         except Exception as error:
             log.exception("a commit failed in a way nobody foresaw")
             raise StoreUnavailable("the rows could not be stored; send them again in a moment") from error
-        try:
-            if "spans" in decoded.tables:
-                services.telemetry.observe_spans(decoded.tables["spans"])
-            if "predictions" in decoded.tables:
-                services.telemetry.observe_predictions(decoded.tables["predictions"])
-            services.telemetry.count_cut(cut_from(decoded.tables))
-        except Exception:  # the rows are durable: a fault in counting them must not make their sender send them again
-            log.exception("stored rows could not be counted")
 
     async def _remember_schemas(self, decoded: Decoded) -> None:
         """Give the catalog schemas it may not have: rows whose schema is unknown could not be read."""

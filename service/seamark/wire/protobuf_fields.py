@@ -9,10 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from seamark.core.errors import BodyTooLarge
+from seamark.wire.values import ROWS_MAX
 
 LOOKED_AT_BYTES = 1024 * 1024  # a smaller body cannot become large enough to matter
-FIELDS_MAX = 4_000_000
-_WHOLE_BYTES = 64  # a message of no more is not looked into
+FIELDS_MAX = 4_000_000  # read here, one by one
+MESSAGES_MAX = 2 * FIELDS_MAX  # those inside small attributes, which are only counted, included
+_HARMLESS = 1_500_000  # messages; a body that cannot hold more is not walked through
+_GROUPS_MAX = 3 * ROWS_MAX  # of resources, of what they hold, and of what that holds
+_WHOLE_BYTES = 64  # an attribute of no more is not looked into
 _VARINT, _FIXED64, _LENGTH, _GROUP, _GROUP_END, _FIXED32 = range(6)
 
 # Which fields of a message are messages, by number. What is not named has no parts of its own.
@@ -51,23 +55,28 @@ def check_fields(body: bytes, signal: str, fields_max: int = FIELDS_MAX) -> None
 
     A body that is no protobuf, or a short one, passes: the parser refuses it, or it does no harm.
     """
-    if len(body) < LOOKED_AT_BYTES:
+    if len(body) < LOOKED_AT_BYTES or _most_messages(body) <= _HARMLESS * fields_max // FIELDS_MAX:
         return
-    left = fields_max
-    waiting = [(0, len(body), SHAPES[signal])]
+    fields, messages, groups = fields_max, MESSAGES_MAX * fields_max // FIELDS_MAX, [_GROUPS_MAX] * 3
+    waiting = [(0, len(body), SHAPES[signal], 0)]
     while waiting:
-        at, end, shape = waiting.pop()
+        at, end, shape, depth = waiting.pop()
         while at < end:
-            left -= 1
+            fields -= 1
             tag, at = _varint(body, at, end)
             kind = tag & 7
             if kind == _LENGTH:
                 length, at = _varint(body, at, end)
                 inner = shape.get(tag >> 3)
-                if inner and length > _WHOLE_BYTES:
-                    waiting.append((at, min(at + length, end), inner))
+                if inner is _PAIR or inner is _VALUE:
+                    # Of what may lie in there, every part begins with this byte; text hardly ever holds it.
+                    messages -= body.count(b"\n", at, at + length) if length <= _WHOLE_BYTES else 1
                 elif inner is not None:
-                    left -= length // 8
+                    messages -= 1 + (0 if inner else length // 8)
+                if inner and (length > _WHOLE_BYTES or (inner is not _PAIR and inner is not _VALUE)):
+                    waiting.append((at, min(at + length, end), inner, depth + 1))
+                if depth < len(groups):
+                    groups[depth] -= 1
                 at += length
             elif kind == _VARINT:
                 _, at = _varint(body, at, end)
@@ -77,8 +86,16 @@ def check_fields(body: bytes, signal: str, fields_max: int = FIELDS_MAX) -> None
                 at += 4
             elif kind not in (_GROUP, _GROUP_END):
                 return  # no protobuf
-            if left < 0:
-                raise BodyTooLarge(f"the request holds more than {fields_max:,} fields; send smaller batches")
+            if fields < 0 or messages < 0 or (depth < len(groups) and groups[depth] < 0):
+                raise BodyTooLarge(
+                    f"the request holds too many fields (more than {fields_max:,}); send smaller batches"
+                )
+
+
+def _most_messages(body: bytes) -> int:
+    """Return a number that the body's messages do not exceed: a short one has its length among these bytes."""
+    short = len(body) - len(body.translate(None, b"\0\1\2\3\4"))
+    return short + len(body) // 7
 
 
 def _varint(body: bytes, at: int, end: int) -> tuple[int, int]:

@@ -74,8 +74,11 @@ async def until(condition: Any) -> None:
 def test_rows_are_durable_when_append_returns(lake: DuckLake) -> None:
     told: list[tuple[float, int]] = []
 
+    def tell(seconds: float, tables: Any) -> None:
+        told.append((seconds, sum(table.num_rows for table in tables.values())))
+
     async def story() -> None:
-        buffer = WriteBuffer(lake, rows_max=ROOM, on_commit=lambda seconds, rows: told.append((seconds, rows)))
+        buffer = WriteBuffer(lake, rows_max=ROOM, on_commit=tell)
         await buffer.start()
         await buffer.append({"spans": spans(10, model="durable"), "predictions": predictions(3, model="durable")})
         for table, rows in (("spans", 10), ("predictions", 3)):
@@ -294,7 +297,7 @@ def test_nothing_is_taken_before_the_start_and_no_rows_need_no_commit() -> None:
 
 
 def test_who_counts_commits_cannot_stop_them(caplog: pytest.LogCaptureFixture) -> None:
-    def broken(seconds: float, rows: int) -> None:
+    def broken(seconds: float, tables: Any) -> None:
         raise ZeroDivisionError
 
     async def story() -> None:

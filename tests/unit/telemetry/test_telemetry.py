@@ -241,11 +241,15 @@ def test_a_job_is_known_before_it_ran_and_its_success_is_absent_until_then(telem
 
 def test_commits_are_a_histogram_and_a_row_count(telemetry):
     for seconds in (0.004, 0.03, 40.0):
-        telemetry.observe_commit(seconds, 100)
+        telemetry.observe_commit(
+            seconds, {"spans": sample.spans([{}] * 60), "predictions": sample.predictions([{}] * 40)}
+        )
     assert value(telemetry, "seamark_ingest_commit_seconds_bucket", le="0.005") == 1
     assert value(telemetry, "seamark_ingest_commit_seconds_bucket", le="10.0") == 2
     assert value(telemetry, "seamark_ingest_commit_seconds_bucket", le="+Inf") == 3
     assert value(telemetry, "seamark_ingest_committed_rows_total") == 300
+    counted = [s.value for f in telemetry.kept_families() for s in f.samples if s.name == "seamark_predictions_total"]
+    assert sum(counted) == 120
 
 
 def test_an_unknown_signal_is_refused(telemetry):

@@ -1,0 +1,261 @@
+"""Upkeep beside a busy lake: appends never fail of it, rows stay the same, and the disk is given back."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+from tests.lake_rows import rows_of, spans
+
+from seamark.core.errors import StoreUnavailable
+from seamark.store import merging, upkeep
+from seamark.store.ducklake import DuckLake, open_lake
+
+KEPT = "SELECT count(*) AS n, count(DISTINCT span_id) AS ids, sum(duration_ns)::BIGINT AS total FROM lake.spans"
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Iterator[DuckLake]:
+    made = open_lake(data_dir=tmp_path / "data", catalog_url="sqlite://")
+    yield made
+    made.close()
+
+
+def files(tmp_path: Path) -> set[Path]:
+    return set((tmp_path / "data" / "lake" / "main").rglob("*.parquet"))
+
+
+def bytes_on_disk(tmp_path: Path) -> int:
+    return sum(path.stat().st_blocks * 512 for path in files(tmp_path))
+
+
+def settle(lake: DuckLake, at: datetime, keep_days: float | None = None) -> None:
+    for _ in range(200):
+        if not lake.maintain(at, keep_days):
+            return
+    raise AssertionError("upkeep does not come to an end")
+
+
+def lifelike(count: int, rng: random.Random, at: datetime) -> pa.Table:
+    """Spans as a busy server sends them: 4 to a trace, random ids, 12 attributes of which a few vary."""
+    rows = []
+    for number in range(count):
+        if number % 4 == 0:
+            trace, parent = rng.randbytes(16), None
+            at += timedelta(microseconds=rng.randrange(20_000))
+            status = 500 if rng.random() < 0.02 else 200
+        span = rng.randbytes(8)
+        attributes = {
+            "http.request.method": "POST",
+            "http.route": "/predict",
+            "url.scheme": "http",
+            "url.path": "/predict",
+            "http.response.status_code": status,
+            "server.address": "churn.prod.svc",
+            "server.port": 8080,
+            "network.protocol.version": "1.1",
+            "user_agent.original": "python-httpx/0.28.1",
+            "client.address": f"10.0.{rng.randrange(20)}.7",
+            "http.request.body.size": rng.randrange(200, 4000),
+            "enduser.id": f"u-{rng.randrange(5000)}",
+        }
+        rows.append(
+            {
+                "trace_id": trace,
+                "span_id": span,
+                "parent_span_id": parent,
+                "start_at": at + timedelta(microseconds=rng.randrange(2000)),
+                "duration_ns": int(rng.lognormvariate(15.5, 0.6)),
+                "attributes": json.dumps(attributes, separators=(",", ":")),
+                "instance": f"pod-{rng.randrange(20)}",
+                "http_status": status,
+                "failed": status == 500,
+                "events": None,
+                "received_at": at,
+            }
+        )
+        parent = parent or span
+    return rows_of("spans", rows)
+
+
+def test_appends_go_on_beside_merges_and_every_row_is_there_once(lake: DuckLake, tmp_path: Path) -> None:
+    done, failed = threading.Event(), []
+
+    def append() -> None:
+        number = 0
+        while not done.is_set() or number < 40:
+            try:
+                lake.append({"spans": spans(20, first=20 * number, duration_ns=number, start_at=datetime.now(UTC))})
+            except StoreUnavailable as error:
+                failed.append(error)
+            number += 1
+        appended.append(number)
+
+    appended: list[int] = []
+    appending = threading.Thread(target=append)
+    appending.start()
+    for _ in range(15):
+        lake.maintain(datetime.now(UTC), 30)
+    done.set()
+    appending.join()
+    assert not failed
+    settle(lake, datetime.now(UTC) + timedelta(hours=1))
+    rows = 20 * appended[0]
+    total = 20 * sum(range(appended[0]))
+    assert lake.query(KEPT).to_pylist() == [{"n": rows, "ids": rows, "total": total}]
+    assert lake.health().files < appended[0] / 2
+
+
+def test_lifelike_spans_take_less_than_60_bytes_each_after_merging(lake: DuckLake) -> None:
+    rng = random.Random(4)
+    now = datetime.now(UTC)
+    for number in range(16):
+        lake.append({"spans": lifelike(1024, rng, now + timedelta(seconds=10 * number))})
+    appended = lake.health().data_bytes
+    settle(lake, now)
+    health = lake.health()
+    assert health.files <= 2
+    assert health.data_bytes < 60 * 16 * 1024
+    assert health.data_bytes < appended
+
+
+def test_retention_gives_back_the_bytes_of_the_days_it_drops(lake: DuckLake, tmp_path: Path) -> None:
+    rng = random.Random(5)
+    now = datetime.now(UTC)
+    for day in range(8, 0, -1):
+        for part in range(merging.STEP):
+            at = now - timedelta(days=day) + timedelta(hours=2, minutes=part)
+            lake.append({"spans": lifelike(256, rng, at)})
+    settle(lake, now)
+    for minutes in (5, 10):
+        settle(lake, now + timedelta(minutes=minutes))
+    assert len(files(tmp_path)) < 2 * merging.STEP
+    all_days = bytes_on_disk(tmp_path)
+    settle(lake, now + timedelta(minutes=20), 4)
+    for minutes in (22, 24):
+        settle(lake, now + timedelta(minutes=minutes), 4)
+    left = lake.query("SELECT min(start_at) AS oldest, count(*) AS n FROM lake.spans").to_pylist()[0]
+    assert left["oldest"] >= now - timedelta(days=4, hours=1)
+    assert left["n"] == 4 * merging.STEP * 256
+    assert bytes_on_disk(tmp_path) < 0.6 * all_days
+    # Whole files went: none is left of which a part is deleted.
+    assert lake.query("SELECT 1 FROM ducklake_list_files('lake', 'spans') WHERE delete_file IS NOT NULL").num_rows == 0
+
+
+class FailingCommit:
+    """A connection whose cursors' COMMIT fails once, after or instead of committing, in a swap of files only."""
+
+    def __init__(self, root: Any, *, after: bool) -> None:
+        self._root = root
+        self._after = after
+
+    def cursor(self) -> Any:
+        return _FailingCursor(self._root.cursor(), after=self._after)
+
+    def close(self) -> None:
+        self._root.close()
+
+
+class _FailingCursor:
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, *, after: bool) -> None:
+        self._cursor = cursor
+        self._after = after
+        self._swaps = False
+
+    def execute(self, sql: str, *parameters: Any) -> Any:
+        self._swaps = self._swaps or sql.startswith("DELETE")
+        if sql != "COMMIT" or not self._swaps:
+            return self._cursor.execute(sql, *parameters)
+        if self._after:
+            self._cursor.execute(sql)
+        raise duckdb.IOException("the connection broke")
+
+    def close(self) -> None:
+        self._cursor.close()
+
+
+@pytest.mark.parametrize("after", [True, False])
+def test_a_swap_whose_commit_fails_leaves_every_row_once(
+    lake: DuckLake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    for number in range(merging.STEP):
+        lake.append({"spans": spans(5, first=5 * number)})
+    before, kept = lake.query(KEPT).to_pylist(), files(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(lake, "_root", FailingCommit(lake._root, after=after))
+        if after:
+            lake.maintain(datetime.now(UTC), None)  # it was swapped after all
+        else:
+            with pytest.raises(StoreUnavailable, match="broke"):
+                lake.maintain(datetime.now(UTC), None)
+            assert files(tmp_path) == kept
+    assert lake.query(KEPT).to_pylist() == before
+    settle(lake, datetime.now(UTC))
+    assert lake.query(KEPT).to_pylist() == before
+    assert lake.health().files == 1
+
+
+def test_a_merge_that_read_other_rows_than_it_would_replace_is_given_up(
+    lake: DuckLake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(merging.STEP):
+        lake.append({"spans": spans(5, first=5 * number)})
+    before, kept = lake.query(KEPT).to_pylist(), files(tmp_path)
+
+    def short(table: str, sources: Any, target: Path) -> int:
+        return merging.merge_files(table, sources[1:], target)
+
+    monkeypatch.setattr(upkeep, "merge_files", short)
+    with pytest.raises(StoreUnavailable, match="left as it was"):
+        lake.maintain(datetime.now(UTC), None)
+    assert lake.query(KEPT).to_pylist() == before
+    assert files(tmp_path) == kept
+
+
+@pytest.mark.parametrize("call", ["append", "merge"])
+def test_a_disk_that_fails_at_fsync_refuses_and_recovers(
+    lake: DuckLake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    for number in range(merging.STEP):
+        lake.append({"spans": spans(5, first=5 * number)})
+    before, kept = lake.query(KEPT).to_pylist(), files(tmp_path)
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StoreUnavailable, match="No space left"):
+            if call == "append":
+                lake.append({"spans": spans(5, first=1000)})
+            else:
+                lake.maintain(datetime.now(UTC), None)
+    assert lake.query(KEPT).to_pylist() == before
+    assert files(tmp_path) == kept
+    settle(lake, datetime.now(UTC))
+    assert lake.query(KEPT).to_pylist() == before
+    assert lake.health().files == 1
+    lake.append({"spans": spans(5, first=1000)})
+
+
+@pytest.mark.slow
+def test_the_catalog_stops_growing_while_rows_keep_coming(lake: DuckLake, tmp_path: Path) -> None:
+    sizes = []
+    for round_ in range(6):
+        for number in range(40):
+            lake.append({"spans": spans(2, first=2 * (40 * round_ + number))})
+        for seconds in (120, 240):
+            settle(lake, datetime.now(UTC) + timedelta(seconds=seconds))
+        sizes.append((tmp_path / "data" / "lake.sqlite").stat().st_size)
+        assert len(files(tmp_path)) < 3 * merging.STEP
+    assert sizes[-1] <= 1.2 * sizes[1]
