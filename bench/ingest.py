@@ -35,7 +35,7 @@ from bench.report import Goal, Result
 from bench.running import Server, seamark
 
 CONNECTIONS = (4, 16)  # the better of the two is the maximum
-PILOT_WARM, PILOT_BODIES = 8, 64
+PILOT_WARM, PILOT_ROWS, PILOT_S = 2, 40_000, 6.0
 SPARE = 1.6  # more bodies than the pilot's rate asks for: it is slower than a warm service
 _WARM_REQUESTS = 8
 
@@ -122,11 +122,12 @@ def _maximum(kind: str, folder: Path, times: _Times) -> tuple[list[dict[str, Any
 
 def pilot(kind: str, folder: Path) -> float:
     """Return roughly how many rows a second a service that has just started takes."""
-    bodies = make(kind, PILOT_WARM + PILOT_BODIES, folder / f"{kind}-pilot")
+    count = PILOT_WARM + max(8, PILOT_ROWS // PAYLOADS[kind].rows)
+    bodies = make(kind, count, folder / f"{kind}-pilot")
     with seamark(folder / f"{kind}-try") as server:
-        send(server, bodies, count=PILOT_WARM, connections=2, warm_s=0.0, window_s=60.0)
-        # Both end with their bodies.
-        return send(server, bodies, first=PILOT_WARM, connections=16, warm_s=0.0, window_s=60.0).rows_per_s
+        send(server, bodies, count=PILOT_WARM, connections=2, warm_s=0.0, window_s=60.0)  # ends with its bodies
+        load = send(server, bodies, first=PILOT_WARM, connections=4, warm_s=0.0, window_s=PILOT_S)
+    return load.acknowledged * PAYLOADS[kind].rows / load.took_s
 
 
 def _row(kind: str, connections: int, load: Load, bodies: Bodies, ceiling: float) -> dict[str, Any]:
