@@ -1,28 +1,65 @@
-"""`python -m bench [drift|loadtest|ingest] [--quick]` -> a Markdown table each, and bench/results/<name>.json."""
+"""`python -m bench [drift|loadtest|ingest|queries] [options]` -> Markdown tables, and bench/results/<name>.json.
+
+* --quick: seconds each; shows that everything runs. Its figures are marked and are no result.
+* --only KIND ... (ingest): of protobuf, json, ndjson, arrow, logs.
+* --peers (ingest): Phoenix and MLflow too, installed into environments of their own under .build/ on first use.
+* --minutes M (ingest): how long the run at half the maximum takes; 1 by default, 30 for a soak.
+* --spans N [N ...] (queries): sizes of the lakes, the smallest first; 5000000 by default.
+* --rate R (queries): the maximum in spans/s of whose half comes in meanwhile; by default what ingest last found here.
+* --write FILE: also put the tables of goals into this document, between its markers (bench/document.py).
+
+Leave the machine alone meanwhile: every figure has `load_1m` beside it in the JSON to tell whether you did.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from importlib import import_module
+from pathlib import Path
 
+from bench import document
+from bench.payloads import PAYLOADS
 from bench.report import write
 
-BENCHES = ("drift", "loadtest", "ingest")
+# Each bench, and which of the options it knows.
+BENCHES = {
+    "drift": ("quick",),
+    "loadtest": ("quick",),
+    "ingest": ("quick", "peers", "minutes", "only"),
+    "queries": ("quick", "spans", "rate"),
+}
 
 
 def main() -> int:
     """Run the benches asked for, one after the other: they would disturb each other."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)}; all by default")
-    parser.add_argument("--quick", action="store_true", help="a few seconds each: shows that they run, not a result")
+    parser = _parser()
     asked = parser.parse_args()
-    for name in asked.names or BENCHES:
+    names = asked.names or list(BENCHES)
+    for name in names:
         if name not in BENCHES:
             parser.error(f"{name!r} is no bench; known are {', '.join(BENCHES)}")
-    for name in asked.names or BENCHES:
-        write(name, import_module(f"bench.{name}").run(quick=asked.quick), quick=asked.quick)
+    command = f"python -m bench {' '.join(sys.argv[1:])}".rstrip()
+    for name in names:
+        options = {option: getattr(asked, option) for option in BENCHES[name]}
+        write(name, import_module(f"bench.{name}").run(**options), quick=asked.quick, command=command)
+    if asked.write:
+        document.write(asked.write)
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, formatter_class=form)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)}; all by default")
+    parser.add_argument("--quick", action="store_true", help="a few seconds each: shows that they run, not a result")
+    parser.add_argument("--only", nargs="+", choices=list(PAYLOADS), help="ingest: these payloads")
+    parser.add_argument("--peers", action="store_true", help="ingest: measure the neighbours too")
+    parser.add_argument("--minutes", type=float, help="ingest: length of the run at half the maximum")
+    parser.add_argument("--spans", nargs="+", type=int, help="queries: sizes of the lakes")
+    parser.add_argument("--rate", type=float, help="queries: the maximum in spans/s, half of which comes in")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the goals into this document")
+    return parser
 
 
 if __name__ == "__main__":

@@ -7,38 +7,92 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-_PACKAGES = ("duckdb", "evidently", "fastapi", "gevent", "locust", "numpy", "pandas", "pyarrow", "scipy", "uvicorn")
+_PACKAGES = (
+    "duckdb",
+    "evidently",
+    "fastapi",
+    "gevent",
+    "locust",
+    "numpy",
+    "pandas",
+    "ptars",
+    "pyarrow",
+    "scipy",
+    "uvicorn",
+)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One figure the project wants to reach. `measured` None: it was not; `how` says how it was, or why not."""
+
+    what: str
+    reach: float
+    measured: float | None
+    how: str
+    at_least: bool = False  # else at most
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether it is; None where it was not measured."""
+        if self.measured is None:
+            return None
+        return self.measured >= self.reach if self.at_least else self.measured <= self.reach
+
+    def row(self) -> dict[str, Any]:
+        """Return it as a row of the table of goals."""
+        bound = "at least" if self.at_least else "at most"
+        verdict = {True: "yes", False: "no", None: None}[self.reached]
+        return {
+            "what": self.what,
+            "reach": f"{bound} {text(self.reach)}",
+            "measured": self.measured,
+            "reached": verdict,
+            "how": self.how,
+        }
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one bench found. Rows are figures by column name; None shows as a dash; `notes` say how to read them."""
+    """What one bench found. Rows are figures by column name; None shows as a dash; `notes` say how to read them.
+
+    `more` are further tables by title, `goals` the figures held against what they should be.
+    """
 
     title: str
     rows: Sequence[Mapping[str, Any]]
     notes: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    more: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    goals: Sequence[Goal] = ()
 
 
-def write(name: str, result: Result, *, quick: bool) -> Path:
-    """Print the table and write bench/results/<name>.json; return its path."""
+def write(name: str, result: Result, *, quick: bool, command: str) -> Path:
+    """Print the tables and write bench/results/<name>.json; return its path. `command` is what was called."""
     print(f"## {result.title}{' (quick: not a result)' if quick else ''}\n")
     print(table(result.rows))
+    for title, rows in result.more.items():
+        print(f"\n{title}:\n\n{table(rows)}")
+    if result.goals:
+        print(f"\n{table([goal.row() for goal in result.goals])}")
     print("".join(f"\n* {note}" for note in result.notes), flush=True)
     document = {
         "bench": name,
         "title": result.title,
+        "command": command,
         "quick": quick,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "settings": dict(result.settings),
         "rows": [dict(row) for row in result.rows],
+        "more": {title: [dict(row) for row in rows] for title, rows in result.more.items()},
+        "goals": [asdict(goal) | {"reached": goal.reached} for goal in result.goals],
         "notes": list(result.notes),
     }
     RESULTS.mkdir(exist_ok=True)
@@ -50,8 +104,8 @@ def write(name: str, result: Result, *, quick: bool) -> Path:
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return a Markdown table with the columns of the first row."""
-    columns = list(rows[0])
-    lines = [columns, ["---"] * len(columns), *([_text(row.get(column)) for column in columns] for row in rows)]
+    columns = list(rows[0]) if rows else []
+    lines = [columns, ["---"] * len(columns), *([text(row.get(column)) for column in columns] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -61,6 +115,7 @@ def machine() -> dict[str, Any]:
     return {
         "cores": len(os.sched_getaffinity(0)),
         "cpu": _cpu(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "load_1m": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}",
@@ -75,7 +130,8 @@ def _cpu() -> str:
     return platform.machine()
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """Return a figure as it stands in a table."""
     if value is None:
         return "-"
     if isinstance(value, float):

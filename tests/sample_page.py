@@ -184,6 +184,9 @@ def filled(telemetry: Telemetry, at: datetime = AT, requests: int = 400) -> None
             "failed": index % 50 == 0,
             "duration_ns": int(rng.lognormal(17.0, 0.6)),
             "start_at": at + timedelta(milliseconds=index),
+            "input_tokens": 200 if index % 4 == 0 else None,
+            "output_tokens": 50 if index % 4 == 0 else None,
+            "first_token_ns": 300_000_000 if index % 4 == 0 else None,
         }
         for index in range(requests)
     ]

@@ -167,6 +167,30 @@ REQUESTS = [
     ),
 ]
 
+GENERATIVE = [
+    Panel(
+        "Tokens per second",
+        "timeseries",
+        "Read and written by the model, from gen_ai spans. Empty for models that have none.",
+        [Query(f"sum by (type) (rate(seamark_gen_ai_tokens_total{VERSIONS}[$__rate_interval]))", "{{type}}")],
+        unit="ops",
+    ),
+    Panel(
+        "Time to the first token",
+        "timeseries",
+        "Quantiles are coarse: they come from buckets. Exact ones: /api/v1/models/$model/tokens.",
+        [
+            Query(
+                f"histogram_quantile({q}, sum by (le) "
+                f"(rate(seamark_gen_ai_time_to_first_token_seconds_bucket{VERSIONS}[$__rate_interval])))",
+                f"p{round(q * 100)}",
+            )
+            for q in (0.5, 0.95, 0.99)
+        ],
+        unit="s",
+    ),
+]
+
 OBJECTIVES = [
     Panel(
         "Burn rate",
@@ -211,6 +235,8 @@ def model() -> Json:
         *LOAD,
         Row("Requests"),
         *REQUESTS,
+        Row("Generative traffic"),
+        *GENERATIVE,
         Row("Objectives and alerts"),
         *OBJECTIVES,
         Row("Drift and quality of predictions"),

@@ -36,7 +36,21 @@ from seamark.store.catalog.database import Database, Leadership
 from seamark.store.lake_connection import S3Options
 from seamark.store.lakes import LAKES
 from seamark.telemetry import Telemetry
-from seamark.web import alerts, api_docs, auth, autoscale, guard, ingest, keys, models, pages, problems, system, traces
+from seamark.web import (
+    alerts,
+    api_docs,
+    auth,
+    autoscale,
+    guard,
+    ingest,
+    keys,
+    measures,
+    models,
+    pages,
+    problems,
+    system,
+    traces,
+)
 from seamark.web import loadtests as loadtest_doors
 from seamark.web.intake import Intake
 from seamark.web.unread import ReadBeforeClosing
@@ -201,7 +215,20 @@ def create_app(services: Services, *, host: str = "127.0.0.1", role: str = "all"
     app.state.intake = Intake(services)
     app.state.grpc = None  # its door, once serving.py has bound the port
     app.state.stopping = asyncio.Event()  # set at the signal: whoever waits or streams ends its answer
-    for room in (ingest, autoscale, models, loadtest_doors, alerts, traces, keys, system, pages, api_docs, auth):
+    for room in (
+        ingest,
+        autoscale,
+        measures,
+        models,
+        loadtest_doors,
+        alerts,
+        traces,
+        keys,
+        system,
+        pages,
+        api_docs,
+        auth,
+    ):
         app.include_router(room.router())
     app.mount("/static", pages.static_files())
     problems.install(app)

@@ -30,6 +30,7 @@ from seamark.core.findings import (
     ThresholdResult,
     Verdict,
 )
+from seamark.core.measures import TokenStep
 from seamark.web.page_model import ModelFacts
 from seamark.web.page_runs import PlanFacts, RunFacts
 
@@ -115,6 +116,15 @@ def all_runs() -> list[RunFacts]:
     ]
 
 
+def tokens() -> tuple[TokenStep, ...]:
+    """An hour of two generative models: one told in full and named to hurt, one of which little is known."""
+    named, bare = {"gen_ai_model": "</script><b>m</b>"}, {"gen_ai_model": ""}
+    return (
+        TokenStep(AT, named, 1200, 480_000, 96_000, 133.3, 26.7, 310.0, 620.0, 1100.0),
+        TokenStep(AT, bare, 3, None, 40, None, 0.011, None, None, None),
+    )
+
+
 class SampleSource:
     """A page source over these facts. `scene` picks them: full, hostile, empty, failing."""
 
@@ -135,9 +145,9 @@ class SampleSource:
         versions = ("</script><b>v</b>", "2") if self.scene == "hostile" else ("2026.02.7", "2026.03.1")
         points = [] if seen.liveness == "unknown" else latency(versions)
         checked = [] if seen.liveness == "unknown" else quality()
-        return ModelFacts(
-            seen, points, 60.0, checked, {"keda": MANIFEST, "hpa": MANIFEST} if seen.recommendation else {}
-        )
+        manifests = {"keda": MANIFEST, "hpa": MANIFEST} if seen.recommendation else {}
+        generative = self.scene == "hostile" or name == "search-ranker"
+        return ModelFacts(seen, points, 60.0, checked, manifests, tokens() if generative else ())
 
     def plans(self, at: datetime) -> Sequence[PlanFacts]:
         if self.scene == "empty":

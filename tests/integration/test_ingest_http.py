@@ -141,14 +141,18 @@ def test_logs_become_predictions_whose_schema_the_catalog_knows_first(services):
     assert counted(services, "logs") == (2, 0)
 
 
-def test_metrics_are_counted_and_refused_without_an_error(services):
+def test_metric_points_are_stored_and_bad_ones_refused_alone(services):
     message = ExportMetricsServiceRequest()
-    message.resource_metrics.add().scope_metrics.add().metrics.add().gauge.data_points.add(as_int=1)
+    metrics = message.resource_metrics.add().scope_metrics.add().metrics
+    points = metrics.add(name="queue").gauge.data_points
+    points.add(as_int=1, time_unix_nano=1_767_225_600_000_000_000)
+    points.add(as_int=2)
     answer = post(services, "/v1/metrics", message.SerializeToString())
     told = ExportMetricsServiceResponse.FromString(answer.content).partial_success
     assert (answer.status_code, told.rejected_data_points) == (200, 1)
-    assert "metrics are not stored" in told.error_message
-    assert counted(services, "metrics") == (0, 1)
+    assert told.error_message == "1 of 2 data points refused: 1: time is not set"
+    assert [(row["name"], row["value"]) for row in services.buffer.rows("metric_points")] == [("queue", 1.0)]
+    assert counted(services, "metrics") == (1, 1)
 
 
 @pytest.mark.parametrize(

@@ -1,25 +1,30 @@
 """Measured load, a forecast and the tested capacity of one replica -> replicas, with the sentence that says why.
 
-replicas = ceil(load / (capacity x utilisation)), where load is the larger of the last minute's arrivals (reactive) and
-the forecast's 90 % quantile at the moment a replica asked for now would serve. A forecast alone never scales in.
-Scaling in waits until less has been enough for a while, and is checked by a what-if: the smaller count must carry the
-present load with room to spare. What is unknown makes the advice `hold`: keep what runs.
+replicas = ceil(load / (capacity x utilisation)), where load is the larger of the last minute's arrivals (reactive), the
+forecast's 90 % quantile at the moment a replica asked for now would serve, and the arrivals with what waits in a queue,
+drained in a minute. A utilisation that was measured asks, as the HPA has it, for ceil(current x utilisation / limit);
+the largest need counts. A forecast alone never scales in. Scaling in waits until less has been enough for a while, and
+is checked by a what-if: the smaller count must carry the present load with room to spare. What is unknown makes the
+advice `hold`, keep what runs; while the load is unknown, a queue or a utilisation may ask for more, never for less.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
 
 from seamark.core.findings import Capacity, Forecast, Recommendation
+from seamark.core.measures import AdviceInput
 from seamark.core.specs import AutoscaleSpec
 
 UTILISATION = 0.85  # of the tested capacity: arrivals between two looks are not even
 SCALE_IN_UTILISATION = 0.7  # after scaling in, the present load may use so much of what is left
 SCALE_IN_HOLD_S = 300.0
 SCALE_IN_WATCHED = 0.9  # of the hold: advice is not given at its very edge
+DRAIN_S = 60.0  # in which what waits now should be gone
+_ROUNDING = 1e-9  # 4 x 0.8 / 0.8 is 4 and not a little more
 
 
 @dataclass(frozen=True)
@@ -62,21 +67,28 @@ def recommend(
     capacity: Capacity | None,
     current: int | None,
     recent: Sequence[Recommendation],
+    inputs: Sequence[AdviceInput] = (),
 ) -> Recommendation:
     """Return the advice of this instant.
 
-    `current` is the number of replicas that serve now (None: unknown). `recent` is the advice of the last
-    SCALE_IN_HOLD_S seconds: as in the HPA's stabilisation window, the largest need of it is what counts.
+    `current` is the number of replicas seen in spans (None: unknown); a fresh input `replicas` knows better. `recent`
+    is the advice of the last SCALE_IN_HOLD_S seconds: as in the HPA's stabilisation window, the largest need of it is
+    what counts. `inputs` are the metrics that `spec` names, fresh or not.
     """
+    measured = {one.name: one for one in inputs if one.state == "fresh" and one.value is not None}
+    current = round(measured["replicas"].value or 0) if "replicas" in measured else current
     headroom = _headroom(arrivals_rps_last_minute, capacity, current)
     needed: int | None = None
     unknown = _unknown(arrivals_rps_last_minute, capacity)
+    standing = _Standing(at, current, recent)
+    asked = _asked(arrivals_rps_last_minute, capacity, current, spec, measured)
     if unknown is not None or capacity is None or arrivals_rps_last_minute is None:
-        replicas, state, reason = current, "hold", f"Hold: {unknown}."
+        replicas, state, reason = _hold_or_grow(unknown or "", asked, spec, standing)
     else:
-        need = _need(arrivals_rps_last_minute, forecast, capacity)
+        need = max([_need(arrivals_rps_last_minute, forecast, capacity), *asked], key=lambda one: one.replicas)
         state, needed = "ok", need.replicas
-        replicas, reason = _settle(need, spec, arrivals_rps_last_minute, capacity, _Standing(at, current, recent))
+        replicas, reason = _settle(need, spec, arrivals_rps_last_minute, capacity, standing)
+    reason += _not_read(inputs, current)
     price = spec.cost_per_replica_hour
     return Recommendation(
         model=model,
@@ -93,7 +105,52 @@ def recommend(
         headroom_ratio=headroom,
         cost_per_hour=price * replicas if price is not None and replicas is not None else None,
         needed=needed,
+        inputs=tuple(inputs),
     )
+
+
+def _asked(
+    arrivals: float | None,
+    capacity: Capacity | None,
+    current: int | None,
+    spec: AutoscaleSpec,
+    measured: Mapping[str, AdviceInput],
+) -> list[_Need]:
+    """Return what a queue and a utilisation that were measured ask for."""
+    needs = []
+    queue, used = measured.get("queue_length"), measured.get("utilisation")
+    if queue is not None and queue.value and capacity is not None and capacity.rps > 0:
+        load = (arrivals or 0.0) + queue.value / DRAIN_S
+        words = f"{queue.value:.0f} requests wait ({queue.metric}) and should be gone in {DRAIN_S:.0f} s"
+        needs.append(_Need(ceil(load / (capacity.rps * UTILISATION)), f"{words}, and {_carried(capacity)}"))
+    limit = spec.utilisation.limit if spec.utilisation else None
+    if used is not None and used.value is not None and limit and current:
+        words = f"utilisation is {used.value:.3g} ({used.metric}) on {_plural(current)} and should be {limit:g} at most"
+        needs.append(_Need(ceil(current * used.value / limit - _ROUNDING), words))
+    return needs
+
+
+def _hold_or_grow(
+    unknown: str, asked: Sequence[_Need], spec: AutoscaleSpec, standing: _Standing
+) -> tuple[int | None, str, str]:
+    """Return (replicas, state, reason) while the load is unknown: only what asks for more is heard."""
+    need = max(asked, key=lambda one: one.replicas, default=None)
+    known = [count for count in (standing.replicas, standing.current) if count is not None]
+    if need is None or not known or _within(need.replicas, spec) <= max(known):
+        return standing.current, "hold", f"Hold: {unknown}."
+    wanted = _within(need.replicas, spec)
+    return wanted, "ok", f"{_plural(wanted)}: {need.words}; no fewer, because {unknown}."
+
+
+def _not_read(inputs: Sequence[AdviceInput], current: int | None) -> str:
+    """Return the sentences about inputs that should have been there."""
+    out = ""
+    for one in inputs:
+        if one.state != "fresh":
+            told = "has not been heard of lately" if one.state == "stale" else "is not known"
+            instead = "" if one.name != "replicas" or current is None else "; replicas are counted from spans instead"
+            out += f" {one.metric} ({one.name}) {told}{instead}."
+    return out
 
 
 def _unknown(arrivals: float | None, capacity: Capacity | None) -> str | None:
@@ -108,12 +165,12 @@ def _unknown(arrivals: float | None, capacity: Capacity | None) -> str | None:
 
 def _need(arrivals: float, forecast: Forecast | None, capacity: Capacity) -> _Need:
     reactive = ceil(arrivals / (capacity.rps * UTILISATION))
-    words = f"{arrivals:.1f} requests/s arrived in the last minute"
+    words = f"{arrivals:.1f} requests/s arrived in the last minute, and {_carried(capacity)}"
     if forecast is not None and forecast.state == "ok" and forecast.p90 is not None:
         ahead = ceil(forecast.p90 / (capacity.rps * UTILISATION))
         if ahead > reactive:
             words = f"up to {forecast.p90:.1f} requests/s (90 %) are expected in {forecast.horizon_s:.0f} s"
-            return _Need(ahead, words)
+            return _Need(ahead, f"{words}, and {_carried(capacity)}")
     return _Need(reactive, words)
 
 
@@ -122,8 +179,7 @@ def _settle(
 ) -> tuple[int, str]:
     """Return (replicas, reason) after bounds, the wait before scaling in, and its what-if."""
     wanted = _within(need.replicas, spec)
-    carried = f"one replica was tested to carry {capacity.rps:.1f} requests/s and is used to {UTILISATION:.0%}"
-    because = f"{need.words}, and {carried}"
+    because = need.words
     needs = [_within(advice.needed, spec) for advice in standing.recent if advice.needed is not None]
     lately = max(needs, default=0)
     kept = _within(standing.replicas or 0, spec)
@@ -143,6 +199,10 @@ def _settle(
     if need.replicas < spec.min:
         return wanted, f"{_plural(wanted)}, the minimum: {because}; {need.replicas} would do."
     return wanted, f"{_plural(wanted)}: {because}."
+
+
+def _carried(capacity: Capacity) -> str:
+    return f"one replica was tested to carry {capacity.rps:.1f} requests/s and is used to {UTILISATION:.0%}"
 
 
 def _within(replicas: int, spec: AutoscaleSpec) -> int:

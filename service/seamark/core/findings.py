@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from seamark.core.measures import AdviceInput
 from seamark.core.windows import Window
 
 # --- latency -----------------------------------------------------------------------------------------------------
@@ -297,6 +298,7 @@ class Recommendation:
     headroom_ratio: float | None  # (capacity of the current replicas - live load) / capacity; None: unknown
     cost_per_hour: float | None = None
     needed: int | None = None  # before bounds and hysteresis; what scaling in waits by
+    inputs: tuple[AdviceInput, ...] = ()  # metrics it was to read, as seamark.yaml names them
 
 
 # --- alerts ------------------------------------------------------------------------------------------------------

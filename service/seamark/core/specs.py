@@ -36,13 +36,28 @@ class DriftSpec:
 
 
 @dataclass(frozen=True)
+class MetricInput:
+    """A figure that advice reads from metric points: those of the model, or of all senders whose attributes match.
+
+    `limit` is the value to keep to, in the metric's own unit; utilisation has one.
+    """
+
+    metric: str
+    where: tuple[tuple[str, str], ...] = ()  # attribute of point or resource, and its value as text
+    limit: float | None = None
+
+
+@dataclass(frozen=True)
 class AutoscaleSpec:
-    """Bounds of advice. `cold_start_s` None means: not known, a cautious default is used and named."""
+    """Bounds of advice and the metrics it reads. `cold_start_s` None: not known, a default is used and named."""
 
     min: int = 1
     max: int = 10
     cost_per_replica_hour: float | None = None
     cold_start_s: float | None = None
+    replicas: MetricInput | None = None
+    queue_length: MetricInput | None = None
+    utilisation: MetricInput | None = None
 
 
 @dataclass(frozen=True)

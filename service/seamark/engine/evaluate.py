@@ -12,6 +12,7 @@ from seamark.core.specs import ModelSpec
 from seamark.core.windows import Window, format_duration
 from seamark.engine import drift
 from seamark.engine.alerts import Condition, advance, drift_rule, slo_rule
+from seamark.engine.inputs import read_inputs
 from seamark.engine.performance import measure
 from seamark.engine.scheduler import slot
 from seamark.engine.services import Services
@@ -162,6 +163,7 @@ def advise(services: Services, spec: ModelSpec, at: datetime) -> list[Condition]
         capacity=found.finding if found else None,
         current=spans.instances(services.lake, spec.name, Window.trailing(at, 60.0)),
         recent=[found.finding for found in recent],
+        inputs=read_inputs(services, spec, at),
     )
     services.catalog.findings.put(spec.name, "recommendation", at, recommendation)
     return []

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from seamark.core.findings import Alert, ModelOverview
 from seamark.telemetry.families import Page, family
+from seamark.telemetry.generative import Generative
 from seamark.telemetry.readings import LakeFigures, LastRun, put_alerts, put_lake, put_overviews, put_runs
 from seamark.telemetry.traffic import DurationCounts, Traffic, bucket_of
 
@@ -34,6 +35,7 @@ class Telemetry:
         self._lock = threading.Lock()
         self._version = version
         self._traffic = Traffic()
+        self._generative = Generative(self._traffic.labels)
         self._rows = {(signal, outcome): 0 for signal in SIGNALS for outcome in ("accepted", "refused")}
         self._commits = DurationCounts()
         self._committed_rows = 0
@@ -50,6 +52,7 @@ class Telemetry:
         """Count the requests of a SPANS table that was just made durable."""
         with self._lock:
             self._traffic.observe_spans(spans)
+            self._generative.observe(spans)
 
     def observe_predictions(self, predictions: pa.Table) -> None:
         """Count the rows of a PREDICTIONS table that was just made durable."""
@@ -104,7 +107,7 @@ class Telemetry:
                 page.put("seamark_job_last_success_timestamp_seconds", (job,), at.timestamp())
             commits = family("seamark_ingest_commit_seconds")
             commits.samples = self._commits.samples("seamark_ingest_commit_seconds", {})
-            kept = [*self._traffic.families(), commits, *page.families()]
+            kept = [*self._traffic.families(), *self._generative.families(), commits, *page.families()]
         yield from kept
 
     # --- made at the scrape ---------------------------------------------------------------------------------------

@@ -39,6 +39,15 @@ TRAFFIC: dict[str, Metric] = {
     ),
 }
 
+GENERATIVE: dict[str, Metric] = {
+    "seamark_gen_ai_tokens_total": _counter(
+        "model version type", "Tokens told of in spans; type is input or output; synthetic traffic is left out."
+    ),
+    "seamark_gen_ai_time_to_first_token_seconds": _histogram(
+        "model version", "How long those spans took to their first token."
+    ),
+}
+
 LIVE: dict[str, Metric] = {
     "seamark_model_liveness": _gauge("model state", "1 for the state the model is in: live, stale or unknown."),
     "seamark_model_last_seen_timestamp_seconds": _gauge("model", "When the model was last heard of."),
@@ -139,4 +148,6 @@ SELF: dict[str, Metric] = {
 }
 
 # Every family by name, in the order they stand on the page and in docs/metrics.md.
-METRICS: dict[str, Metric] = TRAFFIC | LIVE | DRIFT | PERFORMANCE | SLO | CAPACITY | LOADTESTS | ALERTS | SELF
+METRICS: dict[str, Metric] = (
+    TRAFFIC | GENERATIVE | LIVE | DRIFT | PERFORMANCE | SLO | CAPACITY | LOADTESTS | ALERTS | SELF
+)

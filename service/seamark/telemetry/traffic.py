@@ -70,6 +70,11 @@ class DurationCounts:
     total_s: float = 0.0
     exemplars: dict[int, Exemplar] = field(default_factory=dict)
 
+    def add(self, seconds: npt.NDArray[np.float64]) -> None:
+        """Count these durations."""
+        self.counts += np.bincount(bucket_of(seconds), minlength=_BUCKETS)
+        self.total_s += float(seconds.sum())
+
     def samples(self, name: str, labels: dict[str, str]) -> list[Sample]:
         """Return the lines of this series."""
         buckets = [
@@ -97,7 +102,7 @@ class Traffic:
     """Requests and predictions by model, version and route. Not thread-safe: its owner holds a lock."""
 
     def __init__(self) -> None:
-        self._labels = BoundedLabels()
+        self.labels = BoundedLabels()
         self._requests: dict[tuple[str, str, str], _Requests] = {}
         self._predictions: dict[tuple[str, str], int] = {}
 
@@ -109,7 +114,7 @@ class Traffic:
         )
         if rows.num_rows == 0:
             return
-        groups, keys = _group(rows, ("model", "version", "route"))
+        groups, keys = group_rows(rows, ("model", "version", "route"))
         sizes = np.bincount(groups, minlength=len(keys))
         series = [self._series(key, int(size)) for key, size in zip(keys, sizes, strict=True)]
         seconds = np.maximum(_numbers(rows["duration_ns"]) / 1e9, 0.0)
@@ -130,18 +135,18 @@ class Traffic:
         rows = predictions.select(["model", "version"]).filter(pc.invert(predictions["synthetic"]))
         if rows.num_rows == 0:
             return
-        groups, keys = _group(rows, ("model", "version"))
+        groups, keys = group_rows(rows, ("model", "version"))
         for (name, version), size in zip(keys, np.bincount(groups, minlength=len(keys)), strict=True):
-            model = self._labels.model(name, int(size))
-            key = (model, self._labels.version(model, version, int(size)))
+            model = self.labels.model(name, int(size))
+            key = (model, self.labels.version(model, version, int(size)))
             self._predictions[key] = self._predictions.get(key, 0) + int(size)
 
     def _series(self, key: tuple[str, ...], rows: int) -> _Requests:
         name, version, route = key
-        model = self._labels.model(name, rows)
-        labels = (model, self._labels.version(model, version, rows), self._labels.route(model, route, rows))
+        model = self.labels.model(name, rows)
+        labels = (model, self.labels.version(model, version, rows), self.labels.route(model, route, rows))
         if labels not in self._requests and len(self._requests) >= SERIES_MAX:
-            self._labels.folded["series"] += rows
+            self.labels.folded["series"] += rows
             labels = (model, OTHER, OTHER)
         return self._requests.setdefault(labels, _Requests())
 
@@ -158,7 +163,7 @@ class Traffic:
             predictions.samples.append(
                 Sample("seamark_predictions_total", {"model": model, "version": version}, float(count))
             )
-        for label, count in self._labels.folded.items():
+        for label, count in self.labels.folded.items():
             folded.samples.append(Sample("seamark_label_values_folded_total", {"label": label}, float(count)))
         yield from (requests, durations, predictions, folded)
 
@@ -167,7 +172,7 @@ def _numbers(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     return np.asarray(column)
 
 
-def _group(rows: pa.Table, columns: tuple[str, ...]) -> tuple[Ints, list[tuple[str, ...]]]:
+def group_rows(rows: pa.Table, columns: tuple[str, ...]) -> tuple[Ints, list[tuple[str, ...]]]:
     """Return the group number of each row, and the label values of each group."""
     codes = np.zeros(rows.num_rows, dtype=np.int64)
     values: list[list[str]] = []

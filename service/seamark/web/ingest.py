@@ -62,7 +62,7 @@ def _otlp_routes(routes: APIRouter) -> None:
 
     @otlp.post("/v1/metrics", openapi_extra=takes)
     async def metrics(request: Request, who: Principal = Depends(require("ingest"))) -> Response:
-        """OTLP/HTTP: metrics are counted and refused, so that their sender need not retry."""
+        """OTLP/HTTP: store metric data points."""
         return await _export(request, who, "metrics")
 
     routes.include_router(otlp)

@@ -20,14 +20,16 @@ from seamark.core.records import Decoded
 from seamark.engine.services import Services
 from seamark.web.auth import Principal
 from seamark.web.bodies import THREAD_BYTES, InFlight
+from seamark.web.decoding import DecodeQueue
 from seamark.web.recent import RecentBodies
-from seamark.wire.otlp import Encoding, count_points, decode_logs, decode_traces
-from seamark.wire.otlp_answers import METRICS_REFUSED, export_answer, reasons
+from seamark.wire.otlp import Encoding, decode_logs, decode_metrics, decode_traces
+from seamark.wire.otlp_answers import export_answer, reasons
 
 log = logging.getLogger(__name__)
 
 BODIES_AT_ONCE = 4  # of the largest size
 LARGE_AT_ONCE = 2  # bodies being decoded: more would only share the interpreter, and hold its memory longer
+PLAIN_BYTES = 8_192  # a smaller body of spans is decoded at once, one by one
 REJECTED_SHOWN = 1_000
 SCHEMAS_REMEMBERED = 10_000
 UNFORESEEN = "something went wrong in the service, its log tells more; nothing was stored, send it again in a moment"
@@ -43,6 +45,7 @@ class Intake:
         self._services = services
         self.in_flight = InFlight(BODIES_AT_ONCE * services.max_body_bytes)
         self._recent = RecentBodies()
+        self._traces = DecodeQueue()
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         self._schemas: OrderedDict[tuple[str, int], None] = OrderedDict()
 
@@ -51,13 +54,9 @@ class Intake:
 
         A SeamarkError says why nothing was stored. A body that was stored a moment ago is only answered again.
         """
-        if signal == "metrics":
-            return await self._metrics(encoding, body)
-        decode = decode_traces if signal == "traces" else partial(decode_logs, new_id=new_id)
 
         async def store() -> bytes:
-            received_at = self._services.clock.now()
-            decoded = await self._work(body, partial(decode, body, encoding, received_at=received_at))
+            decoded = await self._decoded(signal, encoding, body)
             await self._commit(who, decoded)
             refused = len(decoded.refusals)
             self._services.telemetry.count_rows(signal, decoded.rows, refused)
@@ -69,10 +68,11 @@ class Intake:
         name = (signal, encoding, who.model, digest)
         return await self._recent.once(name, self._services.clock.monotonic_s(), store)
 
-    async def _metrics(self, encoding: Encoding, body: bytes) -> bytes:
-        points = await self._work(body, partial(count_points, body, encoding))
-        self._services.telemetry.count_rows("metrics", 0, points)
-        return export_answer("metrics", encoding, points, METRICS_REFUSED)
+    async def _decoded(self, signal: str, encoding: Encoding, body: bytes) -> Decoded:
+        received_at = self._services.clock.now()
+        if signal == "traces" and encoding is Encoding.PROTOBUF and len(body) > PLAIN_BYTES:
+            return await self._traces.decode(body, received_at)
+        return await self._work(body, partial(_DECODERS[signal], body, encoding, received_at=received_at))
 
     async def records(
         self, who: Principal, signal: str, decode: Callable[..., Decoded], body: bytes, media_type: str
@@ -136,6 +136,13 @@ class Intake:
 def new_id() -> str:
     """Return an id for a prediction that came without one."""
     return uuid4().hex
+
+
+_DECODERS: dict[str, Callable[..., Decoded]] = {
+    "traces": decode_traces,
+    "logs": partial(decode_logs, new_id=new_id),
+    "metrics": decode_metrics,
+}
 
 
 def _check_models(who: Principal, decoded: Decoded) -> None:

@@ -18,8 +18,10 @@ from seamark.core.findings import (
     Recommendation,
     SloStatus,
 )
+from seamark.core.measures import AdviceInput, TokenStep
 from seamark.core.windows import Window, format_duration
 from seamark.web.charts import Figure, latency_figure, traffic_figure, versions_left_out
+from seamark.web.page_tokens import TokenRow, token_row
 from seamark.web.page_views import AlertRow, Chip, ModelCard, alert_row, capacity_words, drift_tile, model_card
 from seamark.web.page_words import Moment, known, milliseconds, moment, number, percent, plural, rate, span
 
@@ -36,6 +38,7 @@ class ModelFacts:
     latency_step_s: float
     quality: Sequence[FeatureQuality] = ()
     manifests: Mapping[str, str] | None = None  # kind (keda, hpa) -> YAML
+    tokens: Sequence[TokenStep] = ()  # of the last hour, by generative model
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,7 @@ class ModelPage:
     step: str
     figures: Mapping[str, Figure]
     versions_left_out: int
+    tokens: tuple[TokenRow, ...]
     drift_chip: Chip
     drift_window: str | None
     drift_at: Moment | None
@@ -187,6 +191,7 @@ def model_page(facts: ModelFacts) -> ModelPage:
         if shown
         else {},
         versions_left_out=versions_left_out(facts.latency),
+        tokens=tuple(map(token_row, facts.tokens)),
         drift_chip=_drift_chip(finding),
         drift_window=format_duration(round(finding.window.span_s)) if finding else None,
         drift_at=moment(finding.window.end, at) if finding else None,
@@ -381,10 +386,14 @@ def advice_view(advice: Recommendation, manifests: Mapping[str, str], at: dateti
     return AdviceView(
         reason=advice.reason,
         bounds=f"between {advice.min} and {plural(advice.max, 'replica')}",
-        facts=tuple(figures),
+        facts=(*figures, *map(_input_fact, advice.inputs)),
         at=moment(advice.at, at),
         manifests=tuple((kind.upper() if len(kind) < 5 else kind, text) for kind, text in manifests.items()),
     )
+
+
+def _input_fact(read: AdviceInput) -> tuple[str, str]:
+    return f"{read.name.replace('_', ' ').capitalize()}, {read.metric}", number(read.value) or read.state
 
 
 def _with_unit(text: str | None) -> str:

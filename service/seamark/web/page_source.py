@@ -15,7 +15,7 @@ from seamark.engine import drift, loadtests
 from seamark.engine import overview as glance
 from seamark.engine.configuration import PlanView
 from seamark.engine.services import Services
-from seamark.store import spans
+from seamark.store import spans, tokens
 from seamark.store.catalog.runs import RunRecord
 from seamark.web.page_model import ModelFacts
 from seamark.web.page_runs import RUNS_PER_PLAN, PlanFacts, RunFacts
@@ -62,6 +62,7 @@ class EngineSource:
             overview=seen,
             latency=spans.latency_points(services.lake, name, window, LATENCY_STEP_S, by=("version",)),
             latency_step_s=LATENCY_STEP_S,
+            tokens=tokens.token_steps(services.lake, name, window, LATENCY_SPAN_S, by=("gen_ai_model",)),
             quality=self._quality(seen),
             manifests={kind: scaler.render(advice, services.url) for kind, scaler in SCALERS.items()} if advice else {},
         )

@@ -39,14 +39,27 @@ def read_stream_records(body: bytes) -> list[dict[str, Any]]:
 
     A timestamp column (only `at` may be one) must carry a time zone.
     """
+    return as_records(read_record_table(body))
+
+
+def read_record_table(body: bytes) -> pa.Table:
+    """Return the stream's rows as a table of columns that records may have. Errors as in read_stream()."""
     table = read_stream(body, ROWS_MAX)
     check_rows(table.num_rows, "records")
     with _damage_refused():
         names = table.column_names
         if len(set(names)) != len(names):
             raise InputRefused("two columns of the stream have one name")
-        columns = [_column(name, table.column(i)) for i, name in enumerate(names)]
-        return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+        for name, column in zip(names, table.columns, strict=True):
+            _check_column(name, column.type)
+    return table
+
+
+def as_records(table: pa.Table) -> list[dict[str, Any]]:
+    """Return the rows of read_record_table() as dicts."""
+    with _damage_refused():
+        columns = [_values(name, table.column(name)) for name in table.column_names]
+        return [dict(zip(table.column_names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
 @contextmanager
@@ -54,28 +67,33 @@ def _damage_refused() -> Iterator[None]:
     """Whatever the library says of a damaged stream, also late (a column name that is no UTF-8), is a refusal."""
     try:
         yield
-    except (pa.ArrowException, OSError, ValueError, EOFError, struct.error) as error:
+    except (pa.ArrowException, OSError, ValueError, OverflowError, EOFError, struct.error) as error:
         raise InputRefused(f"the body is no Arrow IPC stream: {str(error)[:200]}") from None
 
 
-def _column(name: str, column: pa.ChunkedArray) -> list[Any]:
-    kind = column.type
+def _check_column(name: str, kind: pa.DataType) -> None:
     if pa.types.is_timestamp(kind) and name == "at":
         if kind.tz is None:
             raise InputRefused("the column at has no time zone; make it a timestamp in UTC")
-        return list(column.cast(pa.timestamp("us", tz="UTC"), safe=False).to_pylist())
-    if pa.types.is_map(kind):
+    elif pa.types.is_map(kind):
         _check_plain(name, kind.key_type)
         _check_plain(name, kind.item_type)
-        return [None if pairs is None else dict(pairs) for pairs in column.to_pylist()]
-    if pa.types.is_struct(kind):
+    elif pa.types.is_struct(kind):
         for field in kind:
             _check_plain(f"{name}.{field.name}", field.type)
         if len({field.name for field in kind}) != kind.num_fields:
             raise InputRefused(f"two fields of the column {name[:100]!r} have one name")
     elif not pa.types.is_binary(kind):
         _check_plain(name, kind)
-    return list(column.to_pylist())
+
+
+def _values(name: str, column: pa.ChunkedArray) -> list[Any]:
+    if name == "at" and pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("us", tz="UTC"), safe=False)
+    values: list[Any] = column.to_pylist()
+    if pa.types.is_map(column.type):
+        return [None if pairs is None else dict(pairs) for pairs in values]
+    return values
 
 
 def _check_plain(name: str, kind: pa.DataType) -> None:

@@ -27,8 +27,8 @@ CUT = "seamark.cut_attributes"
 MODEL = "seamark.model.name"
 VERSION = "seamark.model.version"
 SYNTHETIC = "user_agent.synthetic.type"
-_USER_AGENTS = ("user_agent.original", "http.user_agent")
-_LOADTEST = "seamark-loadtest"
+USER_AGENTS = ("user_agent.original", "http.user_agent")
+LOAD_TEST_AGENT = "seamark-loadtest"
 
 _ENCODER = msgspec.json.Encoder()
 _AS_IS = frozenset((str, int, bool, type(None)))
@@ -79,8 +79,8 @@ def is_synthetic(attributes: Attributes) -> bool:
     """Whether the attributes mark traffic of a load test or a probe."""
     if SYNTHETIC in attributes and first_text(attributes, SYNTHETIC):
         return True
-    agents = (attributes.get(key) for key in _USER_AGENTS)
-    return any(isinstance(agent, str) and agent.startswith(_LOADTEST) for agent in agents)
+    agents = (attributes.get(key) for key in USER_AGENTS)
+    return any(isinstance(agent, str) and agent.startswith(LOAD_TEST_AGENT) for agent in agents)
 
 
 def first_text(attributes: Attributes, *keys: str) -> str:

@@ -9,6 +9,7 @@ from seamark.core.errors import ConfigInvalid
 from seamark.core.specs import AutoscaleSpec, ChannelSpec, Config, DriftSpec, Known, ModelSpec, SloSpec
 from seamark.core.thresholds import Threshold
 from seamark.wire.checks import Checker, join, origin_of
+from seamark.wire.inputs import read_input
 from seamark.wire.plan import Surroundings, parse_plan, read_plan
 from seamark.wire.values import shown
 from seamark.wire.yaml_tree import read_yaml
@@ -17,7 +18,8 @@ SECTIONS = ("models", "loadtests", "targets", "alerts")
 MODEL_KEYS = ("name", "slo", "drift", "autoscale")
 SLO_KEYS = ("latency", "availability", "over")
 DRIFT_KEYS = ("window", "false_alarms", "rows_min", "methods")
-AUTOSCALE_KEYS = ("min", "max", "cost_per_replica_hour", "cold_start_s")
+INPUT_KEYS = ("replicas", "queue_length", "utilisation")
+AUTOSCALE_KEYS = ("min", "max", "cost_per_replica_hour", "cold_start_s", *INPUT_KEYS)
 
 SLO_OVER_S = 30 * 86_400.0
 REPLICAS_MAX = 100_000
@@ -168,7 +170,12 @@ def _autoscale(checker: Checker, value: Any, path: str) -> AutoscaleSpec | None:
     cold_start_s = None
     if cold_start != "auto":
         cold_start_s = checker.number(cold_start, join(path, "cold_start_s"), least=0.0, most=86_400.0)
-    return AutoscaleSpec(least, most, cost, cold_start_s)
+    inputs = {
+        key: read_input(checker, found[key], join(path, key), with_limit=key == "utilisation")
+        for key in INPUT_KEYS
+        if key in found
+    }
+    return AutoscaleSpec(least, most, cost, cold_start_s, **inputs)
 
 
 def _channel(checker: Checker, value: Any, path: str, known: Known) -> ChannelSpec | None:

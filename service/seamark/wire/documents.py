@@ -62,14 +62,20 @@ def _json(body: bytes) -> list[Any]:
 
 
 def _lines(body: bytes) -> list[Any]:
-    if body.count(b"\n") > _BLANK_LINES_MAX:
-        raise BodyTooLarge(f"the body has more than {_BLANK_LINES_MAX:,} lines; at most {ROWS_MAX:,} records are taken")
-    records = [_line(line) for line in BytesIO(body) if line.strip()]
+    check_lines(body)
+    records = [read_line(line) for line in BytesIO(body) if line.strip()]
     check_rows(len(records), "records")
     return records
 
 
-def _line(line: bytes) -> Any:
+def check_lines(body: bytes) -> None:
+    """Refuse a body of so many lines that walking them is work for nothing."""
+    if body.count(b"\n") > _BLANK_LINES_MAX:
+        raise BodyTooLarge(f"the body has more than {_BLANK_LINES_MAX:,} lines; at most {ROWS_MAX:,} records are taken")
+
+
+def read_line(line: bytes) -> Any:
+    """Return the record of an NDJSON line, Broken where it is no JSON."""
     try:
         return parse_json(line)
     except InputRefused as refused:

@@ -10,28 +10,15 @@ from seamark.core.errors import InputRefused
 from seamark.core.records import LABELS, Decoded, Refusal
 from seamark.wire.attributes import ATTRIBUTES_MAX, CUT, Attributes, Source, is_synthetic, model_of
 from seamark.wire.documents import parse_json
+from seamark.wire.event_names import ATTRIBUTE_OF, ID, LABEL, LABEL_VALUE, PREDICTION
 from seamark.wire.labels import label_row
+from seamark.wire.prediction_record import read_prediction
 from seamark.wire.prediction_rows import Prediction, build
-from seamark.wire.predictions import read_prediction
 from seamark.wire.spans import Reader
 from seamark.wire.tables import Row, as_table
 from seamark.wire.values import EPOCH, NANOS_MAX, RowRefused, shown
 
-PREDICTION = "seamark.prediction"
-LABEL = "seamark.label"
-ID = "seamark.prediction.id"
-LABEL_VALUE = "seamark.label.value"
 ONLY_EVENTS = "only seamark.prediction and seamark.label events are stored"
-
-# Fields of a prediction record, by the attribute that carries each.
-ATTRIBUTE_OF = {
-    "prediction_id": ID,
-    "prediction": "seamark.prediction.value",
-    "latency_ms": "seamark.prediction.latency_ms",
-    "features": "seamark.features",
-    "scores": "seamark.scores",
-    "segment": "seamark.segment",
-}
 _OBJECTS = ("features", "scores", "segment")
 
 
@@ -59,6 +46,11 @@ class EventRows:
                 raise RowRefused(ONLY_EVENTS)
         except RowRefused as refused:
             self._refusals.append(Refusal(index, str(refused)))
+
+    @property
+    def holds_predictions(self) -> bool:
+        """Whether a prediction was taken."""
+        return bool(self._predictions)
 
     def decoded(self) -> Decoded:
         """Return everything that was taken, and every refusal in the order of the request."""

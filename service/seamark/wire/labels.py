@@ -6,7 +6,7 @@ from datetime import datetime
 
 from seamark.core.records import LABELS, Decoded, Refusal
 from seamark.wire.documents import read_records
-from seamark.wire.predictions import check_fields, read_outcome
+from seamark.wire.prediction_record import check_fields, read_outcome
 from seamark.wire.tables import Row, as_table
 from seamark.wire.values import RowRefused, micros, read_instant_us, read_key, read_name
 

@@ -7,17 +7,23 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
+from seamark.core.errors import BodyTooLarge, SeamarkError
 from seamark.core.records import Decoded, Refusal
 from seamark.wire.attributes import Source, read_source, resource_bytes_max
 from seamark.wire.budget import check_rows
+from seamark.wire.event_columns import decode_event_columns
 from seamark.wire.events import EventRows
+from seamark.wire.feature_columns import Places, Unusual
+from seamark.wire.otlp_arrow import span_columns
 from seamark.wire.otlp_json import JsonReader
 from seamark.wire.otlp_protobuf import ProtobufReader
+from seamark.wire.points import decode_points
+from seamark.wire.span_columns import span_rows
 from seamark.wire.spans import Reader, span_row, spans_table
 from seamark.wire.tables import Row
 from seamark.wire.values import ROWS_MAX, RowRefused, clean_name, micros
-
-POINTS_OF = ("gauge", "sum", "histogram", "exponential_histogram", "summary")
 
 
 class Encoding(StrEnum):
@@ -52,32 +58,86 @@ def decode_traces(body: bytes, encoding: Encoding, *, received_at: datetime) -> 
     return Decoded({"spans": spans_table(rows)} if rows else {}, tuple(refusals))
 
 
+def decode_many_traces(bodies: Sequence[bytes], *, received_at: Sequence[datetime]) -> list[Decoded | SeamarkError]:
+    """Return for each request in protobuf what decode_traces() returns or raises: the same, several times as fast."""
+    try:
+        found = span_rows(span_columns(bodies), [micros(at) for at in received_at])
+    except (ValueError, DecodeError, BodyTooLarge):
+        if len(bodies) > 1:  # one spoils it for all: each alone
+            return [decode_many_traces([b], received_at=[at])[0] for b, at in zip(bodies, received_at, strict=True)]
+        return [_one_by_one(bodies[0], received_at[0])]
+    return [
+        _one_by_one(body, received_at[index])
+        if index in found.odd
+        else Decoded({"spans": found.of(index)} if found.count(index) else {}, found.refusals[index])
+        for index, body in enumerate(bodies)
+    ]
+
+
+def _one_by_one(body: bytes, received_at: datetime) -> Decoded | SeamarkError:
+    try:
+        return decode_traces(body, Encoding.PROTOBUF, received_at=received_at)
+    except SeamarkError as error:
+        return error
+
+
 def decode_logs(body: bytes, encoding: Encoding, *, received_at: datetime, new_id: Callable[[], str]) -> Decoded:
     """Return the request's prediction and label events as tables, with a Refusal for each other or bad record.
 
     `new_id` makes the id of a prediction that came without one. Errors as in decode_traces().
     """
-    reader = READERS[encoding]()
-    request = reader.logs(body)
-    found = _scopes(request.resource_logs)
-    groups = [(g.resource, [(s.scope, s.log_records or ()) for s in scopes]) for g, scopes in found]
-    rows = EventRows(micros(received_at), new_id)
-    for index, source, _, record in _walk(reader, groups, "log records"):
+    received_us = micros(received_at)
+    if encoding is Encoding.PROTOBUF:
+        try:
+            return _log_columns(body, received_us, new_id)
+        except Unusual:
+            pass
+    return decode_logs_one_by_one(body, encoding, received_us, new_id)
+
+
+def decode_logs_one_by_one(body: bytes, encoding: Encoding, received_us: int, new_id: Callable[[], str]) -> Decoded:
+    """Return the same as decode_logs(), slowly: what the faster way is held against."""
+    rows = EventRows(received_us, new_id)
+    for index, reader, source, record in _log_records(body, encoding):
         rows.add(reader, record, source, index)
     return rows.decoded()
 
 
-def count_points(body: bytes, encoding: Encoding) -> int:
-    """Return how many metric data points the request holds. Errors as in decode_traces()."""
-    groups = READERS[encoding]().metrics(body).resource_metrics
-    lists = [scope.metrics or () for _, scopes in _scopes(groups) for scope in scopes]
-    check_rows(sum(map(len, lists)), "metrics")
-    return sum(_points(metric) for metrics in lists for metric in metrics)
+def _log_columns(body: bytes, received_us: int, new_id: Callable[[], str]) -> Decoded:
+    """Return prediction events in columns, and what else the request holds one by one."""
+    others = EventRows(received_us, new_id)
+
+    def judge(odd: Places) -> Sequence[Refusal]:
+        wanted = set(odd.tolist())
+        for index, reader, source, record in _log_records(body, Encoding.PROTOBUF):
+            if index in wanted:
+                others.add(reader, record, source, index)
+        if others.holds_predictions:
+            raise Unusual
+        return others.decoded().refusals
+
+    found = decode_event_columns(body, judge, received_us, new_id)
+    return Decoded(found.tables | others.decoded().tables, found.refusals, found.ids, found.schemas)
 
 
-def _points(metric: Any) -> int:
-    holders = (getattr(metric, kind) for kind in POINTS_OF)
-    return sum(len(holder.data_points or ()) for holder in holders if holder is not None)
+def _log_records(body: bytes, encoding: Encoding) -> Iterator[tuple[int, Reader, Source, Any]]:
+    """Yield (index in the request, its reader, source, record) for every log record."""
+    reader = READERS[encoding]()
+    found = _scopes(reader.logs(body).resource_logs)
+    groups = [(g.resource, [(s.scope, s.log_records or ()) for s in scopes]) for g, scopes in found]
+    for index, source, _, record in _walk(reader, groups, "log records"):
+        yield index, reader, source, record
+
+
+def decode_metrics(body: bytes, encoding: Encoding, *, received_at: datetime) -> Decoded:
+    """Return the request's data points as a METRIC_POINTS table, with a Refusal for each bad one.
+
+    Errors as in decode_traces().
+    """
+    reader = READERS[encoding]()
+    found = _scopes(reader.metrics(body).resource_metrics)
+    groups = [(g.resource, [metric for s in scopes for metric in s.metrics or ()]) for g, scopes in found]
+    return decode_points(reader, groups, micros(received_at))
 
 
 def _scopes(groups: Sequence[Any] | None) -> Iterator[tuple[Any, Sequence[Any]]]:
@@ -114,4 +174,4 @@ def _walk(
                 index += 1
 
 
-__all__ = ["ROWS_MAX", "Encoding", "count_points", "decode_logs", "decode_traces"]
+__all__ = ["ROWS_MAX", "Encoding", "decode_logs", "decode_metrics", "decode_traces"]

@@ -19,7 +19,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from seamark.core.records import Refusal
 from seamark.wire.otlp import Encoding
 
-METRICS_REFUSED = "metrics are not stored: send traces, and predictions as seamark.prediction log events"
 _REASONS_MAX = 5
 _MESSAGE_LENGTH_MAX = 1_000
 

@@ -9,44 +9,19 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from seamark.core.errors import InputRefused
+from seamark.core.errors import BodyTooLarge, InputRefused
 from seamark.wire.attributes import ATTRIBUTES_MAX, CUT, DEPTH_MAX, TOO_DEEP, Attributes, Value
 from seamark.wire.budget import ValueBudget
+from seamark.wire.otlp_json_metrics import Metric, MetricsRequest, NumberPoint
+from seamark.wire.otlp_json_values import AnyValue, Double, Integer, KeyValue, Resource
 from seamark.wire.values import RowRefused, from_hex, shown
 
-Integer = int | float | str | None
-
-
-class AnyValue(Struct, rename="camel"):
-    string_value: str | None = None
-    bool_value: bool | None = None
-    int_value: Integer = None
-    double_value: float | str | None = None
-    array_value: ArrayValue | None = None
-    kvlist_value: KeyValueList | None = None
-    bytes_value: str | None = None
-
-
-class ArrayValue(Struct, rename="camel"):
-    values: list[AnyValue] | None = None
-
-
-class KeyValue(Struct, rename="camel"):
-    key: str | None = None
-    value: AnyValue | None = None
-
-
-class KeyValueList(Struct, rename="camel"):
-    values: list[KeyValue] | None = None
-
-
-class Resource(Struct, rename="camel"):
-    attributes: list[KeyValue] | None = None
+OBJECTS_MAX = 6_000_000  # of one request: two for each of VALUES_MAX values, and room for the rest
 
 
 class Status(Struct, rename="camel"):
@@ -120,30 +95,6 @@ class LogsRequest(Struct, rename="camel"):
     resource_logs: list[ResourceLogs] | None = None
 
 
-class Points(Struct, rename="camel"):
-    data_points: list[msgspec.Raw] | None = None
-
-
-class Metric(Struct, rename="camel"):
-    gauge: Points | None = None
-    sum: Points | None = None
-    histogram: Points | None = None
-    exponential_histogram: Points | None = None
-    summary: Points | None = None
-
-
-class ScopeMetrics(Struct, rename="camel"):
-    metrics: list[Metric] | None = None
-
-
-class ResourceMetrics(Struct, rename="camel"):
-    scope_metrics: list[ScopeMetrics] | None = None
-
-
-class MetricsRequest(Struct, rename="camel"):
-    resource_metrics: list[ResourceMetrics] | None = None
-
-
 Request = TypeVar("Request", TracesRequest, LogsRequest, MetricsRequest)
 
 
@@ -172,6 +123,39 @@ class JsonReader:
         if number is None:
             raise RowRefused(f"{what}: {shown(raw)} is not a whole number")
         return number
+
+    def integers(self, raw: Sequence[Integer] | None, what: str) -> list[int]:
+        """Return 64-bit numbers; how many they are counts against the request's values."""
+        self._budget.spend(len(raw or ()))
+        return [self.integer(number, what) for number in raw or ()]
+
+    def doubles(self, raw: Sequence[Double] | None, what: str) -> list[float]:
+        """Return floating-point numbers; how many they are counts against the request's values."""
+        self._budget.spend(len(raw or ()))
+        return [self.double(number, what) for number in raw or ()]
+
+    def double(self, raw: Double, what: str) -> float:
+        """Return a floating-point number, written as a number or as NaN, Infinity, -Infinity; absent is 0."""
+        number = _double(raw or 0.0)
+        if isinstance(number, str):
+            raise RowRefused(f"{what}: {shown(raw)} is not a number")
+        return number
+
+    def optional(self, point: Any, field: str) -> float | None:
+        """Return a floating-point field, None where it is absent."""
+        raw = getattr(point, field)
+        return None if raw is None else self.double(raw, field)
+
+    def value(self, point: NumberPoint) -> int | float | None:
+        """Return the value of a number point, None where it has none."""
+        if point.as_double is not None:
+            return self.double(point.as_double, "value")
+        return None if point.as_int is None else self.integer(point.as_int, "value")
+
+    def data(self, metric: Metric, kinds: Sequence[str]) -> tuple[str, Any] | None:
+        """Return what kind of metric it is and its data; None where it is of no kind known here."""
+        found = ((kind, getattr(metric, kind)) for kind in kinds)
+        return next(((kind, data) for kind, data in found if data is not None), None)
 
     def attributes(self, pairs: Sequence[KeyValue] | None, depth: int = 0) -> Attributes:
         """Return key-value pairs as a dict. Further ones than ATTRIBUTES_MAX are cut and counted."""
@@ -210,6 +194,9 @@ class JsonReader:
 
 
 def _parse(kind: type[Request], body: bytes) -> Request:
+    # `{}` is three bytes and becomes thirty times as much: counted before anything is built.
+    if body.count(b"{") > OBJECTS_MAX:
+        raise BodyTooLarge(f"the request holds more than {OBJECTS_MAX:,} JSON objects; send smaller batches")
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeError) as error:

@@ -40,6 +40,34 @@ class ProtobufReader:
         """Return a 64-bit number; protobuf carries it as it is."""
         return raw
 
+    def integers(self, raw: Sequence[int], what: str) -> list[int]:
+        """Return 64-bit numbers; how many they are counts against the request's values."""
+        self._budget.spend(len(raw))
+        return list(raw)
+
+    def doubles(self, raw: Sequence[float], what: str) -> list[float]:
+        """Return floating-point numbers; how many they are counts against the request's values."""
+        self._budget.spend(len(raw))
+        return list(raw)
+
+    def double(self, raw: float, what: str) -> float:
+        """Return a floating-point number; protobuf carries it as it is."""
+        return raw
+
+    def optional(self, point: Any, field: str) -> float | None:
+        """Return a floating-point field, None where it is absent."""
+        return float(getattr(point, field)) if point.HasField(field) else None
+
+    def value(self, point: Any) -> int | float | None:
+        """Return the value of a number point, None where it has none."""
+        kind = point.WhichOneof("value")
+        return getattr(point, kind) if kind else None
+
+    def data(self, metric: Any, kinds: Sequence[str]) -> tuple[str, Any] | None:
+        """Return what kind of metric it is and its data; None where it is of no kind known here."""
+        kind = metric.WhichOneof("data")
+        return (kind, getattr(metric, kind)) if kind in kinds else None
+
     def attributes(self, pairs: Sequence[Any] | None, depth: int = 0) -> Attributes:
         """Return key-value pairs as a dict. Further ones than ATTRIBUTES_MAX are cut and counted."""
         if not pairs:
@@ -58,6 +86,10 @@ class ProtobufReader:
         if len(pairs) > ATTRIBUTES_MAX:
             out[CUT] = len(pairs) - ATTRIBUTES_MAX
         return out
+
+    def any_value(self, value: Any) -> Value:
+        """Return what one AnyValue says."""
+        return self._value(value, value.WhichOneof("value"), 0)
 
     def _value(self, value: Any, kind: str | None, depth: int) -> Value:
         if kind in ("string_value", "int_value", "bool_value", "double_value", "bytes_value"):

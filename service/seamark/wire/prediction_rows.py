@@ -61,7 +61,7 @@ def build(predictions: Sequence[Prediction], refusals: Sequence[Refusal], receiv
         if not kept:
             continue
         cells += len(kept) * (len(schema.numeric) + len(schema.categorical))
-        if cells > CELLS_MAX:
+        if not cells_fit(cells):
             raise BodyTooLarge(f"the request unfolds into more than {CELLS_MAX:,} feature values; send smaller batches")
         schemas.append((model, schema))
         rows += [(prediction.index, _row(prediction, schema, received_us)) for prediction in kept]
@@ -73,6 +73,11 @@ def build(predictions: Sequence[Prediction], refusals: Sequence[Refusal], receiv
         ids=tuple(row[2] for _, row in rows),
         schemas=tuple(schemas),
     )
+
+
+def cells_fit(cells: int) -> bool:
+    """Whether a request may unfold into so many feature values."""
+    return cells <= CELLS_MAX
 
 
 def _unite(members: Sequence[Prediction], refused: list[Refusal]) -> tuple[list[Prediction], FeatureSchema]:

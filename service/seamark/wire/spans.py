@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from seamark.core.records import SPANS, SpanKind, SpanStatus
 from seamark.wire.attributes import (
     Attributes,
     Source,
+    Value,
     attributes_text,
     events_text,
     first_text,
@@ -23,13 +24,17 @@ from seamark.wire.values import EPOCH, NANOS_MAX, RowRefused, clean_name
 
 _KINDS = frozenset(map(int, SpanKind))
 _STATUSES = frozenset(map(int, SpanStatus))
-_REQUEST_KINDS = (SpanKind.SERVER, SpanKind.CONSUMER)
-_CALLER_KINDS = (SpanKind.CLIENT, SpanKind.PRODUCER)
-_STATUS_KEYS = ("http.response.status_code", "http.status_code")
+REQUEST_KINDS = (SpanKind.SERVER, SpanKind.CONSUMER)
+CALLER_KINDS = (SpanKind.CLIENT, SpanKind.PRODUCER)
+STATUS_KEYS = ("http.response.status_code", "http.status_code")
 STATUS_MESSAGE = "otel.status_description"  # OpenTelemetry's own name for it where a span has no such field
 EVENTS_MAX = 1_000  # of one span
 LINKS_MAX = 1_000  # of one span
-_FIRST_TOKEN_KEYS = ("gen_ai.response.time_to_first_chunk", "gen_ai.server.time_to_first_token")  # in seconds
+# Older names of the gen_ai conventions are still sent; of several the first that says something counts.
+MODEL_KEYS = ("gen_ai.response.model", "gen_ai.request.model")
+INPUT_TOKEN_KEYS = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")
+OUTPUT_TOKEN_KEYS = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")
+FIRST_TOKEN_KEYS = ("gen_ai.response.time_to_first_chunk", "gen_ai.server.time_to_first_token")  # in seconds
 _FIRST_TOKEN_S_MAX = 1e9
 
 
@@ -45,15 +50,17 @@ class Reader(Protocol):
 
 def span_row(reader: Reader, span: Any, source: Source, scope: str | None, received_us: int) -> Row:
     """Return the span's values in the order of SPANS; RowRefused says why it cannot be stored."""
-    trace_id = _id(reader.identifier(span.trace_id, "trace id"), 16, "trace id")
-    span_id = _id(reader.identifier(span.span_id, "span id"), 8, "span id")
+    trace_id = reader.identifier(span.trace_id, "trace id")
+    span_id = reader.identifier(span.span_id, "span id")
     parent = reader.identifier(span.parent_span_id, "parent span id") or b""
-    parent = _id(parent, 8, "parent span id") if any(parent) else b""
-    start_ns, end_ns = _times(reader, span)
+    start_ns = reader.integer(span.start_time_unix_nano, "start time")
+    end_ns = reader.integer(span.end_time_unix_nano, "end time")
+    check_identity(trace_id, span_id, parent, start_ns, end_ns)
+    parent = parent if any(parent) else b""
     attributes = reader.attributes(span.attributes)
     kind = span.kind if span.kind in _KINDS else 0
     status, message = _status(span)
-    http_status = _http_status(attributes)
+    code = _first(attributes, STATUS_KEYS, http_status)
     model, version = model_of(attributes, source)
     name = clean_name(span.name or "")
     synthetic = source.synthetic or is_synthetic(attributes)
@@ -71,42 +78,53 @@ def span_row(reader: Reader, span: Any, source: Source, scope: str | None, recei
         name,
         kind,
         status,
-        http_status,
-        kind in _REQUEST_KINDS or (not parent and kind not in _CALLER_KINDS),
-        status == SpanStatus.ERROR or (http_status is not None and http_status >= 500),
+        code,
+        kind in REQUEST_KINDS or (not parent and kind not in CALLER_KINDS),
+        status == SpanStatus.ERROR or (code is not None and code >= 500),
         synthetic,
         start_ns // 1000,
         end_ns - start_ns,
         attributes_text(attributes),
         source.attributes,
-        _events(reader, span.events) if span.events else None,
+        events_of(reader, span.events) if span.events else None,
         received_us,
         scope,
-        _links(reader, span.links) if span.links else None,
+        links_of(reader, span.links) if span.links else None,
         *gen_ai(attributes),
     )
 
 
 def gen_ai(attributes: Attributes) -> tuple[str | None, int | None, int | None, int | None]:
     """Return (model, input tokens, output tokens, ns to the first token) as the gen_ai conventions name them."""
-    model = first_text(attributes, "gen_ai.response.model", "gen_ai.request.model")
-    first_s = next((attributes[key] for key in _FIRST_TOKEN_KEYS if key in attributes), None)
-    timed = isinstance(first_s, int | float) and not isinstance(first_s, bool) and 0 <= first_s < _FIRST_TOKEN_S_MAX
     return (
-        model or None,
-        _tokens(attributes, "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
-        _tokens(attributes, "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
-        round(first_s * 1e9) if timed and first_s is not None else None,
+        first_text(attributes, *MODEL_KEYS) or None,
+        _first(attributes, INPUT_TOKEN_KEYS, token_count),
+        _first(attributes, OUTPUT_TOKEN_KEYS, token_count),
+        _first(attributes, FIRST_TOKEN_KEYS, first_token_ns),
     )
 
 
-def _tokens(attributes: Attributes, *keys: str) -> int | None:
-    """The first of these that is a count; the older names are still sent."""
-    for key in keys:
-        value = attributes.get(key)
-        if type(value) is int and value >= 0:
-            return value
-    return None
+def token_count(value: Value) -> int | None:
+    """Return a number of tokens, None where the value is none."""
+    return value if type(value) is int and value >= 0 else None
+
+
+def first_token_ns(value: Value) -> int | None:
+    """Return seconds as nanoseconds, None where the value is no such time."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return round(value * 1e9) if 0 <= value < _FIRST_TOKEN_S_MAX else None
+
+
+def http_status(value: Value) -> int | None:
+    """Return an HTTP status written as a number or as three digits, None where the value is none."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) == 3:
+        value = int(value)
+    return value if type(value) is int and 100 <= value <= 599 else None
+
+
+def _first(attributes: Attributes, keys: Sequence[str], read: Callable[[Value], int | None]) -> int | None:
+    return next((found for key in keys if (found := read(attributes.get(key))) is not None), None)
 
 
 def spans_table(rows: Sequence[Row]) -> pa.Table:
@@ -114,25 +132,26 @@ def spans_table(rows: Sequence[Row]) -> pa.Table:
     return as_table(rows, SPANS)
 
 
-def _id(raw: bytes, size: int, what: str) -> bytes:
-    if len(raw) != size:
-        raise RowRefused(f"{what} has {len(raw)} bytes instead of {size}")
-    if not any(raw):
-        raise RowRefused(f"{what} is all zeros")
-    return raw
-
-
-def _times(reader: Reader, span: Any) -> tuple[int, int]:
-    start = reader.integer(span.start_time_unix_nano, "start time")
-    end = reader.integer(span.end_time_unix_nano, "end time")
-    for what, nanos in (("start time", start), ("end time", end)):
+def check_identity(trace_id: bytes, span_id: bytes, parent: bytes, start_ns: int, end_ns: int) -> None:
+    """Raise RowRefused where a span has no proper ids or times. A parent of zeros is none."""
+    _check_id(trace_id, 16, "trace id")
+    _check_id(span_id, 8, "span id")
+    if any(parent):
+        _check_id(parent, 8, "parent span id")
+    for what, nanos in (("start time", start_ns), ("end time", end_ns)):
         if nanos == 0:
             raise RowRefused(f"{what} is not set")
         if not 0 < nanos <= NANOS_MAX:
             raise RowRefused(f"{what} {nanos} does not lie between 1970 and 2262, in nanoseconds")
-    if end < start:
-        raise RowRefused(f"the span ends {(start - end) / 1e6:g} ms before it starts")
-    return start, end
+    if end_ns < start_ns:
+        raise RowRefused(f"the span ends {(start_ns - end_ns) / 1e6:g} ms before it starts")
+
+
+def _check_id(raw: bytes, size: int, what: str) -> None:
+    if len(raw) != size:
+        raise RowRefused(f"{what} has {len(raw)} bytes instead of {size}")
+    if not any(raw):
+        raise RowRefused(f"{what} is all zeros")
 
 
 def _status(span: Any) -> tuple[int, str]:
@@ -142,29 +161,21 @@ def _status(span: Any) -> tuple[int, str]:
     return (status.code if status.code in _STATUSES else 0), status.message or ""
 
 
-def _http_status(attributes: Attributes) -> int | None:
-    for key in _STATUS_KEYS:
-        value = attributes.get(key)
-        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) == 3:
-            value = int(value)
-        if type(value) is int and 100 <= value <= 599:
-            return value
-    return None
-
-
-def _events(reader: Reader, events: Sequence[Any]) -> str | None:
+def events_of(reader: Reader, events: Sequence[Any]) -> str | None:
+    """Return span events as a JSON array of at most EVENTS_MAX; a last one counts what is cut."""
     out: list[Attributes] = []
     for event in events[:EVENTS_MAX]:
         nanos = reader.integer(event.time_unix_nano, "event time")
         known = 0 < nanos <= NANOS_MAX
-        at = (EPOCH + timedelta(microseconds=nanos // 1000)).isoformat() if known else None
+        at = (EPOCH + timedelta(microseconds=nanos // 1000)).isoformat(timespec="microseconds") if known else None
         out.append({"name": clean_name(event.name or ""), "at": at, "attributes": reader.attributes(event.attributes)})
     if len(events) > EVENTS_MAX:
         out.append({"name": "seamark.cut_events", "count": len(events) - EVENTS_MAX})
     return events_text(out)
 
 
-def _links(reader: Reader, links: Sequence[Any]) -> str | None:
+def links_of(reader: Reader, links: Sequence[Any]) -> str | None:
+    """Return span links as a JSON array; one without proper ids leads nowhere and is left out."""
     out: list[Attributes] = []
     for link in links[:LINKS_MAX]:
         trace_id = reader.identifier(link.trace_id, "a link's trace id")

@@ -10,7 +10,8 @@ import pytest
 
 from seamark.compute.autoscale import SCALE_IN_HOLD_S, SCALE_IN_UTILISATION, UTILISATION, recommend
 from seamark.core.findings import Capacity, Forecast, Recommendation
-from seamark.core.specs import AutoscaleSpec
+from seamark.core.measures import AdviceInput
+from seamark.core.specs import AutoscaleSpec, MetricInput
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 TEN = Capacity(10.0, 10.0, 11.0, "slo", (), supported=True)
@@ -136,3 +137,82 @@ def test_headroom_and_cost_are_told_where_they_are_known() -> None:
     assert advise(15.0).headroom_ratio is None and advise(15.0).cost_per_hour is None
     assert advise(None, current=2).headroom_ratio is None
     assert advise(15.0, current=0).headroom_ratio is None
+
+
+# --- metrics as inputs --------------------------------------------------------------------------------------------
+
+READS = replace(SPEC, utilisation=MetricInput("gpu", limit=0.8))
+
+
+def read(name: str, value: float | None, state: str = "fresh") -> AdviceInput:
+    return AdviceInput(name, {"utilisation": "gpu", "queue_length": "queue"}.get(name, name), state, value, AT)
+
+
+def test_replicas_that_a_metric_tells_are_those_that_run() -> None:
+    found = advise(15.0, current=7, recent=steady(2), inputs=[read("replicas", 2.0)])
+    assert found.current == 2 and found.headroom_ratio == pytest.approx(0.25)
+    assert found.inputs == (read("replicas", 2.0),)
+
+
+@pytest.mark.parametrize("state, words", [("stale", "has not been heard of lately"), ("unknown", "is not known")])
+def test_replicas_whose_metric_is_silent_are_counted_from_spans_and_that_is_said(state: str, words: str) -> None:
+    found = advise(15.0, current=7, inputs=[read("replicas", None, state)])
+    assert found.current == 7
+    assert found.reason.endswith(f" replicas (replicas) {words}; replicas are counted from spans instead.")
+    assert "instead" not in advise(15.0, inputs=[read("replicas", None, state)]).reason
+
+
+def test_a_backlog_is_drained_beside_the_arrivals() -> None:
+    found = advise(10.0, current=2, inputs=[read("queue_length", 1200.0)])
+    assert found.replicas == found.needed == 4  # (10 + 1200 / 60) / (10 x 0.85)
+    assert "1200 requests wait (queue) and should be gone in 60 s" in found.reason and "10.0 requests/s" in found.reason
+    assert advise(10.0, inputs=[read("queue_length", 0.0)]).reason == advise(10.0).reason
+    assert advise(10.0, inputs=[read("queue_length", None, "stale")]).replicas == advise(10.0).replicas
+
+
+@pytest.mark.parametrize("used, replicas", [(1.6, 8), (0.8, 4), (0.81, 5), (0.1, 3), (0.0, 3)])
+def test_utilisation_asks_as_the_hpa_does_and_never_for_less_than_the_load(used: float, replicas: int) -> None:
+    found = advise(21.0, spec=READS, current=4, recent=steady(3), inputs=[read("utilisation", used)])
+    assert found.replicas == replicas
+    assert ("utilisation is" in found.reason) == (replicas > 3)
+
+
+def test_the_larger_need_decides_and_is_told() -> None:
+    both = [read("queue_length", 1200.0), read("utilisation", 0.9)]
+    assert "gpu" in advise(1.0, spec=READS, current=10, inputs=both).reason
+    assert "queue" in advise(1.0, spec=READS, current=1, inputs=both).reason
+    assert "expected in" in advise(1.0, spec=READS, current=1, inputs=both, forecast=coming(150.0)).reason
+
+
+def test_utilisation_without_a_count_of_replicas_asks_for_nothing() -> None:
+    assert advise(21.0, spec=READS, current=None, inputs=[read("utilisation", 5.0)]).replicas == 3
+    assert advise(None, spec=READS, current=0, inputs=[read("utilisation", 5.0)]).state == "hold"
+
+
+@pytest.mark.parametrize("arrivals, capacity", [(None, TEN), (5.0, None)])
+def test_while_the_load_is_unknown_a_metric_may_ask_for_more_but_not_for_less(
+    arrivals: float | None, capacity: Capacity | None
+) -> None:
+    busy = advise(arrivals, capacity=capacity, spec=READS, current=4, inputs=[read("utilisation", 1.2)])
+    assert (busy.state, busy.replicas, busy.needed) == ("ok", 6, None)
+    assert (
+        busy.reason.startswith("6 replicas: utilisation is 1.2 (gpu) on 4 replicas")
+        and "no fewer, because" in busy.reason
+    )
+    idle = advise(arrivals, capacity=capacity, spec=READS, current=4, inputs=[read("utilisation", 0.1)])
+    assert (idle.state, idle.replicas) == ("hold", 4)
+    advised = advise(
+        arrivals, capacity=capacity, spec=READS, current=4, recent=[advice(10, 9, 9)], inputs=[read("utilisation", 1.2)]
+    )
+    assert (advised.state, advised.replicas) == ("hold", 4)  # more was advised already
+
+
+def test_a_queue_alone_is_heard_where_the_capacity_is_known() -> None:
+    queue = [read("queue_length", 3000.0)]
+    assert advise(None, current=2, inputs=queue).replicas == 6
+    assert advise(None, current=2, capacity=None, inputs=queue).state == "hold"
+    assert advise(None, current=None, inputs=queue).state == "hold"  # nobody knows whether that is more
+
+
+def test_the_maximum_holds_for_metrics_too() -> None:
+    assert advise(None, spec=READS, current=4, inputs=[read("utilisation", 95.0)]).replicas == 20

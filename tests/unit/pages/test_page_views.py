@@ -8,11 +8,12 @@ from datetime import timedelta
 
 import pytest
 from sample_facts import AT, ago, alert, drift, overview, recommendation, slo, unknown
-from sample_source import DOCUMENT, all_runs, run, verdict
+from sample_source import DOCUMENT, all_runs, run, tokens, verdict
 
 from seamark.core.findings import AlertStatus, DriftState, LatencyPoint, RunStatus
+from seamark.core.measures import AdviceInput
 from seamark.web import charts
-from seamark.web.page_model import ModelFacts, drift_rows, model_page, objective_view
+from seamark.web.page_model import ModelFacts, advice_view, drift_rows, model_page, objective_view
 from seamark.web.page_runs import PlanFacts, plan_row, run_page, shape_words
 from seamark.web.page_views import (
     alerts_page,
@@ -133,6 +134,20 @@ def test_an_objective_without_requests_is_unknown():
 def test_a_model_without_requests_has_no_figures():
     page = model_page(ModelFacts(unknown("m"), [], 60.0))
     assert (page.figures, page.points, page.performance, page.objectives) == ({}, (), None, ())
+
+
+def test_tokens_stand_in_a_row_per_generative_model_and_what_is_unknown_is_none():
+    page = model_page(ModelFacts(unknown("m"), [], 60.0, tokens=tokens()))
+    named, bare = page.tokens
+    assert (named.spans, named.taken, named.given_rate, named.p95) == ("1,200", "480,000", "27", "620 ms")
+    assert (bare.model, bare.taken, bare.taken_rate, bare.given, bare.p50) == ("not named", None, None, "40", None)
+    assert model_page(ModelFacts(unknown("m"), [], 60.0)).tokens == ()
+
+
+def test_advice_shows_the_metrics_it_reads():
+    inputs = (AdviceInput("queue_length", "queue", "fresh", 12.0), AdviceInput("replicas", "available", "stale"))
+    facts = advice_view(recommendation("m", inputs=inputs), {}, AT).facts
+    assert facts[-2:] == (("Queue length, queue", "12"), ("Replicas, available", "stale"))
 
 
 # --- runs ------------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ PAGES = [
     ("hostile", "/"),
     ("full", "/models/churn"),
     ("full", "/models/upsell"),
+    ("full", "/models/search-ranker"),
     ("hostile", model_url(HOSTILE)),
     ("hostile", model_url(LONG)),
     ("full", "/loadtests"),

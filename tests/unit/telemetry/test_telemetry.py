@@ -60,6 +60,33 @@ def test_requests_are_those_that_are_requests_and_not_synthetic(telemetry):
     assert value(telemetry, "seamark_request_duration_seconds_sum", **labels) == pytest.approx(0.04)
 
 
+def test_tokens_and_times_to_the_first_token_are_counted_where_spans_tell_of_them(telemetry):
+    chat = {"is_request": False, "input_tokens": 100, "output_tokens": 7, "first_token_ns": 300_000_000}
+    embedding = {"model": "embed", "version": "", "input_tokens": 0}
+    telemetry.observe_spans(sample.spans([chat, chat | {"first_token_ns": 5_000_000}, embedding, {}]))
+    telemetry.observe_spans(sample.spans([chat | {"output_tokens": 2**40}, chat | {"synthetic": True}, {}]))
+    telemetry.observe_spans(sample.spans([{"version": "plain"}]))
+    found = {name: number for name, number in samples(telemetry).items() if "gen_ai" in name[0]}
+    tokens = {
+        (dict(labels)["model"], dict(labels)["type"]): n
+        for (name, labels), n in found.items()
+        if "type" in dict(labels)
+    }
+    assert tokens == {("churn", "input"): 300, ("churn", "output"): 14 + 2**40, ("embed", "input"): 0}
+    first = "seamark_gen_ai_time_to_first_token_seconds"
+    assert value(telemetry, f"{first}_count", model="churn", version="1") == 3
+    assert value(telemetry, f"{first}_bucket", model="churn", version="1", le="0.005") == 1
+    assert value(telemetry, f"{first}_sum", model="churn", version="1") == pytest.approx(0.605)
+    assert value(telemetry, f"{first}_count", model="embed", version="") is None
+
+
+def test_generative_series_are_bounded(telemetry, monkeypatch):
+    monkeypatch.setattr("seamark.telemetry.generative.SERIES_MAX", 2)
+    telemetry.observe_spans(sample.spans([{"version": str(n), "input_tokens": 1} for n in range(5)]))
+    assert value(telemetry, "seamark_gen_ai_tokens_total", model=OTHER, version=OTHER, type="input") == 3
+    assert value(telemetry, "seamark_label_values_folded_total", label="series") == 3
+
+
 def test_an_empty_table_and_one_without_requests_change_nothing(telemetry):
     telemetry.observe_spans(sample.spans([]))
     telemetry.observe_spans(sample.spans([{"is_request": False}]))

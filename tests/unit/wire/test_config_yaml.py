@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seamark.core.errors import ConfigInvalid, Invalid, Problem
-from seamark.core.specs import AutoscaleSpec, ChannelSpec, Config, DriftSpec, Known, ModelSpec, SloSpec
+from seamark.core.specs import AutoscaleSpec, ChannelSpec, Config, DriftSpec, Known, MetricInput, ModelSpec, SloSpec
 from seamark.core.thresholds import parse_threshold
 from seamark.wire.config import parse_config, parse_plan
 from seamark.wire.yaml_tree import read_yaml
@@ -318,3 +318,45 @@ def test_any_text_is_read_or_refused(text):
         assert problems(text)
     elif isinstance(read.data, dict) and read.data:
         assert problems(text)
+
+
+# --- metrics that advice reads ------------------------------------------------------------------------------------
+
+
+def autoscale(lines):
+    return "models:\n  - name: m\n    autoscale:\n" + textwrap.indent(textwrap.dedent(lines), " " * 6)
+
+
+def test_metrics_that_advice_reads_are_taken_with_their_selectors():
+    text = autoscale("""\
+        replicas: {metric: k8s.deployment.available, where: {k8s.deployment.name: churn, shard: 5, live: true}}
+        queue_length: {metric: queue}
+        utilisation: {metric: gpu, limit: 0.8}
+        """)
+    spec = parse_config(text, KNOWN).models[0].autoscale
+    where = (("k8s.deployment.name", "churn"), ("shard", "5"), ("live", "true"))
+    assert spec.replicas == MetricInput("k8s.deployment.available", where)
+    assert spec.queue_length == MetricInput("queue")
+    assert spec.utilisation == MetricInput("gpu", limit=0.8)
+    assert parse_config(autoscale("max: 3"), KNOWN).models[0].autoscale == AutoscaleSpec(max=3)
+
+
+@pytest.mark.parametrize(
+    "line, path, message",
+    [
+        ("replicas: available", "replicas", "'available' is not a metric to read (metric, where)"),
+        ("replicas:", "replicas", "None is not a metric to read"),
+        ("replicas: {where: {a: b}}", "replicas.metric", "is missing"),
+        ("replicas: {metric: a, limit: 3}", "replicas.limit", "is not known in a metric to read"),
+        ("utilisation: {metric: gpu}", "utilisation.limit", "is missing"),
+        ("utilisation: {metric: gpu, limit: 0}", "utilisation.limit", "0 is not a number greater than 0"),
+        ("queue_length: {metric: 5}", "queue_length.metric", "5 is no metric's name"),
+        ("queue_length: {metric: q, where: []}", "queue_length.where", "[] is no mapping of 1 to 20 attributes"),
+        ("queue_length: {metric: q, where: {a: [1]}}", "queue_length.where.a", "[1] is no attribute's value"),
+        ("queue_length: {metric: q, where: {'a\"b': 1}}", 'queue_length.where.a"b', "is no attribute's name"),
+    ],
+)
+def test_a_metric_that_cannot_be_read_is_told_with_its_line(line, path, message):
+    ((at_line, field, told),) = problems(autoscale(line))
+    assert (field, at_line) == (f"models[0].autoscale.{path}", 4)
+    assert told.startswith(message)

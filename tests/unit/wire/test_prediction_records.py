@@ -231,6 +231,7 @@ def nulls_without_bytes(rows):
         (stream(pa.table({"model": [["m"]]})), "is of type list"),
         (stream(pa.table({"at": pa.array([0], pa.timestamp("us"))})), "no time zone"),
         (stream(pa.table({"at": pa.array([0], pa.date32())})), "is of type date32"),
+        (stream(pa.table({"model": ["m"], "at": pa.array([2**62], pa.timestamp("us", "UTC"))})), "out of range"),
         (stream(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["model", "model"])), "one name"),
     ],
 )

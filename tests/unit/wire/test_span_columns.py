@@ -1,0 +1,142 @@
+"""The columnar decoder and the plain one, in protobuf and in JSON: the same rows and refusals, whatever is sent."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.otlp_messages import AT, START_NS, pairs, request, requests, span, to_otlp_json
+
+from seamark.core.errors import BodyTooLarge, InputRefused, SeamarkError
+from seamark.core.records import SPANS, Decoded
+from seamark.wire import attributes as attrs
+from seamark.wire import otlp, otlp_arrow
+from seamark.wire.budget import ValueBudget
+from seamark.wire.otlp import Encoding, decode_many_traces, decode_traces
+
+
+def plainly(message, encoding=Encoding.PROTOBUF):
+    body = message.SerializeToString() if encoding is Encoding.PROTOBUF else to_otlp_json(message)
+    return decode_traces(body, encoding, received_at=AT)
+
+
+def together(*messages):
+    bodies = [message.SerializeToString() for message in messages]
+    return decode_many_traces(bodies, received_at=[AT] * len(bodies))
+
+
+def assert_same(one, other):
+    assert one.refusals == other.refusals
+    assert one.tables.keys() == other.tables.keys()
+    for name, table in one.tables.items():
+        other.tables[name].validate(full=True)
+        assert table.schema.equals(other.tables[name].schema)
+        assert table.to_pylist() == other.tables[name].to_pylist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(requests(), min_size=1, max_size=3))
+def test_a_message_gives_the_same_rows_by_every_decoder_and_encoding(messages):
+    for message, columnar in zip(messages, together(*messages), strict=True):
+        plain = plainly(message)
+        assert_same(plain, columnar)
+        assert_same(plain, plainly(message, Encoding.JSON))
+        for table in plain.tables.values():
+            table.validate(full=True)
+            assert table.schema.equals(SPANS)
+            bounds = pa.compute.min_max(table.column("start_at")).as_py()
+            assert datetime(1970, 1, 1, tzinfo=UTC) <= bounds["min"] <= bounds["max"] < AT + timedelta(days=365 * 240)
+            for column in ("attributes", "resource", "events", "links"):
+                for text in table.column(column).to_pylist():
+                    assert text is None or json.loads(text)
+
+
+USUAL = {"http.route": "/p", "http.response.status_code": 200, "score": 0.25, "cached": True, "tenant": "t\u00e4 1"}
+ODD = {
+    "many attributes": span(attributes={f"k{index}": index for index in range(attrs.ATTRIBUTES_MAX + 1)}),
+    "long text": span(attributes={"long": "x" * 100_000, "http.route": "/p"}),
+    "a status text beside an attribute of that name": span(
+        attributes={"otel.status_description": "own"}, status=2, message="of the status"
+    ),
+    "a parent of three zeros": span(parent=b"\0\0\0"),
+}
+
+
+@pytest.mark.parametrize("odd", list(ODD.values()), ids=list(ODD))
+def test_what_is_odd_is_decoded_plainly_and_its_neighbours_are_not(odd, monkeypatch):
+    plain = []
+    monkeypatch.setattr(otlp, "decode_traces", lambda *a, **k: plain.append(a) or decode_traces(*a, **k))
+    messages = [request(span(attributes=USUAL)), request(span(attributes=USUAL), odd), request(span(attributes=USUAL))]
+    found = together(*messages)
+    assert len(plain) == 1
+    for message, columnar in zip(messages, found, strict=True):
+        assert_same(plainly(message), columnar)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [1, "a", [None, {"b": b"\\x00"}]],
+        {"map": {"in": [1.5]}},
+        b"raw",
+        [],
+        {},
+        [[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]],
+    ],
+)
+def test_values_that_nest_are_read_as_the_plain_decoder_reads_them(value):
+    message = request(span(attributes=USUAL), span(attributes={"before": 1, "nested": value, "after": "x"}))
+    assert_same(plainly(message), together(message)[0])
+
+
+def test_more_keys_than_bits_are_told_apart():
+    rare = [span(attributes={f"key {n}": n for n in range(first, first + 20)}) for first in range(0, 200, 20)]
+    twice = span(attributes={"key 0": 1})
+    twice.attributes.extend(pairs({"key 0": 2}))
+    message = request(*rare, twice)
+    assert_same(plainly(message), together(message)[0])
+
+
+def test_one_bad_span_of_many_is_refused_by_its_place():
+    spans = [span(span_id=bytes([n + 1]) * 8) for n in range(5)]
+    spans[2].end_time_unix_nano = START_NS - 1
+    spans[4].trace_id = b"short"
+    first, second = together(request(span()), request(*spans))
+    assert (first.rows, second.rows) == (1, 3)
+    assert [refusal.index for refusal in second.refusals] == [2, 4]
+    assert_same(plainly(request(*spans)), second)
+
+
+def test_a_body_that_is_none_costs_its_neighbours_nothing():
+    good = request(span()).SerializeToString()
+    found = decode_many_traces([good, b"\xff\xff", good], received_at=[AT] * 3)
+    assert [isinstance(one, Decoded) for one in found] == [True, False, True]
+    assert isinstance(found[1], InputRefused)
+    assert found[0].rows == found[2].rows == 1
+
+
+@pytest.mark.parametrize(
+    "attributes", [{f"k{n}": n for n in range(30)}, {"list": [1] * 30}, {"map": {str(n): n for n in range(30)}}]
+)
+def test_too_many_values_are_refused_alone(attributes, monkeypatch):
+    monkeypatch.setattr(otlp_arrow, "_VALUES_MAX", 20)
+    monkeypatch.setattr(ValueBudget.__init__, "__defaults__", (20,))
+    found = together(request(span()), request(span(attributes=attributes)))
+    assert found[0].rows == 1
+    assert isinstance(found[1], BodyTooLarge)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.binary(max_size=300), max_size=3))
+def test_random_bytes_end_as_the_plain_decoder_says(bodies):
+    for body, found in zip(bodies, decode_many_traces(bodies, received_at=[AT] * len(bodies)), strict=True):
+        if isinstance(found, SeamarkError):
+            with pytest.raises(type(found)) as raised:
+                decode_traces(body, Encoding.PROTOBUF, received_at=AT)
+            assert str(raised.value) == str(found)
+        else:
+            assert_same(decode_traces(body, Encoding.PROTOBUF, received_at=AT), found)
