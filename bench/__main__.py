@@ -14,6 +14,7 @@ Leave the machine alone meanwhile: every figure has `load_1m` beside it in the J
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -40,6 +41,7 @@ def main() -> int:
         if name not in BENCHES:
             parser.error(f"{name!r} is no bench; known are {', '.join(BENCHES)}")
     command = f"python -m bench {' '.join(sys.argv[1:])}".rstrip()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     for name in names:
         options = {option: getattr(asked, option) for option in BENCHES[name]}
         write(name, import_module(f"bench.{name}").run(**options), quick=asked.quick, command=command)

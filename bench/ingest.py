@@ -9,7 +9,7 @@ What the figures are:
 * share of the ceiling: rows per CPU second of the service, divided by those of the same bodies when they are only
   unpacked and decoded by the service's own functions in a fresh process. What is missing to 1 is HTTP, commit and disk.
 * at 50 %: half the maximum just measured, each request due at its own instant; latencies count from that instant.
-* memory: resident, every quarter of a second; the slope is a straight line through the second half.
+* memory: resident, every half second; the slope is a straight line through the second half.
 * bytes per span: all data files after the lake's own maintain() found nothing left to do, once the service stopped.
 
 Bodies are made beforehand (bench/bodies.py) and sent once: each span has ids, times and values of its own.
@@ -17,6 +17,7 @@ Bodies are made beforehand (bench/bodies.py) and sent once: each span has ids, t
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -65,6 +66,7 @@ def run(
     best: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="seamark-bench-") as folder:
         for kind in kinds:
+            print(f"measuring {PAYLOADS[kind].title}", file=sys.stderr, flush=True)
             found, rate = _maximum(kind, Path(folder), times)
             rows += found
             best[kind] = max(row["rows/s"] for row in found)

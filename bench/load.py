@@ -33,6 +33,7 @@ class Load:
 
     acknowledged: int
     refused: int
+    lost: int  # connections that broke; only where that was allowed
     window_s: float
     rows_per_s: float
     requests: int  # within the window
@@ -62,6 +63,7 @@ def send(
     warm_s: float,
     window_s: float,
     extra_headers: Mapping[str, str] | None = None,
+    lossy: bool = False,
 ) -> Load:
     """Send bodies `first` and after, for `warm_s` and then `window_s` seconds; RuntimeError if one is refused."""
     with sending(
@@ -73,6 +75,7 @@ def send(
         rate_rps=rate_rps,
         seconds=warm_s + window_s,
         extra_headers=extra_headers,
+        lossy=lossy,
     ) as run:
         run.wait()
     return run.load(warm_s)
@@ -104,6 +107,7 @@ class Sending:
             if found["broken"].size:
                 raise RuntimeError(f"a request was refused: {found['broken'][0]}")
             answered, refused, sender_cpu_s = found["answered"], found["refused"], float(found["cpu_s"])
+            lost = len(found["lost"])
         if not len(answered):
             raise RuntimeError("no request was answered")
         start_s = order.start_s + warm_s
@@ -114,6 +118,7 @@ class Sending:
         return Load(
             acknowledged=len(answered),
             refused=len(refused),
+            lost=lost,
             window_s=end_s - start_s,
             rows_per_s=len(within) * self.rows / (end_s - start_s),
             requests=len(within),
@@ -137,6 +142,7 @@ def sending(
     rate_rps: float | None = None,
     seconds: float,
     extra_headers: Mapping[str, str] | None = None,
+    lossy: bool = False,
 ) -> Iterator[Sending]:
     """Send in a process of its own; at the end of the `with` it is told to stop, and has stopped."""
     payload = PAYLOADS[bodies.kind]
@@ -155,6 +161,7 @@ def sending(
         until_s=start_s + seconds,
         out=str(out),
         rate_rps=rate_rps,
+        lossy=lossy,
     )
     command = [sys.executable, "-m", "bench.sender", json.dumps(asdict(order))]
     process = subprocess.Popen(command, cwd=ROOT, env=clean_environment())

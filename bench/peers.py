@@ -106,6 +106,7 @@ def _measure(peer: Peer, bodies: Bodies, folder: Path, *, quick: bool) -> dict[s
             warm_s=0.0,
             window_s=8.0 if quick else 20.0,
             extra_headers=peer.headers,
+            lossy=True,
         )
         acknowledged = load.acknowledged * PAYLOADS[MAIN].rows
         stored, took_s = _stored(folder / peer.database, acknowledged, load, 15.0 if quick else 60.0)
@@ -119,6 +120,7 @@ def _measure(peer: Peer, bodies: Bodies, folder: Path, *, quick: bool) -> dict[s
         "acknowledged": acknowledged,
         "stored": stored,
         "503s": load.refused,
+        "connections lost": load.lost,
         **load.latencies,
         "memory MB max": max(held_mb),
         "note": f"{peer.requirement}, its defaults; {stored:,} spans in its database after {took_s:.0f} s{late}",

@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 ROOT = Path(__file__).parent.parent
 READY_S = 60.0
 STOP_S = 60.0
-SAMPLE_S = 0.25
+SAMPLE_S = 0.5  # looking through all processes costs a little
 
 
 @dataclass

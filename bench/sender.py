@@ -40,6 +40,7 @@ class Order:
     until_s: float
     out: str
     rate_rps: float | None = None
+    lossy: bool = False  # a connection that breaks loses its request, and the next is sent; else it ends the run
 
 
 @dataclass
@@ -49,6 +50,7 @@ class Sender:
     order: Order
     answered: list[tuple[float, float]] = field(default_factory=list)  # finished at, seconds since sent (or due)
     refused: list[float] = field(default_factory=list)  # when a 503 came
+    lost: list[float] = field(default_factory=list)  # when a connection broke, of an order that is lossy
     broken: list[str] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
     cpu_s: float = 0.0  # from the first instant on
@@ -94,7 +96,15 @@ class Sender:
                 return False
         request = f"{self._head}{len(body)}\r\n\r\n".encode()
         while not self.stop.is_set():
-            status, headers, answer = connection.post(request, body)
+            try:
+                status, headers, answer = connection.post(request, body)
+            except OSError:
+                if not order.lossy:
+                    raise
+                self.lost.append(time.monotonic())
+                self.stop.wait(_RETRY_S)
+                connection.reopen()
+                return True
             now_s = time.monotonic()
             if 200 <= status < 300:
                 self.answered.append((now_s, now_s - begun_s))
@@ -114,11 +124,17 @@ class Connection:
 
     def __init__(self, port: int) -> None:
         self._address = ("127.0.0.1", port)
-        self._open()
+        self._socket = self._opened()
 
-    def _open(self) -> None:
-        self._socket = socket.create_connection(self._address, TIMEOUT_S)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def _opened(self) -> socket.socket:
+        opened = socket.create_connection(self._address, TIMEOUT_S)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return opened
+
+    def reopen(self) -> None:
+        """Give the connection up and make another."""
+        self._socket.close()
+        self._socket = self._opened()
 
     def post(self, head: bytes, body: memoryview) -> tuple[int, dict[str, str], bytes]:
         """Send a request and return its answer's status, headers (names in lower case) and body."""
@@ -134,8 +150,7 @@ class Connection:
         while len(answer) < length:
             answer += self._receive()
         if headers.get("connection", "").lower() == "close":
-            self._socket.close()
-            self._open()
+            self.reopen()
         return int(first.split(" ", 2)[1]), headers, answer
 
     def _receive(self) -> bytes:
@@ -160,6 +175,7 @@ def write(sender: Sender, out: Path) -> None:
     found: dict[str, Any] = {
         "answered": np.array(sender.answered, dtype=float).reshape(-1, 2),
         "refused": np.array(sender.refused, dtype=float),
+        "lost": np.array(sender.lost, dtype=float),
         "broken": np.array(sender.broken[:3], dtype=str),
         "cpu_s": np.array(sender.cpu_s),
     }

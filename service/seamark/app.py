@@ -33,6 +33,7 @@ from seamark.settings import Settings
 from seamark.store.buffer import WriteBuffer
 from seamark.store.catalog import Catalog
 from seamark.store.catalog.database import Database, Leadership
+from seamark.store.heard import Heard
 from seamark.store.lake_connection import S3Options
 from seamark.store.lakes import LAKES
 from seamark.telemetry import Telemetry
@@ -49,6 +50,7 @@ from seamark.web import (
     pages,
     problems,
     system,
+    tempo,
     traces,
 )
 from seamark.web import loadtests as loadtest_doors
@@ -114,6 +116,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Iterator[Se
         yield Services(
             clock=clock,
             lake=lake,
+            heard=Heard(lake),
             buffer=WriteBuffer(lake, rows_max=settings.buffer_rows, on_commit=telemetry.observe_commit),
             catalog=catalog,
             telemetry=telemetry,
@@ -197,7 +200,8 @@ def jobs(services: Services, stopping: Callable[[], bool]) -> list[Job]:
         Job(loadtests.JOB, 1.0, lambda s, at: loadtests.work(s, at, stopping)),
         Job("dispatch-alerts", 1.0, lambda s, at: dispatch.dispatch(s, at, stopping)),
         Job("make-drift-reports", 2.0, lambda s, at: reports.make_reports(s, at, stopping)),
-        Job("maintain", 60.0, led(maintain.maintain)),
+        Job("maintain-lake", 10.0, led(lambda s, at: maintain.maintain_lake(s, at, stopping))),
+        Job("prune-catalog", 60.0, led(maintain.prune_catalog)),
     ]
 
 
@@ -223,6 +227,7 @@ def create_app(services: Services, *, host: str = "127.0.0.1", role: str = "all"
         loadtest_doors,
         alerts,
         traces,
+        tempo,
         keys,
         system,
         pages,

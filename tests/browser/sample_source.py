@@ -19,6 +19,7 @@ from sample_facts import (
     latency,
     quality,
 )
+from sample_traces import sample_requests, sample_trace
 
 from seamark.core.errors import NotFound, StoreUnavailable
 from seamark.core.findings import (
@@ -31,6 +32,8 @@ from seamark.core.findings import (
     Verdict,
 )
 from seamark.core.measures import TokenStep
+from seamark.core.windows import Window
+from seamark.store.traces import Search, Trace
 from seamark.web.page_model import ModelFacts
 from seamark.web.page_runs import PlanFacts, RunFacts
 
@@ -185,3 +188,9 @@ class SampleSource:
             alert("fraud-score", AlertStatus.PENDING, "SeamarkSloBurnRate", "ticket", 40),
             alert("pricing", AlertStatus.RESOLVED, "SeamarkSloBurnRate", "page", 5000),
         ]
+
+    def requests(self, asked: Search, limit: int) -> Sequence[Mapping[str, Any]]:
+        return sample_requests(self.scene, asked, limit)
+
+    def trace(self, trace_id: bytes, window: Window | None, model: str | None) -> Trace:
+        return sample_trace(self.scene, trace_id)

@@ -128,7 +128,7 @@ class Interposed:
 def test_a_commit_that_fails_leaves_either_all_or_nothing(lake: DuckLake, tmp_path: Path, after: bool) -> None:
     lake.append({"spans": spans(1)})
     kept = files(tmp_path)
-    plain = lake._commit
+    plain = lake.commit
 
     def broken(work: Any) -> None:
         with pytest.MonkeyPatch.context() as patch:
@@ -136,14 +136,14 @@ def test_a_commit_that_fails_leaves_either_all_or_nothing(lake: DuckLake, tmp_pa
             patch.setattr(lake, "_root", Broken(root, after=after))
             plain(work)
 
-    lake._commit = broken  # type: ignore[method-assign]
+    lake.commit = broken  # type: ignore[method-assign]
     if after:
         lake.append({"spans": spans(1, first=1)})  # it is there after all
     else:
         with pytest.raises(StoreUnavailable, match="broke"):
             lake.append({"spans": spans(1, first=1)})
         assert files(tmp_path) == kept
-    lake._commit = plain  # type: ignore[method-assign]
+    lake.commit = plain  # type: ignore[method-assign]
     assert count(lake) == 1 + after
     lake.append({"spans": spans(1, first=2)})
     assert count(lake) == 2 + after
@@ -166,24 +166,37 @@ class Broken:
 
 
 def test_files_stay_while_a_query_may_read_them(lake: DuckLake, tmp_path: Path) -> None:
-    for number in range(4):
+    for number in range(8):
         lake.append({"spans": spans(1, first=number)})
     kept = files(tmp_path)
     now = datetime.now(UTC)
     with lake._cursor() as cursor:
-        cursor.execute("BEGIN")
-        cursor.execute("SELECT count(*) FROM lake.spans").fetchall()
         for hours in (2, 4, 6):
             lake.maintain(now + timedelta(hours=hours), None)
-        assert kept <= files(tmp_path)
-        assert cursor.execute("SELECT count(*) FROM lake.spans").fetchall() == [(4,)]
+        assert kept < files(tmp_path)
+        found = cursor.execute(f"SELECT count(*) FROM read_parquet({sorted(map(str, kept))})").fetchall()
+        assert found == [(8,)]  # a query reads the files it was planned with
     for hours in (8, 10):
         lake.maintain(now + timedelta(hours=hours), None)
     assert not kept & files(tmp_path)
-    assert count(lake) == 4
+    assert count(lake) == 8
 
 
-def test_young_orphans_are_spared(lake: DuckLake, tmp_path: Path) -> None:
+def test_the_first_step_after_a_start_sweeps_every_orphan_of_our_own_folder(lake: DuckLake, tmp_path: Path) -> None:
+    lake.append({"spans": spans(1)})
+    [stored] = files(tmp_path)
+    stored.with_name("crashed.parquet").write_bytes(b"left by a crash")
+    lake.maintain(datetime.now(UTC), None)
+    assert files(tmp_path) == {stored}
+    being_written = stored.with_name("young.parquet")
+    being_written.write_bytes(b"not committed yet")
+    lake.maintain(datetime.now(UTC), None)
+    assert files(tmp_path) == {stored, being_written}
+    assert count(lake) == 1
+
+
+def test_young_orphans_are_spared_where_others_may_write(tmp_path: Path) -> None:
+    lake = open_lake(data_dir=tmp_path / "data", catalog_url="sqlite://", location=str(tmp_path / "elsewhere"))
     lake.append({"spans": spans(1)})
     [stored] = files(tmp_path)
     young, old = stored.with_name("young.parquet"), stored.with_name("old.parquet")
@@ -193,6 +206,7 @@ def test_young_orphans_are_spared(lake: DuckLake, tmp_path: Path) -> None:
         os.utime(path, ((now - age).timestamp(),) * 2)
     lake.maintain(now, None)
     assert files(tmp_path) == {stored, young}
+    lake.close()
 
 
 def test_a_moved_data_folder_is_the_same_lake(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ STALE_S = 180.0
 def overviews(services: Services, at: datetime) -> list[ModelOverview]:
     """Every model that was heard of or is configured, by name."""
     seen: dict[str, list[ModelSeen]] = {}
-    for version in spans.models_seen(services.lake, at - timedelta(seconds=RECENT_S)):
+    for version in services.heard.versions(at, at - timedelta(seconds=RECENT_S)):
         seen.setdefault(version.model, []).append(version)
     for spec in services.configuration.current().models:
         seen.setdefault(spec.name, [])
@@ -39,7 +39,7 @@ def overviews(services: Services, at: datetime) -> list[ModelOverview]:
 
 def overview(services: Services, model: str, at: datetime) -> ModelOverview:
     """One model; NotFound where it was never heard of and is not configured."""
-    versions = [v for v in spans.models_seen(services.lake, at - timedelta(seconds=RECENT_S)) if v.model == model]
+    versions = services.heard.versions(at, at - timedelta(seconds=RECENT_S), model)
     if not versions and services.configuration.model(model) is None:
         raise NotFound(
             f"there is no model {model[:100]!r}: nothing was received from it and seamark.yaml does not name it"

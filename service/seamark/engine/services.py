@@ -11,6 +11,7 @@ from seamark.core.clock import Clock
 from seamark.engine.configuration import Configuration
 from seamark.store.buffer import WriteBuffer
 from seamark.store.catalog import Catalog
+from seamark.store.heard import Heard
 from seamark.store.lake import Lake
 from seamark.telemetry import Telemetry
 
@@ -21,6 +22,7 @@ class Services:
 
     clock: Clock
     lake: Lake
+    heard: Heard
     buffer: WriteBuffer
     catalog: Catalog
     telemetry: Telemetry

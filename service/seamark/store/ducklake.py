@@ -1,7 +1,8 @@
 """The lake over DuckLake: rows to Parquet files, registered in SQL transactions, to Arrow tables again.
 
 Appends are the only concurrent writers: DuckLake lets them commute, while deleting and merging run one after the other
-in one maintainer: the one that holds `_maintaining` in this process and the advisory lock on a PostgreSQL catalog.
+in one maintainer: the one that holds `_maintaining` in this process and the advisory lock on a PostgreSQL catalog. What
+it does is in store/upkeep.py.
 """
 
 # ruff: noqa: S608 - the SQL is put together from texts of this file; every value is a parameter
@@ -11,8 +12,8 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
-from datetime import UTC, datetime, timedelta
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,11 +23,11 @@ import psycopg
 import pyarrow as pa
 
 from seamark.core.errors import StartRefused, StoreUnavailable
-from seamark.core.records import TIME_COLUMN
-from seamark.store.lake import LakeHealth
-from seamark.store.lake_connection import Place, S3Options, connect, place_of, quoted, reaching, remove_spill
+from seamark.store.lake import CommitFailed, LakeHealth
+from seamark.store.lake_connection import Place, S3Options, connect, place_of, reaching, remove_spill
 from seamark.store.lake_schema import VERSION_TABLE, bring_up_to_date, conform, without_nul
 from seamark.store.parquet import write_durably
+from seamark.store.upkeep import Keep, Upkeep
 
 # What a caller did wrong; everything else DuckDB raises is the lake's own trouble.
 _CALLERS = (
@@ -36,28 +37,17 @@ _CALLERS = (
     duckdb.DataError,
     duckdb.IntegrityError,
 )
-_MERGE_BELOW_BYTES = 8 * 1024 * 1024  # larger files are left as they are: nothing is rewritten over and over
-_MERGES_PER_TABLE = 4  # files written by one maintain(), each of at most target_file_size
-_SNAPSHOTS_PER_EXPIRY = 10_000
-_ORPHANS_KEEP_S = 86400.0
 _ADVISORY_KEY = 0x5EA_3A2C_1A4E  # any number that nobody else locks
-
-
-class _CommitFailed(StoreUnavailable):
-    """COMMIT itself failed: the rows may be there or not."""
 
 
 class DuckLake:
     """A Lake (store/lake.py) on a Place. A broken connection is given up and opened anew by the next call."""
 
-    def __init__(self, place: Place, *, snapshots_keep_s: float = 3600.0, unused_files_keep_s: float = 600.0) -> None:
-        """Snapshots are kept for `snapshots_keep_s`; on a shared catalog, unused files for `unused_files_keep_s` more.
-
-        The latter must be longer than the longest query of any node, which may still read the files of its snapshot.
+    def __init__(self, place: Place, keep: Keep | None = None) -> None:
+        """`keep.unused_files_s` must be longer than the longest query of any node, which may still read the files of
+        its snapshot.
         """
         self._place = place
-        self._snapshots_keep_s = snapshots_keep_s
-        self._unused_files_keep_s = unused_files_keep_s
         self._writing = threading.Lock()
         self._maintaining = threading.Lock()
         self._opening = threading.Lock()
@@ -66,7 +56,7 @@ class DuckLake:
         self._tickets = 0  # queries and commits begun
         self._running: set[int] = set()  # tickets of those that have not ended
         self._maintained = 0  # tickets given out before the last maintain() ended
-        self._swept_at: datetime | None = None
+        self._upkeep = Upkeep(self, place, self._writing, keep or Keep())
 
     def open(self) -> None:
         """Attach the lake and bring its tables up to date; StartRefused, CatalogNewer or StoreUnavailable if not."""
@@ -89,7 +79,7 @@ class DuckLake:
             folder = self._place.folder
             if folder is None:
                 # DuckDB writes to the object store itself; what a failure leaves there is swept as an orphan.
-                self._commit(lambda cursor: _insert(cursor, rows))
+                self.commit(lambda cursor: _insert(cursor, rows))
             else:
                 self._register(_write(folder, rows))
 
@@ -98,17 +88,13 @@ class DuckLake:
         with self._cursor() as cursor:
             return cursor.execute(sql, _clean(parameters)).to_arrow_table()
 
-    def maintain(self, at: datetime, keep_days: float | None) -> None:
-        """See Lake.maintain. Rows go by whole hours, so that files are dropped rather than rewritten.
-
-        Does nothing while another process or thread maintains the same lake.
-        """
+    def maintain(self, at: datetime, keep_days: float | None) -> bool:
+        """See Lake.maintain. Does nothing while another process or thread maintains the same lake."""
         if not self._maintaining.acquire(blocking=False):
-            return
+            return False
         try:
             with self._catalog_lock(wait=False) as mine:
-                if mine:
-                    self._maintain(at, keep_days)
+                return mine and self._upkeep.step(at, keep_days)
         finally:
             with self._opening:
                 self._maintained = self._tickets
@@ -126,7 +112,9 @@ class DuckLake:
         return LakeHealth(found["files"], found["bytes"], free_bytes)
 
     def close(self) -> None:
-        """Wait for a running append, then close."""
+        """Wait for a running append and a running step of upkeep, then close."""
+        with self._maintaining:
+            self._upkeep.close()
         with self._writing, self._opening:
             self._closed = True
             if self._root is not None:
@@ -193,25 +181,25 @@ class DuckLake:
 
     # --- writing -------------------------------------------------------------------------------------------------
 
-    def _commit(self, work: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
-        """Do `work` in one transaction; _CommitFailed where only COMMIT knows how it ended."""
+    def commit(self, work: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
+        """Do `work` in one transaction; CommitFailed where only COMMIT knows how it ended."""
         with self._cursor() as cursor:
             cursor.execute("BEGIN")
             work(cursor)
             try:
                 cursor.execute("COMMIT")
             except duckdb.Error as error:
-                raise _CommitFailed(f"the lake did not commit: {self._place.scrub(error)}") from None
+                raise CommitFailed(f"the lake did not commit: {self._place.scrub(error)}") from None
 
     def _register(self, files: Mapping[str, Path]) -> None:
         try:
-            self._commit(lambda cursor: _add_files(cursor, files))
-        except _CommitFailed:
+            self.commit(lambda cursor: _add_files(cursor, files))
+        except CommitFailed:
             # PostgreSQL may be committing still, although the connection is lost: removing a file it then registers
             # would make its table unreadable. If it was not registered, it is swept as an orphan a day later.
             if not self._place.embedded:
                 raise
-            if self._is_registered(*next(iter(files.items()))):
+            if self.is_registered(*next(iter(files.items()))):
                 return
             _remove(files.values())
             raise
@@ -219,68 +207,15 @@ class DuckLake:
             _remove(files.values())
             raise
 
-    def _is_registered(self, table: str, path: Path) -> bool:
+    def is_registered(self, table: str, path: Path) -> bool:
+        """Whether the lake holds the data file `path`."""
         sql = "SELECT count(*) AS n FROM ducklake_list_files('lake', ?) WHERE data_file = ?"
         return bool(self.query(sql, [table, str(path)])["n"][0].as_py())
 
-    # --- maintaining ---------------------------------------------------------------------------------------------
-
-    def _maintain(self, at: datetime, keep_days: float | None) -> None:
-        # SQLite knows one writer, and a transaction that began before another's commit cannot write any more.
-        alone = self._writing if self._place.embedded else nullcontext()
-        with alone:
-            self._clean_up(at)
-        if keep_days is not None:
-            cut = (at - timedelta(days=keep_days)).replace(minute=0, second=0, microsecond=0)
-            for table, column in TIME_COLUMN.items():
-                with alone:
-                    self.query(f'DELETE FROM lake."{table}" WHERE "{column}" < ?', [cut])
-        many = self.query("SELECT table_name FROM ducklake_table_info('lake') WHERE file_count > 1")
-        for table in many["table_name"].to_pylist():
-            with alone:
-                self.query(
-                    f"CALL ducklake_merge_adjacent_files('lake', {quoted(table)},"
-                    f" max_compacted_files => {_MERGES_PER_TABLE}, max_file_size => {_MERGE_BELOW_BYTES})"
-                )
-        with alone:
-            self._expire(at - timedelta(seconds=self._snapshots_keep_s))
-        if self._swept_at is None or at - self._swept_at >= timedelta(seconds=_ORPHANS_KEEP_S):
-            # A file between its writing and its commit looks like an orphan. Orphans are spared for a day; in a
-            # folder the lock keeps ours apart whatever `at` is, an object store takes too long to list for that.
-            with nullcontext() if self._place.folder is None else self._writing:
-                self._call_for("ducklake_delete_orphaned_files", at - timedelta(seconds=_ORPHANS_KEEP_S))
-            self._swept_at = at
-
-    def _clean_up(self, at: datetime) -> None:
-        """Delete the files that no snapshot needs any more and no running query reads.
-
-        DuckLake compares `older_than` with a SQLite catalog's times as texts of two different forms, so that all files
-        of the day count as older. There every reader is in this process: what was running when the last maintain()
-        ended must be over by now, or the files stay until the next.
-        """
-        if not self._place.embedded:
-            self._call_for("ducklake_cleanup_old_files", at - timedelta(seconds=self._unused_files_keep_s))
-            return
+    def still_read(self) -> bool:
+        """Whether a query or commit runs that began before the last step of upkeep ended."""
         with self._opening:
-            still_read = min(self._running, default=self._tickets + 1) <= self._maintained
-        if not still_read:
-            self.query("CALL ducklake_cleanup_old_files('lake', cleanup_all => true)")
-
-    def _expire(self, cut: datetime) -> None:
-        """Forget snapshots from before `cut`, by number: for comparing times see _clean_up()."""
-        found = self.query(
-            "SELECT snapshot_id FROM ducklake_snapshots('lake') WHERE snapshot_time < ?"
-            " AND snapshot_id < (SELECT max(snapshot_id) FROM ducklake_snapshots('lake'))"
-            " ORDER BY snapshot_id LIMIT ?",
-            [cut, _SNAPSHOTS_PER_EXPIRY],
-        )
-        if found.num_rows:
-            numbers = ", ".join(str(number) for number in found["snapshot_id"].to_pylist())
-            self.query(f"CALL ducklake_expire_snapshots('lake', versions => [{numbers}])")
-
-    def _call_for(self, function: str, older_than: datetime) -> None:
-        instant = quoted(older_than.astimezone(UTC).isoformat())
-        self.query(f"CALL {function}('lake', older_than => TIMESTAMPTZ {instant})")
+            return min(self._running, default=self._tickets + 1) <= self._maintained
 
 
 def open_lake(

@@ -9,6 +9,12 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from seamark.core.errors import StoreUnavailable
+
+
+class CommitFailed(StoreUnavailable):
+    """COMMIT itself failed: the rows may be there or not."""
+
 
 @dataclass(frozen=True)
 class LakeHealth:
@@ -26,15 +32,15 @@ class Lake(Protocol):
     transaction, and raises StoreUnavailable otherwise; a sender is answered on the strength of a return.
     query() reads one consistent snapshot; a table is called `lake.<name>`. A read that failed raises
     StoreUnavailable and never returns empty. Both may be called from any thread.
-    maintain() merges small files, drops rows older than `keep_days` and gives the disk back; it does bounded work and
-    may be called again and again. close() may be called twice.
+    maintain() does one bounded step of merging small files, dropping rows older than `keep_days` and giving the disk
+    back, without holding appends back, and returns whether more is due now. close() may be called twice.
     """
 
     def append(self, tables: Mapping[str, pa.Table]) -> None: ...
 
     def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> pa.Table: ...
 
-    def maintain(self, at: datetime, keep_days: float | None) -> None: ...
+    def maintain(self, at: datetime, keep_days: float | None) -> bool: ...
 
     def health(self) -> LakeHealth: ...
 

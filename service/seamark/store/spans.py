@@ -1,4 +1,4 @@
-"""Spans of the lake to findings: latency, arrivals, SLO counts, who was heard of, single traces.
+"""Spans of the lake to findings: latency, arrivals, SLO counts.
 
 A sender that retries may store a span twice: every count here is over distinct (trace_id, span_id). `DISTINCT ON` costs
 0.17 s per million spans on two cores (0.11 s becomes 0.28 s for a latency read) and needs nothing kept between nodes.
@@ -8,17 +8,16 @@ A sender that retries may store a span twice: every count here is over distinct 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from seamark.core.errors import Invalid, Problem
-from seamark.core.findings import LatencyPoint, ModelSeen, SloCounts
+from seamark.core.findings import LatencyPoint, SloCounts
 from seamark.core.windows import Window
 from seamark.store.lake import Lake
 
@@ -27,9 +26,6 @@ OTHER = "other"  # what groups beyond the busiest fold into
 GROUPS_MAX = 50
 STEPS_MAX = 11_000
 STEPS_BY_GROUP_MAX = 2_000  # times the groups
-MODELS_MAX = 10_000
-TRACE_SPANS_MAX = 10_000
-SEARCH_MAX = 1_000
 
 _REQUESTS = "FROM lake.spans WHERE model = $model AND is_request AND start_at >= $start AND start_at < $end"
 _SYNTHETIC = {None: "", True: " AND synthetic", False: " AND NOT synthetic"}
@@ -67,48 +63,10 @@ def latency_points(
     return points
 
 
-def models_seen(lake: Lake, since: datetime) -> list[ModelSeen]:
-    """Return every version of every model, by name, with its real (not synthetic) rows since `since`.
-
-    `last_seen_at` is over all time, of real rows where there are any (a load test keeps no model alive), and no later
-    than a row's arrival, whatever time its sender claims.
-    """
-    rows = lake.query(
-        """
-        WITH heard AS (
-            SELECT model, version, least(start_at, received_at) AS at_seen, synthetic FROM lake.spans
-            UNION ALL
-            SELECT model, version, least("at", received_at), synthetic FROM lake.predictions
-        ), last AS (
-            SELECT model, version, coalesce(max(at_seen) FILTER (NOT synthetic), max(at_seen)) AS last_seen_at
-            FROM heard GROUP BY ALL
-        ), requests AS (
-            SELECT model, version, count(*) AS n FROM (
-                SELECT DISTINCT ON (trace_id, span_id) model, version FROM lake.spans
-                WHERE start_at >= $since AND is_request AND NOT synthetic
-            ) GROUP BY ALL
-        ), predicted AS (
-            SELECT model, version, count(DISTINCT prediction_id) AS n FROM lake.predictions
-            WHERE "at" >= $since AND NOT synthetic GROUP BY ALL
-        )
-        SELECT model, version, last_seen_at,
-            coalesce(requests.n, 0) AS requests, coalesce(predicted.n, 0) AS predictions
-        FROM last LEFT JOIN requests USING (model, version) LEFT JOIN predicted USING (model, version)
-        ORDER BY last_seen_at DESC LIMIT $models_max
-        """,
-        {"since": since, "models_max": MODELS_MAX},
-    ).to_pylist()
-    seen = [
-        ModelSeen(row["model"], row["version"], row["requests"], row["predictions"], _utc(row["last_seen_at"]))
-        for row in rows
-    ]
-    return sorted(seen, key=lambda one: (one.model, one.version))
-
-
 def arrivals(lake: Lake, model: str, window: Window, step_s: float) -> npt.NDArray[np.float64]:
     """Return real requests per second for each step of the window, by start; shape (steps,), the last may be shorter.
 
-    A step without rows is 0: whether the model was heard of at all then is for last_request_at to say.
+    A step without rows is 0: whether the model was heard of at all is for store/heard.py to say.
     """
     steps = _steps(window, step_s)
     found = lake.query(
@@ -122,17 +80,6 @@ def arrivals(lake: Lake, model: str, window: Window, step_s: float) -> npt.NDArr
     lengths_s[-1] = window.span_s - step_s * (steps - 1)
     rates: npt.NDArray[np.float64] = counts / lengths_s
     return rates
-
-
-def last_request_at(lake: Lake, model: str) -> datetime | None:
-    """Return when the last real request began, no later than it arrived here; None if there never was one."""
-    found = lake.query(
-        "SELECT max(least(start_at, received_at)) AS at_last FROM lake.spans"
-        " WHERE model = $model AND is_request AND NOT synthetic",
-        {"model": model},
-    )
-    at = found["at_last"][0].as_py()
-    return _utc(at) if at is not None else None
 
 
 def slo_counts(
@@ -169,53 +116,6 @@ def instances(lake: Lake, model: str, window: Window) -> int | None:
     """Return how many instances answered requests of any kind; None where no row names its instance."""
     found = lake.query(f"SELECT count(DISTINCT instance) AS n {_REQUESTS}", _range(model, window))
     return found["n"][0].as_py() or None
-
-
-def trace(lake: Lake, trace_id: bytes) -> list[dict[str, Any]]:
-    """Return the spans of one trace by start, each once: every column of SPANS, ids as hex, JSON columns as data."""
-    rows = lake.query(
-        "SELECT * FROM (SELECT DISTINCT ON (span_id) * FROM lake.spans WHERE trace_id = $trace_id)"
-        " ORDER BY start_at, span_id LIMIT $spans_max",
-        {"trace_id": trace_id, "spans_max": TRACE_SPANS_MAX},
-    )
-    return [_span(row) for row in rows.to_pylist()]
-
-
-def search(
-    lake: Lake,
-    *,
-    model: str | None,
-    window: Window,
-    min_ms: float | None = None,
-    status: str | None = None,
-    limit: int = 20,
-) -> list[dict[str, Any]]:
-    """Return requests, newest first: trace_id, span_id (hex), model, version, service, instance, route, name, start_at,
-    duration_ms, failed, http_status, synthetic. `status` is "ok", "error" or None; at most SEARCH_MAX are returned.
-    """
-    if status not in (None, "ok", "error"):
-        raise Invalid(f"status: {status!r} is neither ok nor error", [Problem("status", "is neither ok nor error")])
-    conditions = ["is_request", "start_at >= $start", "start_at < $end"]
-    parameters: dict[str, Any] = {"start": window.start, "end": window.end, "limit": max(1, min(limit, SEARCH_MAX))}
-    if model is not None:
-        conditions.append("model = $model")
-        parameters["model"] = model
-    if min_ms is not None:
-        conditions.append("duration_ns / 1e6 >= $min_ms")
-        parameters["min_ms"] = min_ms
-    if status is not None:
-        conditions.append("failed" if status == "error" else "NOT failed")
-    # Which ones are the newest is found on three narrow columns; only theirs are then read whole.
-    rows = lake.query(
-        "WITH newest AS (SELECT DISTINCT trace_id, span_id, start_at"
-        f" FROM lake.spans WHERE {' AND '.join(conditions)} ORDER BY start_at DESC, span_id LIMIT $limit)"
-        " SELECT * FROM (SELECT DISTINCT ON (trace_id, span_id) trace_id, span_id, model, version, service, instance,"
-        " route, name, start_at, duration_ns / 1e6 AS duration_ms, failed, http_status, synthetic"
-        " FROM lake.spans JOIN newest USING (trace_id, span_id, start_at) WHERE start_at >= $start AND start_at < $end)"
-        " ORDER BY start_at DESC, span_id",
-        parameters,
-    )
-    return [_span(row) for row in rows.to_pylist()]
 
 
 def _latency_sql(names: Sequence[str], *, synthetic: bool | None) -> str:
@@ -262,17 +162,3 @@ def _steps(window: Window, step_s: float, *, steps_max: int = STEPS_MAX) -> int:
 
 def _range(model: str, window: Window) -> dict[str, Any]:
     return {"model": model, "start": window.start, "end": window.end}
-
-
-def _span(row: dict[str, Any]) -> dict[str, Any]:
-    for name in ("trace_id", "span_id", "parent_span_id"):
-        if row.get(name) is not None:
-            row[name] = row[name].hex()
-    for name in ("attributes", "resource", "events"):
-        if row.get(name) is not None:
-            row[name] = json.loads(row[name])
-    return row
-
-
-def _utc(at: datetime) -> datetime:
-    return at.astimezone(UTC)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -21,6 +21,7 @@ from seamark.telemetry.traffic import DurationCounts, Traffic, bucket_of
 
 CLASSIC = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = openmetrics.CONTENT_TYPE_LATEST
+CUT = ("attributes", "events", "links", "depth", "names")
 SIGNALS = ("traces", "logs", "metrics", "predictions", "labels", "cloudevents")
 
 
@@ -37,6 +38,7 @@ class Telemetry:
         self._traffic = Traffic()
         self._generative = Generative(self._traffic.labels)
         self._rows = {(signal, outcome): 0 for signal in SIGNALS for outcome in ("accepted", "refused")}
+        self._cut = dict.fromkeys(CUT, 0)
         self._commits = DurationCounts()
         self._committed_rows = 0
         self._job_interval_s: dict[str, float] = {}
@@ -64,6 +66,12 @@ class Telemetry:
         with self._lock:
             self._rows[signal, "accepted"] += accepted
             self._rows[signal, "refused"] += refused
+
+    def count_cut(self, cut: Mapping[str, int]) -> None:
+        """Count what was cut from rows that were stored, by what it was. KeyError for what is none of CUT."""
+        with self._lock:
+            for what, count in cut.items():
+                self._cut[what] += count
 
     def observe_commit(self, seconds: float, rows: int) -> None:
         """Count one group commit to the lake: how long it took, how many rows it made durable."""
@@ -99,6 +107,8 @@ class Telemetry:
                 page.put("seamark_ingest_rows_total", (signal, outcome), count)
                 if signal == "traces":
                     page.put("seamark_ingest_spans_total", (outcome,), count)
+            for what, count in self._cut.items():
+                page.put("seamark_ingest_cut_total", (what,), count)
             page.put("seamark_ingest_committed_rows_total", (), self._committed_rows)
             for job, failures in self._job_failures.items():
                 page.put("seamark_job_failures_total", (job,), failures)

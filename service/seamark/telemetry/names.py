@@ -132,6 +132,9 @@ SELF: dict[str, Metric] = {
     "seamark_clock_timestamp_seconds": _gauge("", "The service's clock at the scrape."),
     "seamark_ingest_spans_total": _counter("outcome", "Spans received: accepted (durable) or refused."),
     "seamark_ingest_rows_total": _counter("signal outcome", "Rows received, by signal: accepted (durable) or refused."),
+    "seamark_ingest_cut_total": _counter(
+        "what", "Things cut from accepted rows: attributes, events, links, depth (values nested too deep), names."
+    ),
     "seamark_ingest_commit_seconds": _histogram("", "How long a group commit to the lake took."),
     "seamark_ingest_committed_rows_total": _counter("", "Rows made durable by those commits."),
     "seamark_buffer_waiting_rows": _gauge("", "Rows waiting for the next commit."),

@@ -22,8 +22,10 @@ from seamark.web.auth import Principal
 from seamark.web.bodies import THREAD_BYTES, InFlight
 from seamark.web.decoding import DecodeQueue
 from seamark.web.recent import RecentBodies
+from seamark.wire.cut import cut_from
 from seamark.wire.otlp import Encoding, decode_logs, decode_metrics, decode_traces
 from seamark.wire.otlp_answers import export_answer, reasons
+from seamark.wire.protobuf_fields import check_fields
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,8 @@ class Intake:
 
         A SeamarkError says why nothing was stored. A body that was stored a moment ago is only answered again.
         """
+        if encoding is Encoding.PROTOBUF:
+            await self._work(body, partial(check_fields, body, signal))
 
         async def store() -> bytes:
             decoded = await self._decoded(signal, encoding, body)
@@ -110,6 +114,7 @@ class Intake:
                 services.telemetry.observe_spans(decoded.tables["spans"])
             if "predictions" in decoded.tables:
                 services.telemetry.observe_predictions(decoded.tables["predictions"])
+            services.telemetry.count_cut(cut_from(decoded.tables))
         except Exception:  # the rows are durable: a fault in counting them must not make their sender send them again
             log.exception("stored rows could not be counted")
 

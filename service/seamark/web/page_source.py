@@ -15,8 +15,9 @@ from seamark.engine import drift, loadtests
 from seamark.engine import overview as glance
 from seamark.engine.configuration import PlanView
 from seamark.engine.services import Services
-from seamark.store import spans, tokens
+from seamark.store import spans, tokens, traces
 from seamark.store.catalog.runs import RunRecord
+from seamark.store.traces import Search, Trace
 from seamark.web.page_model import ModelFacts
 from seamark.web.page_runs import RUNS_PER_PLAN, PlanFacts, RunFacts
 
@@ -40,6 +41,10 @@ class PageSource(Protocol):
     def run(self, run_id: str) -> tuple[RunFacts, Progress]: ...
 
     def alerts(self) -> Sequence[Alert]: ...
+
+    def requests(self, asked: Search, limit: int) -> Sequence[Mapping[str, Any]]: ...
+
+    def trace(self, trace_id: bytes, window: Window | None, model: str | None) -> Trace: ...
 
 
 class EngineSource:
@@ -96,6 +101,14 @@ class EngineSource:
     def alerts(self) -> Sequence[Alert]:
         """Every alert that ever left inactive."""
         return self._services.catalog.alerts.all()
+
+    def requests(self, asked: Search, limit: int) -> Sequence[Mapping[str, Any]]:
+        """Requests or spans that match (store.traces.find)."""
+        return traces.find(self._services.lake, asked, limit)
+
+    def trace(self, trace_id: bytes, window: Window | None, model: str | None) -> Trace:
+        """One trace; without spans where there is none."""
+        return traces.trace(self._services.lake, trace_id, window=window, model=model)
 
 
 def run_facts(run: RunRecord) -> RunFacts:

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
+from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 
-from seamark.core.errors import SeamarkError
-from seamark.web.asking import services_of
+from seamark.core.errors import Invalid, NotFound, SeamarkError
+from seamark.core.windows import Window
+from seamark.web.asking import instant, services_of
 from seamark.web.auth import Principal, require
 from seamark.web.page_assets import render, static_files
 from seamark.web.page_model import model_page
 from seamark.web.page_problem import problem_page, wants_page
 from seamark.web.page_runs import plan_row, run_page, run_row
 from seamark.web.page_source import EngineSource, PageSource
+from seamark.web.page_traces import (
+    AROUND_S,
+    RANGES,
+    ROWS_SHOWN,
+    SORTS,
+    STATUSES,
+    TraceForm,
+    search_of,
+    trace_page,
+    trace_rows,
+)
 from seamark.web.page_views import alerts_page, overview_page
 from seamark.web.page_words import moment
+from seamark.web.traces import model_asked, trace_bytes
 
 __all__ = ["problem_page", "router", "static_files", "wants_page"]
 
@@ -28,6 +43,7 @@ def router(source_of: Callable[[Request], PageSource] | None = None) -> APIRoute
     source = source_of or (lambda request: EngineSource(services_of(request)))
     _model_routes(routes, source)
     _run_routes(routes, source)
+    _trace_routes(routes, source)
 
     @routes.get("/alerts")
     def alerts(request: Request, who: Principal = Depends(require("read"))) -> HTMLResponse:
@@ -97,6 +113,46 @@ def _run_routes(routes: APIRouter, source: Callable[[Request], PageSource]) -> N
             return {"page": run_page(facts, progress, at), "as_of": moment(at, at)}
 
         return _page(request, "run.html.j2", fill, plots=True)
+
+
+def _trace_routes(routes: APIRouter, source: Callable[[Request], PageSource]) -> None:
+    @routes.get("/traces")
+    def traces(request: Request, who: Principal = Depends(require("read"))) -> HTMLResponse:
+        """Requests and spans by what people ask for, with the way to each trace."""
+        at = services_of(request).clock.now()
+        given = {f.name: request.query_params.get(f.name, "").strip() for f in fields(TraceForm)}
+        form = TraceForm(**{name: value for name, value in given.items() if value})
+
+        def fill() -> dict[str, Any]:
+            shown: dict[str, Any] = {"form": form, "statuses": STATUSES, "sorts": SORTS, "ranges": list(RANGES)}
+            shown |= {"rows": None, "summary": "", "problem": None, "as_of": moment(at, at)}
+            try:
+                asked = search_of(form, at, model_asked(who, form.model or None))
+                found = source(request).requests(asked, ROWS_SHOWN)
+            except Invalid as error:
+                return {**shown, "problem": error.message}
+            many = f"the first {ROWS_SHOWN}" if len(found) == ROWS_SHOWN else f"{len(found)} found"
+            return {**shown, "rows": trace_rows(found, at), "summary": f"{many} of the last {form.range}"}
+
+        return _page(request, "traces.html.j2", fill)
+
+    @routes.get("/traces/{trace_id}")
+    def trace(
+        request: Request, trace_id: str, at: str | None = None, who: Principal = Depends(require("read"))
+    ) -> HTMLResponse:
+        """One trace as a waterfall; `at` is an instant near it."""
+
+        def fill() -> dict[str, Any]:
+            now = services_of(request).clock.now()
+            around = instant("at", at, now) if at else None
+            reach = timedelta(seconds=AROUND_S)
+            window = Window(around - reach, around + reach) if around else None
+            found = source(request).trace(trace_bytes(trace_id), window, who.model)
+            if not found.spans:
+                raise NotFound(f"there is no trace {trace_id[:64]}" + (f" within a day of {at}" if around else ""))
+            return {"page": trace_page(found, now), "around": moment(around, now), "as_of": moment(now, now)}
+
+        return _page(request, "trace.html.j2", fill)
 
 
 def _page(request: Request, template: str, fill: Callable[[], dict[str, Any]], *, plots: bool = False) -> HTMLResponse:

@@ -32,7 +32,7 @@ _VALUE = reprlib.Repr()
 _VALUE.maxstring = _VALUE.maxother = 80
 _VALUE.maxlevel = 2
 # Who calls these reads status codes, not pages; everybody else with an HTML-reading client is led to the login.
-_NOT_PAGES = ("/api/", "/v1/", "/metrics", "/healthz", "/readyz", "/login")
+_NOT_PAGES = ("/api/", "/v1/", "/tempo/", "/metrics", "/healthz", "/readyz", "/login")
 
 
 def install(app: FastAPI) -> None:

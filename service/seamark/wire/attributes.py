@@ -23,6 +23,8 @@ TEXT_BYTES_MAX = 65_536  # of one JSON column; further attributes are cut and co
 RESOURCE_BYTES_MAX = 256 * 1024 * 1024  # of all rows together: a resource is stored again with each of its spans
 TOO_DEEP = "(nested too deep)"
 CUT = "seamark.cut_attributes"
+CUT_EVENTS = "seamark.cut_events"
+CUT_LINKS = "seamark.cut_links"
 
 MODEL = "seamark.model.name"
 VERSION = "seamark.model.version"
@@ -137,15 +139,22 @@ def attributes_text(attributes: Attributes, bytes_max: int = TEXT_BYTES_MAX) -> 
     return to_json(kept)
 
 
-def events_text(events: Sequence[Attributes], bytes_max: int = TEXT_BYTES_MAX) -> str | None:
-    """Return span events as a JSON array of at most about `bytes_max` bytes; a last event counts what is cut."""
+def events_text(
+    events: Sequence[Attributes], bytes_max: int = TEXT_BYTES_MAX, *, cut_name: str = CUT_EVENTS, more: int = 0
+) -> str | None:
+    """Return span events (or links) as a JSON array of at most about `bytes_max` bytes.
+
+    A last one, called `cut_name`, counts what is cut, `more` that were cut before included.
+    """
     kept: list[bytes] = []
     left = bytes_max
     for event in events:
         encoded = _ENCODER.encode(jsonable(event))
         left -= len(encoded) + 1
         if left < 0:
-            kept.append(_ENCODER.encode({"name": "seamark.cut_events", "count": len(events) - len(kept)}))
             break
         kept.append(encoded)
+    cut = len(events) - len(kept) + more
+    if cut:
+        kept.append(_ENCODER.encode({"name": cut_name, "count": cut}))
     return f"[{b','.join(kept).decode()}]" if kept else None

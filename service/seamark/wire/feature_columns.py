@@ -138,18 +138,32 @@ class FeaturePairs:
     def columns(self, rows: Places) -> FeatureColumns:
         if len(self._names) > FEATURES_MAX or not cells_fit(len(self._names) * self._rows):
             raise Unusual
-        place = np.full((len(self._names), self._rows), -1, np.int32)
-        place[self._codes, self._owners] = np.arange(len(self._codes), dtype=np.int32)
+        place = self._places()
         if len(rows) < self._rows:
             place = place[:, rows]
-        told = place.max(axis=1, initial=-1) >= 0
-        names = {self._names[code]: place[code] for code in np.flatnonzero(told)}
-        check_names(names, len(rows))
-        return {name: self._column(places) for name, places in names.items()}
+        known = place >= 0
+        told = np.flatnonzero(known.any(axis=1))
+        check_names([self._names[code] for code in told], len(rows))
+        numeric = self._numeric[place] & known
+        textual = self._textual[place] & known
+        return {self._names[code]: self._column(place[code], numeric[code], textual[code]) for code in told}
 
-    def _column(self, places: npt.NDArray[np.int32]) -> pa.Array:
-        known = places >= 0
-        numeric, textual = self._numeric[places] & known, self._textual[places] & known
+    def _places(self) -> npt.NDArray[np.int32]:
+        """Return where the value of a name (row) of a record (column) stands, -1 where there is none."""
+        names, values = len(self._names), np.arange(len(self._codes), dtype=np.int32)
+        if self._alike(names):
+            return np.ascontiguousarray(values.reshape(self._rows, names).T)
+        place = np.full((names, self._rows), -1, np.int32)
+        place[self._codes, self._owners] = values
+        return place
+
+    def _alike(self, names: int) -> bool:
+        """Whether all records have the same names in the same order, which most senders' have."""
+        return np.array_equal(self._codes, np.tile(np.arange(names), self._rows)) and np.array_equal(
+            self._owners, np.repeat(np.arange(self._rows), names)
+        )
+
+    def _column(self, places: npt.NDArray[np.int32], numeric: Mask, textual: Mask) -> pa.Array:
         if not textual.any():
             if not numeric.any():
                 return pa.nulls(len(places))
@@ -202,10 +216,14 @@ def _values(records: Sequence[dict[str, Any]], names: Sequence[str]) -> Iterator
 
 
 def _joined(blocks: Sequence[pa.Array]) -> pa.Array:
+    if len(blocks) == 1:
+        return blocks[0]
     kinds = {block.type for block in blocks if not pa.types.is_null(block.type)}
     if len(kinds) > 1:
         raise Unusual
-    return pa.concat_arrays([block.cast(kind) for block in blocks for kind in kinds or {block.type}])
+    return pa.concat_arrays(
+        [block if block.type == kind else block.cast(kind) for block in blocks for kind in kinds or {block.type}]
+    )
 
 
 def _column(values: Sequence[Any]) -> pa.Array:

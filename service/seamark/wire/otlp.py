@@ -20,6 +20,7 @@ from seamark.wire.otlp_arrow import span_columns
 from seamark.wire.otlp_json import JsonReader
 from seamark.wire.otlp_protobuf import ProtobufReader
 from seamark.wire.points import decode_points
+from seamark.wire.prediction_columns import COLUMNS_FROM_BYTES
 from seamark.wire.span_columns import span_rows
 from seamark.wire.spans import Reader, span_row, spans_table
 from seamark.wire.tables import Row
@@ -87,7 +88,7 @@ def decode_logs(body: bytes, encoding: Encoding, *, received_at: datetime, new_i
     `new_id` makes the id of a prediction that came without one. Errors as in decode_traces().
     """
     received_us = micros(received_at)
-    if encoding is Encoding.PROTOBUF:
+    if encoding is Encoding.PROTOBUF and len(body) >= COLUMNS_FROM_BYTES:
         try:
             return _log_columns(body, received_us, new_id)
         except Unusual:

@@ -18,6 +18,7 @@ from seamark.wire.name_columns import read_keys, read_names
 from seamark.wire.prediction_rows import MODELS_MAX, cells_fit
 from seamark.wire.values import NANOS_MAX
 
+COLUMNS_FROM_BYTES = 16 * 1024  # of a body: some twelve records; for fewer, columns cost more than rows
 ROWS_PER_MODEL = 8  # with fewer records per model on average, columns cost more than rows
 
 # What a column of each field holds, null where a record does not tell it. Names and ids are as sent, `at` is in
@@ -78,7 +79,10 @@ def build_columns(
         "synthetic": fields["synthetic"].fill_null(False),
         "received_at": pa.array(np.full(len(rows), received_us)),
     }
-    arrays = [fields[field.name].cast(field.type) for field in PREDICTIONS]
+    arrays = [fields[field.name] for field in PREDICTIONS]
+    arrays = [
+        array if array.type == kind else array.cast(kind) for array, kind in zip(arrays, PREDICTIONS.types, strict=True)
+    ]
     table = pa.Table.from_arrays(arrays, schema=PREDICTIONS)
     return Decoded({"predictions": table}, tuple(refusals), tuple(ids), tuple(schemas))
 

@@ -9,6 +9,7 @@ from seamark.core.records import Decoded, Refusal
 from seamark.wire.documents import ARROW, JSON, NDJSON, read_records
 from seamark.wire.feature_columns import Unusual
 from seamark.wire.prediction_arrow import decode_arrow_columns
+from seamark.wire.prediction_columns import COLUMNS_FROM_BYTES
 from seamark.wire.prediction_json import decode_json_columns, decode_line_columns
 from seamark.wire.prediction_record import read_prediction
 from seamark.wire.prediction_rows import Prediction, build
@@ -30,7 +31,7 @@ def decode_predictions(body: bytes, media_type: str, *, received_at: datetime, n
     read at all. WrongMediaType, BodyTooLarge: as they say. `new_id` makes ids for records without one.
     """
     received_us = micros(received_at)
-    if media_type in _IN_COLUMNS:
+    if media_type in _IN_COLUMNS and len(body) >= COLUMNS_FROM_BYTES:
         try:
             return _IN_COLUMNS[media_type](body, received_us, new_id)
         except Unusual:

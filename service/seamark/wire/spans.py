@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from seamark.core.records import SPANS, SpanKind, SpanStatus
 from seamark.wire.attributes import (
+    CUT_LINKS,
     Attributes,
     Source,
     Value,
@@ -169,9 +170,7 @@ def events_of(reader: Reader, events: Sequence[Any]) -> str | None:
         known = 0 < nanos <= NANOS_MAX
         at = (EPOCH + timedelta(microseconds=nanos // 1000)).isoformat(timespec="microseconds") if known else None
         out.append({"name": clean_name(event.name or ""), "at": at, "attributes": reader.attributes(event.attributes)})
-    if len(events) > EVENTS_MAX:
-        out.append({"name": "seamark.cut_events", "count": len(events) - EVENTS_MAX})
-    return events_text(out)
+    return events_text(out, more=max(0, len(events) - EVENTS_MAX))
 
 
 def links_of(reader: Reader, links: Sequence[Any]) -> str | None:
@@ -183,4 +182,4 @@ def links_of(reader: Reader, links: Sequence[Any]) -> str | None:
         if len(trace_id) == 16 and len(span_id) == 8:
             attributes = reader.attributes(link.attributes)
             out.append({"trace_id": trace_id.hex(), "span_id": span_id.hex(), "attributes": attributes})
-    return events_text(out)
+    return events_text(out, cut_name=CUT_LINKS, more=max(0, len(links) - LINKS_MAX))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 NAME_LENGTH_MAX = 256
+CUT_NAME = "\u2026"  # the last character of a name that was longer
 NAMELESS = "unknown_service"  # what OpenTelemetry calls a service that names itself nowhere
 ROWS_MAX = 100_000  # in one request, whatever their kind
 
@@ -41,8 +42,13 @@ def shown(value: object) -> str:
 
 
 def clean_name(text: str) -> str:
-    """Return `text` fit for a label: no control characters, no space around it, at most 256 characters."""
-    return _UNPRINTABLE.sub("\ufffd", text[: NAME_LENGTH_MAX * 2].strip())[:NAME_LENGTH_MAX]
+    """Return `text` fit for a label: no control characters, no space around it, at most 256 characters.
+
+    >>> len(clean_name("a" * 1000)), clean_name("a" * 1000)[-2:]
+    (256, 'a…')
+    """
+    name = _UNPRINTABLE.sub("\ufffd", text[: NAME_LENGTH_MAX * 2].strip())
+    return name if len(name) <= NAME_LENGTH_MAX else name[: NAME_LENGTH_MAX - 1] + CUT_NAME
 
 
 def read_name(value: object, field: str) -> str:

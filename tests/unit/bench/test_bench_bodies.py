@@ -83,10 +83,8 @@ def test_rows_for_a_lake_are_such_as_their_requests_would_have_become():
             {json.dumps(shape(json.loads(text))) for text in one[column].to_pylist() if text} for one in (made, sent)
         ]
         assert shapes[0] == shapes[1], column
-    for failed, status, http_status in zip(
-        *(made[c].to_pylist() for c in ("failed", "status", "http_status")), strict=True
-    ):
-        assert failed == (status == 2 or http_status >= 500)
+    for row in made.select(["failed", "status", "http_status"]).to_pylist():
+        assert row["failed"] == (row["status"] == 2 or row["http_status"] >= 500)
     assert made["failed"].to_pylist().count(True) > 0
     assert made["received_at"].to_pylist() == sorted(made["received_at"].to_pylist())
 

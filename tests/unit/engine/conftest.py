@@ -17,6 +17,7 @@ from seamark.store.buffer import WriteBuffer
 from seamark.store.catalog import Catalog
 from seamark.store.catalog.database import Database
 from seamark.store.ducklake import open_lake
+from seamark.store.heard import Heard
 from seamark.telemetry import Telemetry
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -32,6 +33,7 @@ def services(tmp_path: Path) -> Iterator[Services]:
         yield Services(
             clock=ManualClock(AT),
             lake=lake,
+            heard=Heard(lake),
             buffer=WriteBuffer(lake, rows_max=1000),
             catalog=catalog,
             telemetry=Telemetry(),

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 import pytest
 from fastapi import Request
 from sample_facts import HOSTILE, LONG
+from sample_traces import CIRCLE_ID, MANY_ID, TRACE_ID
 
 from seamark.web.page_assets import STATIC, asset_url, plotly_path
 from seamark.web.page_problem import wants_page
@@ -35,6 +36,15 @@ PAGES = [
     ("full", "/alerts"),
     ("empty", "/alerts"),
     ("hostile", "/alerts"),
+    ("full", "/traces"),
+    ("empty", "/traces"),
+    ("hostile", "/traces"),
+    ("full", "/traces?q=%7B+.a+%3D+%7D"),
+    ("full", f"/traces/{TRACE_ID}"),
+    ("full", f"/traces/{TRACE_ID}?at=2026-03-01T12:00:00Z"),
+    ("full", f"/traces/{MANY_ID}"),
+    ("full", f"/traces/{CIRCLE_ID}"),
+    ("hostile", f"/traces/{TRACE_ID}"),
 ]
 
 

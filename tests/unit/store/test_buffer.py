@@ -47,7 +47,7 @@ class HeldLake:
     def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> pa.Table:
         raise NotImplementedError
 
-    def maintain(self, at: datetime, keep_days: float | None) -> None:
+    def maintain(self, at: datetime, keep_days: float | None) -> bool:
         raise NotImplementedError
 
     def health(self) -> LakeHealth:

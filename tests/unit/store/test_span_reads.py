@@ -17,6 +17,7 @@ from seamark.core.errors import Invalid
 from seamark.core.windows import Window
 from seamark.store import spans as reads
 from seamark.store.ducklake import DuckLake
+from seamark.store.heard import Heard
 
 HOUR = Window.trailing(AT, 3600)
 
@@ -136,14 +137,8 @@ def test_arrivals_are_requests_per_second(lake: DuckLake, rows: list[dict[str, A
     np.testing.assert_allclose(rates, counts / np.diff(edges))
 
 
-def test_arrivals_of_nobody_are_zero_and_their_last_request_unknown(lake: DuckLake) -> None:
+def test_arrivals_of_nobody_are_zero(lake: DuckLake) -> None:
     assert reads.arrivals(lake, "nobody", HOUR, 600).tolist() == [0.0] * 6
-    assert reads.last_request_at(lake, "nobody") is None
-
-
-def test_the_last_request_is_no_later_than_its_arrival(lake: DuckLake, rows: list[dict[str, Any]]) -> None:
-    real = [row for row in rows if row["is_request"] and not row["synthetic"]]
-    assert reads.last_request_at(lake, "churn") == max(min(row["start_at"], row["received_at"]) for row in real)
 
 
 def test_slo_counts_in_one_scan(lake: DuckLake, rows: list[dict[str, Any]]) -> None:
@@ -171,7 +166,7 @@ def test_models_seen_joins_spans_and_predictions(lake: DuckLake, rows: list[dict
     lake.append({"predictions": predictions(2, first=5, version="v3", synthetic=True)})
     lake.append({"predictions": predictions(5, version="v2", at=AT + timedelta(days=300))})
     since = AT - timedelta(minutes=10)
-    seen = {one.version: one for one in reads.models_seen(lake, since) if one.model == "churn"}
+    seen = {one.version: one for one in Heard(lake).versions(AT, since, "churn")}
     assert sorted(seen) == ["", "v1", "v2", "v3"]
     for version in ("", "v1", "v2"):
         of_version = [row for row in rows if row["version"] == version]
@@ -188,35 +183,3 @@ def test_instances_are_none_where_no_row_names_one(lake: DuckLake, rows: list[di
     assert reads.instances(lake, "nobody", HOUR) is None
     lake.append({"spans": rows_of("spans", [{"model": "mute", "instance": None, "start_at": HOUR.start}])})
     assert reads.instances(lake, "mute", HOUR) is None
-
-
-def test_a_trace_is_told_by_start_each_span_once(lake: DuckLake) -> None:
-    trace_id = bytes(range(16))
-    root = {"trace_id": trace_id, "span_id": b"\0" * 8, "model": "traced", "events": '[{"name":"e"}]'}
-    child = {**root, "span_id": b"\1" * 8, "parent_span_id": b"\0" * 8, "start_at": AT + timedelta(milliseconds=2)}
-    lake.append({"spans": rows_of("spans", [{**child, "resource": None, "events": None}, root, root])})
-    lake.append({"spans": rows_of("spans", [root])})
-    first, second = reads.trace(lake, trace_id)
-    assert (first["trace_id"], first["span_id"], first["parent_span_id"]) == (trace_id.hex(), "00" * 8, None)
-    assert (second["span_id"], second["parent_span_id"], second["resource"]) == ("01" * 8, "00" * 8, None)
-    assert first["attributes"] == {"http.route": "/predict"}
-    assert first["events"] == [{"name": "e"}]
-    assert first["start_at"] == AT
-    assert reads.trace(lake, b"") == []
-
-
-def test_search_finds_requests_newest_first(lake: DuckLake, rows: list[dict[str, Any]]) -> None:
-    for status, min_ms, limit in ((None, None, 5), ("error", 20.0, 1000), ("ok", 20.0, 1000), (None, 1e9, 10)):
-        found = reads.search(lake, model="churn", window=HOUR, min_ms=min_ms, status=status, limit=limit)
-        expected = [
-            row
-            for row in requests(rows, HOUR, None)
-            if (status is None or row["failed"] == (status == "error")) and row["duration_ns"] / 1e6 >= (min_ms or 0)
-        ]
-        newest = sorted(expected, key=lambda row: row["start_at"], reverse=True)[:limit]
-        assert [row["span_id"] for row in found] == [row["span_id"].hex() for row in newest]
-        assert all(row["duration_ms"] >= (min_ms or 0) for row in found)
-    both = reads.search(lake, model=None, window=HOUR, limit=1000)
-    assert {"churn", "other"} <= {row["model"] for row in both}
-    with pytest.raises(Invalid):
-        reads.search(lake, model=None, window=HOUR, status="bad")

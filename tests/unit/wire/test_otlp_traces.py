@@ -126,7 +126,7 @@ def test_scope_links_and_generative_attributes_have_columns_of_their_own(encodin
         ({"service.name": "a", "host.name": "h"}, {}, ("a", "", "a", None)),
         ({"service.name": " \t "}, {}, ("unknown_service", "", "unknown_service", None)),
         ({"service.name": "x\n<y>\x00"}, {}, ("x\ufffd<y>\ufffd", "", "x\ufffd<y>\ufffd", None)),
-        ({"service.name": "n" * 5000}, {}, ("n" * 256, "", "n" * 256, None)),
+        ({"service.name": "n" * 5000}, {}, ("n" * 255 + "…", "", "n" * 255 + "…", None)),
     ],
 )
 def test_model_version_service_and_instance(encoding, resource, own, expected):

@@ -17,7 +17,7 @@ from seamark.wire.documents import ARROW, JSON, NDJSON
 from seamark.wire.feature_columns import Unusual
 from seamark.wire.prediction_arrow import decode_arrow_columns
 from seamark.wire.prediction_json import decode_json_columns, decode_line_columns
-from seamark.wire.predictions import decode_row_by_row
+from seamark.wire.predictions import decode_predictions, decode_row_by_row
 
 RECEIVED_US = int(datetime(2026, 1, 31, 12, tzinfo=UTC).timestamp()) * 1_000_000
 FAST = {JSON: decode_json_columns, NDJSON[0]: decode_line_columns, ARROW: decode_arrow_columns}
@@ -99,6 +99,15 @@ USUAL = [
 def test_usual_records_are_read_in_columns_and_say_the_same(records, media_type):
     fast, slow = both(lines(records) if media_type != JSON else json.dumps(records).encode(), media_type)
     assert fast == slow
+
+
+@pytest.mark.parametrize("size", [1, 3_000])
+def test_short_and_long_bodies_say_the_same(size):
+    body = lines([FULL, {"model": "m", "at": "yesterday"}] * size)
+    slow = told(lambda new_id: decode_row_by_row(body, NDJSON[0], RECEIVED_US, new_id))
+    at = datetime.fromtimestamp(RECEIVED_US / 1e6, UTC)
+    assert told(lambda new_id: decode_predictions(body, NDJSON[0], received_at=at, new_id=new_id)) == slow
+    assert (len(slow[0]), len(slow[2])) == (size, size)
 
 
 BAD = [
