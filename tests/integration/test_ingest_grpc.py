@@ -31,6 +31,7 @@ from seamark.web.intake import Intake
 from seamark.web.otlp_grpc import SERVICES, GrpcDoor
 
 GZIP = grpc.Compression.Gzip
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"  # and empty SETTINGS
 UNLIMITED = [("grpc.max_send_message_length", -1)]
 EXPORT = {signal_name: f"/{service}/Export" for signal_name, service in SERVICES.items()}
 
@@ -43,8 +44,8 @@ def services():
 class Client:
     """Calls the door's methods with bytes, as a generated stub would with messages."""
 
-    def __init__(self, channel, app, door, stopping):
-        self.channel, self.app, self.door, self.stopping = channel, app, door, stopping
+    def __init__(self, channel, app, port, stopping):
+        self.channel, self.app, self.port, self.stopping = channel, app, port, stopping
 
     async def export(self, content=TRACES, signal_name="traces", **options):
         return await self.channel.unary_unary(EXPORT[signal_name])(content, timeout=20, **options)
@@ -67,7 +68,7 @@ def over_grpc(services, scenario):
             door.serving(stopping),
             grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=UNLIMITED) as channel,
         ):
-            return await scenario(Client(channel, app, door, stopping))
+            return await scenario(Client(channel, app, port, stopping))
 
     return asyncio.run(run())
 
@@ -305,6 +306,23 @@ def test_calls_under_way_are_finished_when_the_service_stops(services):
         return await task, late.code().name
 
     assert over_grpc(services, scenario) == (b"", "UNAVAILABLE")
+
+
+def test_more_connections_than_allowed_are_closed_and_the_others_served(services, monkeypatch):
+    monkeypatch.setattr(otlp_grpc, "CONNECTIONS_MAX", 3)
+
+    async def scenario(client):
+        assert await client.export() == b""  # the first connection
+        ends = [await asyncio.open_connection("127.0.0.1", client.port) for _ in range(4)]
+        for _, writer in ends:
+            writer.write(PREFACE)
+        greeted = await asyncio.gather(*[asyncio.wait_for(reader.read(9), 10) for reader, _ in ends])
+        for _, writer in ends:
+            writer.close()
+        assert await client.export(traces(bytes([7] * 16))) == b""
+        return sum(bool(answer) for answer in greeted)
+
+    assert over_grpc(services, scenario) == 2
 
 
 @pytest.mark.parametrize(

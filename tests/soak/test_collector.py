@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
@@ -66,10 +65,10 @@ class Collector:
         self.port = free_port()
         self._config = folder / "collector.yaml"
         self._config.write_text(CONFIG.format(port=self.port, **values))
-        self._log = (folder / "collector.log").open("w+")
-        self._process = subprocess.Popen(
-            [str(program), "--config", str(self._config)], stdout=self._log, stderr=self._log, env=dict(os.environ)
-        )
+        self._log = folder / "collector.log"
+        with self._log.open("w") as log:
+            command = [str(program), "--config", str(self._config)]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
 
     def __enter__(self):
         deadline = time.monotonic() + 60
@@ -88,11 +87,10 @@ class Collector:
             self._process.wait(60)
         finally:
             self._process.kill()
-            self._log.close()
 
     @property
     def log(self):
-        return Path(self._log.name).read_text()
+        return self._log.read_text()
 
 
 def send(port, model, spans=SPANS):

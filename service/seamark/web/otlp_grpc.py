@@ -34,7 +34,7 @@ SERVICES = {
 CALLS_AT_ONCE = 256
 READS_AT_ONCE = 8  # each may hold a message of the largest size before it is counted as in flight
 ARRIVAL_S = 20.0  # exporters give a call up after 10 s
-CONNECTIONS_MAX = 1_000
+CONNECTIONS_MAX = 500  # half of the files a process may usually open
 UNPACK_INLINE_BYTES = 4_096  # above it, unpacking leaves the event loop
 DETAILS_BYTES_MAX = 500  # percent-encoded, and again in the status, it must fit the 8 KiB of headers a client reads
 _GZIP_MAGIC = b"\x1f\x8b"  # no protobuf message begins like this: 7 is not a wire type
@@ -50,6 +50,7 @@ def options(max_body_bytes: int) -> list[tuple[str, int]]:
         ("grpc.so_reuseport", 0),  # a taken port must be an error, not shared
         ("grpc.max_concurrent_streams", 100),
         ("grpc.max_allowed_incoming_connections", CONNECTIONS_MAX),
+        ("grpc.server_handshake_timeout_ms", 20_000),  # who connects and says nothing
         ("grpc.max_connection_idle_ms", 600_000),
         ("grpc.keepalive_time_ms", 60_000),  # a peer that vanished is noticed
         ("grpc.keepalive_timeout_ms", 20_000),

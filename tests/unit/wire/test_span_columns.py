@@ -141,3 +141,22 @@ def test_random_bytes_end_as_the_plain_decoder_says(bodies):
         elif found.rows or found.refusals:
             assert_same(decode_traces(body, Encoding.PROTOBUF, received_at=AT), found)
         # Else nothing came of it: groups, which nobody sends any more, are passed over where the other parser refuses.
+
+
+@pytest.mark.parametrize(
+    "name, attributes, route, http_status",
+    [
+        ("GET /a/{id}", {"http.request.method": "GET", "http.route": "/a/{id}", "url.path": "/a/7"}, "/a/{id}", None),
+        ("/a/{id}", {"http.method": "GET", "http.route": "/a/{id}", "http.target": "/a/7?x=1"}, "/a/{id}", None),
+        ("GET", {"http.request.method": "GET", "url.path": "/a/7", "http.response.status_code": 404}, "GET", 404),
+        ("HTTP GET", {"http.method": "GET", "http.target": "/a/7", "http.status_code": 404}, "HTTP GET", 404),
+        ("m.V1/Predict", {"rpc.system.name": "grpc", "rpc.method": "m.V1/Predict"}, "m.V1/Predict", None),
+        ("m.V1/Predict", {"rpc.system": "grpc", "rpc.service": "m.V1", "rpc.method": "Predict"}, "m.V1/Predict", None),
+    ],
+)
+def test_older_and_newer_conventions_give_a_route_free_of_ids(name, attributes, route, http_status):
+    message = request(span(name, attributes=attributes))
+    plain = plainly(message)
+    assert_same(plain, together(message)[0])
+    (row,) = plain.tables["spans"].to_pylist()
+    assert (row["route"], row["http_status"], row["failed"]) == (route, http_status, False)
