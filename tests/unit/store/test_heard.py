@@ -29,6 +29,7 @@ class Watched:
 
     def __init__(self, lake: DuckLake) -> None:
         self._lake = lake
+        self.may_repeat = lake.may_repeat
         self.asked: list[Any] = []
 
     def query(self, sql: str, parameters: Any = ()) -> pa.Table:
