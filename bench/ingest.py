@@ -34,7 +34,7 @@ from bench.payloads import MAIN, PAYLOADS
 from bench.report import Goal, Result
 from bench.running import Server, seamark
 
-CONNECTIONS = (4, 16)  # the better of the two is the maximum
+CONNECTIONS = (16, 64)  # the better of the two is the maximum
 PILOT_WARM, PILOT_ROWS, PILOT_S = 2, 40_000, 6.0
 SPARE = 1.6  # more bodies than the pilot's rate asks for: it is slower than a warm service
 _WARM_REQUESTS = 8

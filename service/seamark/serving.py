@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import shutil
@@ -81,6 +82,10 @@ def _serve(settings: Settings) -> None:
             )
             log.info("Seamark is at %s (data in %s, process %d)", settings.url, settings.data_dir, os.getpid())
             server = _Server(config)
+            # What is loaded by now stays; and requests of many small parts should not set the collector off at each.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(50_000, 20, 20)
             asyncio.run(_run(server, app, settings, sockets))
             if not server.started:
                 raise StartRefused("the service did not come up; the log above says why")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,10 +12,10 @@ from functools import partial
 
 from seamark.core.errors import SeamarkError
 from seamark.core.records import Decoded
-from seamark.wire.otlp import decode_many_traces
+from seamark.wire.otlp import Encoding, decode_many_traces
 
 GROUP_MAX = 32  # bodies decoded in one call
-GROUP_BYTES_MAX = 8 * 1024 * 1024  # of all but the first: a large body goes alone
+GROUP_BYTES_MAX = 4 * 1024 * 1024  # of all but the first: a large body goes alone, and what is decoded stays in cache
 
 
 @dataclass(eq=False)
@@ -26,13 +26,13 @@ class _Waiting:
 
 
 class DecodeQueue:
-    """Decodes in one thread of its own: more would only share the interpreter. For one event loop.
+    """Decodes requests of one encoding in a thread: more would only share the interpreter. For one event loop.
 
     It is as long as bodies may be in flight: whoever hands one in holds its bytes until it is answered.
     """
 
-    def __init__(self, decode_many: Callable[..., Sequence[Decoded | SeamarkError]] = decode_many_traces) -> None:
-        self._decode_many = decode_many
+    def __init__(self, encoding: Encoding) -> None:
+        self._encoding = encoding
         self._queue: deque[_Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode")
@@ -50,7 +50,7 @@ class DecodeQueue:
             bodies, instants = [w.body for w in group], [w.received_at for w in group]
             loop = asyncio.get_running_loop()
             try:
-                work = partial(self._decode_many, bodies, received_at=instants)
+                work = partial(decode_many_traces, bodies, self._encoding, received_at=instants)
                 found = await loop.run_in_executor(self._thread, work)
             except Exception as error:  # noqa: BLE001 - whoever waits is told, and the next group has its turn
                 _fail(group, error)

@@ -22,7 +22,7 @@ from seamark.web.auth import Principal
 from seamark.web.bodies import THREAD_BYTES, InFlight
 from seamark.web.decoding import DecodeQueue
 from seamark.web.recent import RecentBodies
-from seamark.wire.otlp import Encoding, decode_logs, decode_metrics, decode_traces
+from seamark.wire.otlp import SPAN_COLUMNS_FROM_BYTES, Encoding, decode_logs, decode_metrics, decode_traces
 from seamark.wire.otlp_answers import export_answer, reasons
 from seamark.wire.protobuf_fields import check_fields
 
@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 
 BODIES_AT_ONCE = 4  # of the largest size
 LARGE_AT_ONCE = 2  # bodies being decoded: more would only share the interpreter, and hold its memory longer
-PLAIN_BYTES = 8_192  # a smaller body of spans is decoded at once, one by one
 REJECTED_SHOWN = 1_000
 SCHEMAS_REMEMBERED = 10_000
 UNFORESEEN = "something went wrong in the service, its log tells more; nothing was stored, send it again in a moment"
@@ -46,7 +45,7 @@ class Intake:
         self._services = services
         self.in_flight = InFlight(BODIES_AT_ONCE * services.max_body_bytes)
         self._recent = RecentBodies()
-        self._traces = DecodeQueue()
+        self._traces = {encoding: DecodeQueue(encoding) for encoding in Encoding}
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         self._schemas: OrderedDict[tuple[str, int], None] = OrderedDict()
 
@@ -73,8 +72,8 @@ class Intake:
 
     async def _decoded(self, signal: str, encoding: Encoding, body: bytes) -> Decoded:
         received_at = self._services.clock.now()
-        if signal == "traces" and encoding is Encoding.PROTOBUF and len(body) > PLAIN_BYTES:
-            return await self._traces.decode(body, received_at)
+        if signal == "traces" and len(body) >= SPAN_COLUMNS_FROM_BYTES:
+            return await self._traces[encoding].decode(body, received_at)
         return await self._work(body, partial(_DECODERS[signal], body, encoding, received_at=received_at))
 
     async def records(

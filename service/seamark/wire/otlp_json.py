@@ -24,28 +24,28 @@ from seamark.wire.values import RowRefused, from_hex, shown
 OBJECTS_MAX = 6_000_000  # of one request: two for each of VALUES_MAX values, and room for the rest
 
 
-class Status(Struct, rename="camel"):
+class Status(Struct, rename="camel", gc=False):
     code: int | None = None
     message: str | None = None
 
 
-class Event(Struct, rename="camel"):
+class Event(Struct, rename="camel", gc=False):
     name: str | None = None
     time_unix_nano: Integer = None
     attributes: list[KeyValue] | None = None
 
 
-class Link(Struct, rename="camel"):
+class Link(Struct, rename="camel", gc=False):
     trace_id: str | None = None
     span_id: str | None = None
     attributes: list[KeyValue] | None = None
 
 
-class Scope(Struct, rename="camel"):
+class Scope(Struct, rename="camel", gc=False):
     name: str | None = None
 
 
-class Span(Struct, rename="camel"):
+class Span(Struct, rename="camel", gc=False):
     trace_id: str | None = None
     span_id: str | None = None
     parent_span_id: str | None = None
@@ -59,21 +59,21 @@ class Span(Struct, rename="camel"):
     status: Status | None = None
 
 
-class ScopeSpans(Struct, rename="camel"):
+class ScopeSpans(Struct, rename="camel", gc=False):
     scope: Scope | None = None
     spans: list[Span] | None = None
 
 
-class ResourceSpans(Struct, rename="camel"):
+class ResourceSpans(Struct, rename="camel", gc=False):
     resource: Resource | None = None
     scope_spans: list[ScopeSpans] | None = None
 
 
-class TracesRequest(Struct, rename="camel"):
+class TracesRequest(Struct, rename="camel", gc=False):
     resource_spans: list[ResourceSpans] | None = None
 
 
-class LogRecord(Struct, rename="camel"):
+class LogRecord(Struct, rename="camel", gc=False):
     time_unix_nano: Integer = None
     observed_time_unix_nano: Integer = None
     event_name: str | None = None
@@ -81,17 +81,17 @@ class LogRecord(Struct, rename="camel"):
     trace_id: str | None = None
 
 
-class ScopeLogs(Struct, rename="camel"):
+class ScopeLogs(Struct, rename="camel", gc=False):
     scope: Scope | None = None
     log_records: list[LogRecord] | None = None
 
 
-class ResourceLogs(Struct, rename="camel"):
+class ResourceLogs(Struct, rename="camel", gc=False):
     resource: Resource | None = None
     scope_logs: list[ScopeLogs] | None = None
 
 
-class LogsRequest(Struct, rename="camel"):
+class LogsRequest(Struct, rename="camel", gc=False):
     resource_logs: list[ResourceLogs] | None = None
 
 
@@ -169,6 +169,10 @@ class JsonReader:
         if len(pairs) > ATTRIBUTES_MAX:
             out[CUT] = len(pairs) - ATTRIBUTES_MAX
         return out
+
+    def any_value(self, value: AnyValue) -> Value:
+        """Return what one AnyValue says."""
+        return self._value(value, 0)
 
     def _value(self, value: AnyValue, depth: int) -> Value:
         if value.string_value is not None:

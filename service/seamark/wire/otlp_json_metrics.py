@@ -7,7 +7,7 @@ from msgspec import Struct
 from seamark.wire.otlp_json_values import Double, Integer, KeyValue, Resource
 
 
-class NumberPoint(Struct, rename="camel"):
+class NumberPoint(Struct, rename="camel", gc=False):
     attributes: list[KeyValue] | None = None
     start_time_unix_nano: Integer = None
     time_unix_nano: Integer = None
@@ -16,7 +16,7 @@ class NumberPoint(Struct, rename="camel"):
     flags: Integer = None
 
 
-class HistogramPoint(Struct, rename="camel"):
+class HistogramPoint(Struct, rename="camel", gc=False):
     attributes: list[KeyValue] | None = None
     start_time_unix_nano: Integer = None
     time_unix_nano: Integer = None
@@ -29,12 +29,12 @@ class HistogramPoint(Struct, rename="camel"):
     flags: Integer = None
 
 
-class Buckets(Struct, rename="camel"):
+class Buckets(Struct, rename="camel", gc=False):
     offset: Integer = None
     bucket_counts: list[Integer] | None = None
 
 
-class ExponentialPoint(Struct, rename="camel"):
+class ExponentialPoint(Struct, rename="camel", gc=False):
     attributes: list[KeyValue] | None = None
     start_time_unix_nano: Integer = None
     time_unix_nano: Integer = None
@@ -50,12 +50,12 @@ class ExponentialPoint(Struct, rename="camel"):
     flags: Integer = None
 
 
-class ValueAtQuantile(Struct, rename="camel"):
+class ValueAtQuantile(Struct, rename="camel", gc=False):
     quantile: Double = None
     value: Double = None
 
 
-class SummaryPoint(Struct, rename="camel"):
+class SummaryPoint(Struct, rename="camel", gc=False):
     attributes: list[KeyValue] | None = None
     start_time_unix_nano: Integer = None
     time_unix_nano: Integer = None
@@ -65,31 +65,31 @@ class SummaryPoint(Struct, rename="camel"):
     flags: Integer = None
 
 
-class Gauge(Struct, rename="camel"):
+class Gauge(Struct, rename="camel", gc=False):
     data_points: list[NumberPoint] | None = None
 
 
-class Sum(Struct, rename="camel"):
+class Sum(Struct, rename="camel", gc=False):
     data_points: list[NumberPoint] | None = None
     aggregation_temporality: int | None = None
     is_monotonic: bool | None = None
 
 
-class Histogram(Struct, rename="camel"):
+class Histogram(Struct, rename="camel", gc=False):
     data_points: list[HistogramPoint] | None = None
     aggregation_temporality: int | None = None
 
 
-class ExponentialHistogram(Struct, rename="camel"):
+class ExponentialHistogram(Struct, rename="camel", gc=False):
     data_points: list[ExponentialPoint] | None = None
     aggregation_temporality: int | None = None
 
 
-class Summary(Struct, rename="camel"):
+class Summary(Struct, rename="camel", gc=False):
     data_points: list[SummaryPoint] | None = None
 
 
-class Metric(Struct, rename="camel"):
+class Metric(Struct, rename="camel", gc=False):
     name: str | None = None
     unit: str | None = None
     gauge: Gauge | None = None
@@ -99,14 +99,14 @@ class Metric(Struct, rename="camel"):
     summary: Summary | None = None
 
 
-class ScopeMetrics(Struct, rename="camel"):
+class ScopeMetrics(Struct, rename="camel", gc=False):
     metrics: list[Metric] | None = None
 
 
-class ResourceMetrics(Struct, rename="camel"):
+class ResourceMetrics(Struct, rename="camel", gc=False):
     resource: Resource | None = None
     scope_metrics: list[ScopeMetrics] | None = None
 
 
-class MetricsRequest(Struct, rename="camel"):
+class MetricsRequest(Struct, rename="camel", gc=False):
     resource_metrics: list[ResourceMetrics] | None = None

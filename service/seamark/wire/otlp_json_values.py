@@ -8,7 +8,7 @@ Integer = int | float | str | None
 Double = float | str | None  # NaN, Infinity and -Infinity are words
 
 
-class AnyValue(Struct, rename="camel"):
+class AnyValue(Struct, rename="camel", gc=False):
     string_value: str | None = None
     bool_value: bool | None = None
     int_value: Integer = None
@@ -18,18 +18,18 @@ class AnyValue(Struct, rename="camel"):
     bytes_value: str | None = None
 
 
-class ArrayValue(Struct, rename="camel"):
+class ArrayValue(Struct, rename="camel", gc=False):
     values: list[AnyValue] | None = None
 
 
-class KeyValue(Struct, rename="camel"):
+class KeyValue(Struct, rename="camel", gc=False):
     key: str | None = None
     value: AnyValue | None = None
 
 
-class KeyValueList(Struct, rename="camel"):
+class KeyValueList(Struct, rename="camel", gc=False):
     values: list[KeyValue] | None = None
 
 
-class Resource(Struct, rename="camel"):
+class Resource(Struct, rename="camel", gc=False):
     attributes: list[KeyValue] | None = None

@@ -50,6 +50,10 @@ Flags = npt.NDArray[np.bool_]
 _TABLE_COLUMNS = SPANS.names
 
 
+class Odd(Exception):
+    """A request holds something so rare that only span_row() knows how to read it."""
+
+
 @dataclass
 class SpanColumns:
     """Spans of many requests, side by side; the arrays of a row each have one length, that of `request`.

@@ -18,7 +18,7 @@ _MICROSECOND = timedelta(microseconds=1)
 NANOS_MAX = 2**63 - 1  # 2262: every reader down the line can hold the instant, whatever its unit
 _MICROS_MAX = NANOS_MAX // 1000
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_HEX = re.compile("[0-9a-fA-F]*")
+HEX = re.compile("[0-9a-fA-F]*")
 
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = 60
@@ -94,7 +94,7 @@ def from_hex(text: str, what: str) -> bytes:
     >>> from_hex("0aFF", "trace id")
     b'\n\xff'
     """
-    if len(text) % 2 or not _HEX.fullmatch(text):
+    if len(text) % 2 or not HEX.fullmatch(text):
         raise RowRefused(f"{what}: {shown(text)} is not hexadecimal")
     return bytes.fromhex(text)
 

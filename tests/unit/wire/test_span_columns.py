@@ -16,17 +16,20 @@ from seamark.core.records import SPANS, Decoded
 from seamark.wire import attributes as attrs
 from seamark.wire import otlp, otlp_arrow
 from seamark.wire.budget import ValueBudget
-from seamark.wire.otlp import Encoding, decode_many_traces, decode_traces
+from seamark.wire.otlp import Encoding, decode_many_traces, decode_traces_one_by_one
 
 
 def plainly(message, encoding=Encoding.PROTOBUF):
-    body = message.SerializeToString() if encoding is Encoding.PROTOBUF else to_otlp_json(message)
-    return decode_traces(body, encoding, received_at=AT)
+    return decode_traces_one_by_one(written(message, encoding), encoding, received_at=AT)
 
 
-def together(*messages):
-    bodies = [message.SerializeToString() for message in messages]
-    return decode_many_traces(bodies, received_at=[AT] * len(bodies))
+def written(message, encoding):
+    return message.SerializeToString() if encoding is Encoding.PROTOBUF else to_otlp_json(message)
+
+
+def together(*messages, encoding=Encoding.PROTOBUF):
+    bodies = [written(message, encoding) for message in messages]
+    return decode_many_traces(bodies, encoding, received_at=[AT] * len(bodies))
 
 
 def assert_same(one, other):
@@ -41,10 +44,11 @@ def assert_same(one, other):
 @settings(max_examples=60, deadline=None)
 @given(st.lists(requests(), min_size=1, max_size=3))
 def test_a_message_gives_the_same_rows_by_every_decoder_and_encoding(messages):
-    for message, columnar in zip(messages, together(*messages), strict=True):
+    by_columns = zip(together(*messages), together(*messages, encoding=Encoding.JSON), strict=True)
+    for message, (protobuf, in_json) in zip(messages, by_columns, strict=True):
         plain = plainly(message)
-        assert_same(plain, columnar)
-        assert_same(plain, plainly(message, Encoding.JSON))
+        for other in (protobuf, in_json, plainly(message, Encoding.JSON)):
+            assert_same(plain, other)
         for table in plain.tables.values():
             table.validate(full=True)
             assert table.schema.equals(SPANS)
@@ -66,12 +70,15 @@ ODD = {
 }
 
 
+@pytest.mark.parametrize("encoding", list(Encoding))
 @pytest.mark.parametrize("odd", list(ODD.values()), ids=list(ODD))
-def test_what_is_odd_is_decoded_plainly_and_its_neighbours_are_not(odd, monkeypatch):
+def test_what_is_odd_is_decoded_plainly_and_its_neighbours_are_not(odd, encoding, monkeypatch):
     plain = []
-    monkeypatch.setattr(otlp, "decode_traces", lambda *a, **k: plain.append(a) or decode_traces(*a, **k))
+    monkeypatch.setattr(
+        otlp, "decode_traces_one_by_one", lambda *a, **k: plain.append(a) or decode_traces_one_by_one(*a, **k)
+    )
     messages = [request(span(attributes=USUAL)), request(span(attributes=USUAL), odd), request(span(attributes=USUAL))]
-    found = together(*messages)
+    found = together(*messages, encoding=encoding)
     assert len(plain) == 1
     for message, columnar in zip(messages, found, strict=True):
         assert_same(plainly(message), columnar)
@@ -101,6 +108,41 @@ def test_more_keys_than_bits_are_told_apart():
     assert_same(plainly(message), together(message)[0])
 
 
+ODD_JSON = {
+    "an id that is no hex": {"traceId": "zz" * 16},
+    "an id with a space": {"spanId": "0102 30405060708"},
+    "no id": {"traceId": None},
+    "a time as a float": {"startTimeUnixNano": 1767225600000000000.0},
+    "a time as a word": {"endTimeUnixNano": "soon"},
+    "a negative time": {"startTimeUnixNano": "-5"},
+    "an enormous kind": {"kind": 2**40},
+    "a float for a whole number": {"attributes": [{"key": "n", "value": {"intValue": 2.0}}]},
+    "a whole number of 70 bits": {"attributes": [{"key": "n", "value": {"intValue": str(2**70)}}]},
+    "a word for a number": {"attributes": [{"key": "n", "value": {"intValue": "many"}}]},
+    "two values at once": {"attributes": [{"key": "n", "value": {"boolValue": True, "doubleValue": 0.5}}]},
+    "a string beside a number": {"attributes": [{"key": "n", "value": {"stringValue": "s", "intValue": "1"}}]},
+    "an attribute without value or key": {"attributes": [{}, {"key": "b", "value": {}}]},
+}
+
+
+@pytest.mark.parametrize("change", list(ODD_JSON.values()), ids=list(ODD_JSON))
+def test_json_that_no_sdk_writes_means_the_same_to_both(change):
+    document = json.loads(to_otlp_json(request(span(attributes=USUAL), span(attributes=USUAL))))
+    document["resourceSpans"][0]["scopeSpans"][0]["spans"][1] |= change
+    body = json.dumps(document).encode()
+    plain = decode_traces_one_by_one(body, Encoding.JSON, received_at=AT)
+    assert_same(plain, decode_many_traces([body], Encoding.JSON, received_at=[AT])[0])
+
+
+def test_whole_numbers_may_be_numbers_in_json():
+    document = json.loads(to_otlp_json(request(span(attributes={"n": 7}))))
+    (one,) = document["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    one["startTimeUnixNano"] = int(one["startTimeUnixNano"])
+    one["attributes"][0]["value"]["intValue"] = 7
+    (found,) = decode_many_traces([json.dumps(document).encode()], Encoding.JSON, received_at=[AT])
+    assert_same(plainly(request(span(attributes={"n": 7}))), found)
+
+
 def test_one_bad_span_of_many_is_refused_by_its_place():
     spans = [span(span_id=bytes([n + 1]) * 8) for n in range(5)]
     spans[2].end_time_unix_nano = START_NS - 1
@@ -113,7 +155,7 @@ def test_one_bad_span_of_many_is_refused_by_its_place():
 
 def test_a_body_that_is_none_costs_its_neighbours_nothing():
     good = request(span()).SerializeToString()
-    found = decode_many_traces([good, b"\xff\xff", good], received_at=[AT] * 3)
+    found = decode_many_traces([good, b"\xff\xff", good], Encoding.PROTOBUF, received_at=[AT] * 3)
     assert [isinstance(one, Decoded) for one in found] == [True, False, True]
     assert isinstance(found[1], InputRefused)
     assert found[0].rows == found[2].rows == 1
@@ -131,15 +173,15 @@ def test_too_many_values_are_refused_alone(attributes, monkeypatch):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.binary(max_size=300), max_size=3))
-def test_random_bytes_end_as_the_plain_decoder_says(bodies):
-    for body, found in zip(bodies, decode_many_traces(bodies, received_at=[AT] * len(bodies)), strict=True):
+@given(st.lists(st.binary(max_size=300), max_size=3), st.sampled_from(list(Encoding)))
+def test_random_bytes_end_as_the_plain_decoder_says(bodies, encoding):
+    for body, found in zip(bodies, decode_many_traces(bodies, encoding, received_at=[AT] * len(bodies)), strict=True):
         if isinstance(found, SeamarkError):
             with pytest.raises(type(found)) as raised:
-                decode_traces(body, Encoding.PROTOBUF, received_at=AT)
+                decode_traces_one_by_one(body, encoding, received_at=AT)
             assert str(raised.value) == str(found)
         elif found.rows or found.refusals:
-            assert_same(decode_traces(body, Encoding.PROTOBUF, received_at=AT), found)
+            assert_same(decode_traces_one_by_one(body, encoding, received_at=AT), found)
         # Else nothing came of it: groups, which nobody sends any more, are passed over where the other parser refuses.
 
 
