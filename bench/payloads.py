@@ -6,7 +6,7 @@ Another kind is a function from (seed, rows, at_ns) to bytes and a line here.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -100,25 +100,30 @@ class Reading:
 
     def rows_of(self, body: bytes) -> int:
         """Unpack and decode one body as the service would; return its rows, all of which must be good."""
+        return self.rows_of_all([body])
+
+    def rows_of_all(self, bodies: Sequence[bytes]) -> int:
+        """Unpack and decode bodies that came together."""
         from isal import isal_zlib
 
-        plain = isal_zlib.decompress(body, 31) if self.payload.gzipped else body
+        plain = [isal_zlib.decompress(body, 31) if self.payload.gzipped else body for body in bodies]
         decoded = self._decode(plain)
-        if decoded.refusals:
-            raise RuntimeError(f"the bench made a bad body: {decoded.refusals[0]}")
-        return int(decoded.rows)
+        for one in decoded:
+            if isinstance(one, Exception) or one.refusals:
+                raise RuntimeError(f"the bench made a bad body: {one}")
+        return sum(int(one.rows) for one in decoded)
 
-    def _decode(self, plain: bytes) -> Any:
-        from seamark.wire.otlp import Encoding, decode_logs, decode_traces
+    def _decode(self, plain: Sequence[bytes]) -> Sequence[Any]:
+        from seamark.wire.otlp import Encoding, decode_logs, decode_many_traces
         from seamark.wire.predictions import decode_predictions
 
-        payload = self.payload
+        payload, at = self.payload, self.received_at
         if payload.signal == "traces":
-            return decode_traces(plain, Encoding(payload.media_type), received_at=self.received_at)
+            return decode_many_traces(plain, Encoding(payload.media_type), received_at=[at] * len(plain))
         if payload.signal == "logs":
             encoding = Encoding(payload.media_type)
-            return decode_logs(plain, encoding, received_at=self.received_at, new_id=_new_id)
-        return decode_predictions(plain, payload.media_type, received_at=self.received_at, new_id=_new_id)
+            return [decode_logs(body, encoding, received_at=at, new_id=_new_id) for body in plain]
+        return [decode_predictions(body, payload.media_type, received_at=at, new_id=_new_id) for body in plain]
 
 
 def _new_id() -> str:
