@@ -130,7 +130,9 @@ ALERTS: dict[str, Metric] = {
 SELF: dict[str, Metric] = {
     "seamark_build_info": _gauge("version", "1, with the running version."),
     "seamark_clock_timestamp_seconds": _gauge("", "The service's clock at the scrape."),
-    "seamark_ingest_spans_total": _counter("outcome", "Spans received: accepted (durable) or refused."),
+    "seamark_ingest_spans_total": _counter(
+        "outcome", "Spans received: accepted (durable; a repeat counts again) or refused."
+    ),
     "seamark_ingest_rows_total": _counter("signal outcome", "Rows received, by signal: accepted (durable) or refused."),
     "seamark_ingest_cut_total": _counter(
         "what", "Things cut from accepted rows: attributes, events, links, depth (values nested too deep), names."
