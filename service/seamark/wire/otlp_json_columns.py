@@ -6,7 +6,9 @@ then decoded span by span.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ import pyarrow as pa
 from seamark.wire.attribute_columns import AttributeColumns, Ints
 from seamark.wire.attributes import Source, Value, read_source, resource_bytes_max
 from seamark.wire.otlp_json import JsonReader, ResourceSpans, Span, Status, TracesRequest
-from seamark.wire.otlp_json_values import KeyValue
+from seamark.wire.otlp_json_values import AnyValue, KeyValue
 from seamark.wire.span_columns import Odd, SpanColumns
 from seamark.wire.span_event_columns import EventColumns
 from seamark.wire.spans import links_of
@@ -24,6 +26,9 @@ from seamark.wire.values import HEX, ROWS_MAX, clean_name
 
 _VALUES_MAX = 500_000  # attributes of one request; the plain reader counts those inside arrays and maps too
 _NO_STATUS = Status()
+_NO_VALUE = AnyValue()
+_PLAIN_NUMBERS = re.compile("-?[0-9]{1,18}(?: -?[0-9]{1,18})*|[0-9]{19}(?: [0-9]{19})*")
+_string_of, _integer_of = attrgetter("string_value"), attrgetter("int_value")
 
 
 def span_columns(requests: Sequence[TracesRequest]) -> SpanColumns:
@@ -69,8 +74,10 @@ def _source(reader: JsonReader, group: ResourceSpans, rows: int) -> Source:
 
 def _ids(raw: Sequence[str | None], size: int) -> pa.Array:
     """Return ids of one size, written in hex."""
-    joined = "".join([text or "" for text in raw])
-    if any(text is None or len(text) != 2 * size for text in raw) or not HEX.fullmatch(joined):
+    if None in raw:
+        raise Odd
+    joined = "".join(raw)  # type: ignore[arg-type]  # None was looked for
+    if set(map(len, raw)) - {2 * size} or not HEX.fullmatch(joined):  # type: ignore[arg-type]
         raise Odd
     ends = np.arange(0, (len(raw) + 1) * size, size, dtype=np.int32)
     return pa.Array.from_buffers(
@@ -86,16 +93,24 @@ def _parents(raw: Sequence[str | None]) -> pa.Array:
 
 def _nanos(raw: Sequence[Any]) -> npt.NDArray[np.uint64]:
     """Return instants written as digits, or as whole numbers."""
-    texts = [value for value in raw if type(value) is str]
-    joined = "".join(texts)
-    if texts and not (joined.isascii() and joined.isdigit() and all(0 < len(text) <= 19 for text in texts)):
+    numbers = _whole(raw)
+    if len(numbers) and numbers.min() < 0:
         raise Odd
-    if len(texts) == len(raw):
-        return np.array(texts or (), dtype="S19").astype(np.uint64)
-    numbers = [int(value) if type(value) is str else value for value in raw]
-    if not all(type(value) is int and 0 <= value < 2**63 for value in numbers):
+    return numbers.astype(np.uint64)
+
+
+def _whole(raw: Sequence[Any]) -> Ints:
+    """Return whole numbers of less than 64 bits, written as numbers or as digits; numpy reads the latter at once."""
+    kinds = set(map(type, raw))
+    if kinds == {str}:
+        joined = "".join(raw).replace("-", "")
+        if not (joined.isascii() and joined.isdigit()) or not _PLAIN_NUMBERS.fullmatch(" ".join(raw)):
+            raise Odd
+        return np.array(raw, dtype="S20").astype(np.int64)
+    numbers = [int(value) if type(value) is str and _PLAIN_NUMBERS.fullmatch(value) else value for value in raw]
+    if not all(type(value) is int and abs(value) < 2**63 for value in numbers):
         raise Odd
-    return np.array(numbers, dtype=np.uint64)
+    return np.array(numbers, dtype=np.int64)
 
 
 def _small(raw: Sequence[int | None]) -> Ints:
@@ -109,51 +124,51 @@ def _attributes(lists: Sequence[Sequence[KeyValue] | None], reader: JsonReader) 
     pairs = [pair for one in lists for pair in one or ()]
     if len(pairs) > _VALUES_MAX:
         raise Odd
-    values = [pair.value for pair in pairs]
-    rest = [
-        (index, value)
-        for index, value in enumerate(values)
-        if value is not None and value.string_value is None and value.int_value is None
-    ]
+    values = [pair.value or _NO_VALUE for pair in pairs]
+    strings = pa.array(list(map(_string_of, values)), pa.string())
+    texts = np.asarray(strings.is_valid())
+    integers, whole = _integers(list(map(_integer_of, values)))
+    if (texts & whole).any():
+        raise Odd
     doubles: list[float | None] = [None] * len(pairs)
     booleans: list[bool | None] = [None] * len(pairs)
     others: list[tuple[int, Value]] = []
-    for index, value in rest:
+    for index in np.flatnonzero(~(texts | whole)).tolist():
+        value = values[index]
         if value.bool_value is not None:
             booleans[index] = value.bool_value
         elif type(value.double_value) is float:
             doubles[index] = value.double_value
         else:
             others.append((index, reader.any_value(value)))
-    sizes = [len(one or ()) for one in lists]
-    strings = [None if value is None else value.string_value for value in values]
     return AttributeColumns(
-        offsets=np.concatenate(([0], np.cumsum(sizes, dtype=np.int64))).astype(np.int64),
+        offsets=_offsets(lists),
         keys=pa.array([pair.key or "" for pair in pairs], pa.string()),
-        strings=pa.array(strings, pa.string()),
-        integers=_integers([None if v is None or v.string_value is not None else v.int_value for v in values]),
+        strings=strings,
+        integers=integers,
         doubles=pa.array(doubles, pa.float64()),
         booleans=pa.array(booleans, pa.bool_()),
         others=others,
     )
 
 
-def _integers(raw: Sequence[Any]) -> pa.Array:
-    texts = [value for value in raw if type(value) is str]
-    joined = "".join([text.removeprefix("-") for text in texts])
-    if texts and not (joined.isascii() and joined.isdigit() and all(0 < len(text) <= 18 for text in texts)):
-        raise Odd
-    numbers = [int(value) if type(value) is str else value for value in raw]
-    if not all(value is None or (type(value) is int and abs(value) < 2**63) for value in numbers):
-        raise Odd
-    return pa.array(numbers, pa.int64())
+def _integers(raw: Sequence[Any]) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
+    """Return the whole numbers, null where there is none, and where there is one."""
+    there = np.array([value is not None for value in raw], dtype=np.bool_)
+    numbers = np.zeros(len(raw), dtype=np.int64)
+    numbers[there] = _whole([value for value in raw if value is not None])
+    return pa.array(numbers, mask=~there), there
+
+
+def _offsets(lists: Sequence[Sequence[Any] | None]) -> Ints:
+    sizes = [len(one or ()) for one in lists]
+    return np.concatenate(([0], np.cumsum(sizes, dtype=np.int64))).astype(np.int64)
 
 
 def _events(spans: Sequence[Span], reader: JsonReader) -> EventColumns:
     events = [event for span in spans for event in span.events or ()]
-    sizes = [len(span.events or ()) for span in spans]
     return EventColumns(
-        offsets=np.concatenate(([0], np.cumsum(sizes, dtype=np.int64))).astype(np.int64),
+        offsets=_offsets([span.events for span in spans]),
         time_ns=_nanos([event.time_unix_nano or 0 for event in events]),
         names=pa.array([event.name or "" for event in events], pa.string()),
         attributes=_attributes([event.attributes for event in events], reader),
