@@ -30,6 +30,7 @@ class _Request:
 
     tables: Mapping[str, pa.Table]
     rows: int
+    size: int  # in bytes
     done: asyncio.Future[None]
 
 
@@ -41,21 +42,26 @@ class WriteBuffer:
         lake: Lake,
         *,
         rows_max: int,
+        bytes_max: int = 256 * 1024 * 1024,
         commit_rows_max: int = 65_536,
         on_commit: Callable[[float, Mapping[str, pa.Table]], None] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Hold at most `rows_max` rows that are not durable yet; commit at most `commit_rows_max` at once.
+        """Hold at most `rows_max` rows and `bytes_max` bytes that are not durable yet.
+
+        One commit takes `commit_rows_max` rows at most.
 
         `on_commit(seconds, tables)` is told of every successful commit and what it stored, in the committing thread.
         """
         self._lake = lake
         self._rows_max = rows_max
+        self._bytes_max = bytes_max
         self._commit_rows_max = commit_rows_max
         self._on_commit = on_commit
         self._clock = clock or SystemClock()
         self._queue: deque[_Request] = deque()
         self._waiting_rows = 0
+        self._waiting_bytes = 0
         self._arrived = asyncio.Event()
         self._accepting = False
         self._task: asyncio.Task[None] | None = None
@@ -89,10 +95,17 @@ class WriteBuffer:
                 f"{self._waiting_rows} rows wait to be stored and {rows} more would exceed {self._rows_max};"
                 " send them again in a moment"
             )
-        request = _Request(tables, rows, asyncio.get_running_loop().create_future())
+        size = sum(table.nbytes for table in tables.values())
+        if self._waiting_rows and self._waiting_bytes + size > self._bytes_max:
+            raise BufferFull(
+                f"{self._waiting_bytes:,} bytes of rows wait to be stored and {size:,} more would exceed"
+                f" {self._bytes_max:,}; send them again in a moment"
+            )
+        request = _Request(tables, rows, size, asyncio.get_running_loop().create_future())
         self._queue.append(request)
         self._open.add(request)
         self._waiting_rows += rows
+        self._waiting_bytes += size
         self._arrived.set()
         await request.done
 
@@ -171,6 +184,7 @@ class WriteBuffer:
         for request in group:
             self._open.discard(request)
             self._waiting_rows -= request.rows
+            self._waiting_bytes -= request.size
             if request.done.done():  # its caller was cancelled, nobody waits
                 continue
             if error is None:

@@ -100,8 +100,13 @@ class DuckLake:
             rows["spans"] = rows["spans"] if new.all() else rows["spans"].filter(pa.array(new))
             stored = {name: table for name, table in rows.items() if table.num_rows}
             if stored:
-                self._recent.note_late(rows["spans"])
-                self._store(stored)
+                if "spans" in stored:
+                    self._recent.note_late(rows["spans"])
+                try:
+                    self._store(stored)
+                except BaseException:
+                    self._recent.note_doubt(rows["spans"])  # a commit that reports failure may have succeeded
+                    raise
                 self._recent.remember(hashes[new])
             return stored
 

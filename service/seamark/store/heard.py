@@ -92,7 +92,7 @@ class Heard:
 
     def _recent(self, since: datetime, model: str | None) -> dict[tuple[str, str], tuple[int, int]]:
         """Return requests and predictions from `since`, each once however often it was sent."""
-        distinct = " DISTINCT ON (trace_id, span_id)" if self._lake.may_repeat(since, _FOREVER) else ""
+        distinct = " DISTINCT ON (trace_id, span_id, start_at)" if self._lake.may_repeat(since, _FOREVER) else ""
         wanted = "NOT synthetic" if model is None else "NOT synthetic AND model = $model"
         found = self._lake.query(
             "SELECT model, version, count(*) FILTER (request) AS requests, count(*) FILTER (NOT request) AS predictions"

@@ -56,8 +56,11 @@ class DataFile:
         return max(0, (self.rows.bit_length() - 1) // (STEP.bit_length() - 1))
 
 
-def next_group(files: Iterable[DataFile]) -> list[DataFile]:
-    """Return the files to merge next, oldest first: of the lowest size that has enough of them; none if none has."""
+def next_group(files: Iterable[DataFile], at: datetime) -> list[DataFile]:
+    """Return the files to merge next, oldest first: of the lowest size that has enough of them; none if none has.
+
+    `at` is now: rows from the future settle nothing.
+    """
     small = [file for file in files if file.rows < ROWS_DONE and file.file_bytes < GROUP_BYTES_MAX // 2]
     levels: dict[int, list[DataFile]] = {}
     for file in small:
@@ -68,6 +71,7 @@ def next_group(files: Iterable[DataFile]) -> list[DataFile]:
                 return group
     newest = max((file.last_at for file in small if file.last_at is not None), default=None)
     if newest is not None:
+        newest = min(newest, at)
         settled = [file for file in small if file.last_at is not None and newest - file.last_at > SPAN_MAX]
         for group in _groups(settled):
             if len(group) >= SETTLED_FILES:

@@ -1,7 +1,7 @@
 """Spans on their way into the lake -> those that did not come a moment ago: a sender that saw no answer sends again.
 
-Which spans came lately is kept as 64-bit hashes, the oldest making room for the newest. A hash
-is kept for at least KEPT_S up to RATE_MAX spans a second, and longer at lower rates: a repeat within that time is never
+Which spans came lately is kept as 64-bit hashes, the oldest making room for the newest. A hash is kept for KEPT_S up
+to RATE_MAX spans a second (but for one in a million), and longer at lower rates: a repeat within that time is not
 stored. A repeat has its original's start, so one that is stored all the same began long before it arrived: in which
 hours such late spans began is remembered too, and only there must reads tell repeats apart.
 """
@@ -9,6 +9,7 @@ hours such late spans began is remembered too, and only there must reads tell re
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -19,7 +20,7 @@ import pyarrow as pa
 Hashes = npt.NDArray[np.uint64]
 
 KEPT_S = 65.0
-RATE_MAX = 100_000
+RATE_MAX = 60_000
 LATE_S = 60.0  # from a span's start to its arrival, above which it is late
 AHEAD_S = KEPT_S - LATE_S  # by which a sender's clock may be ahead
 LATE = (
@@ -28,8 +29,9 @@ LATE = (
 )
 HOURS_MAX = 100_000
 _HOUR_US = 3_600_000_000
-_WAYS = 8  # hashes in a bucket: one line of the processor's cache
-_BUCKETS = 2**20  # 64 MB; the system gives pages as they are used
+# A bucket of KEPT_S at RATE_MAX has 4 hashes on average, more than 16 once in a million.
+_WAYS = 16
+_BUCKETS = 2**20  # 128 MB in all; the system gives pages as they are used
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
@@ -43,6 +45,7 @@ class RecentSpans:
         self._next: npt.NDArray[np.int64] = np.zeros(buckets, dtype=np.int64)
         self._shift = np.uint64(64 - (buckets.bit_length() - 1))
         self._late_hours: set[int] | None = set()  # since 1970; None: more than can be remembered
+        self._arrived: deque[tuple[int, int]] = deque()  # (microseconds, spans) of the last KEPT_S
 
     def may_repeat(self, start: datetime, end: datetime) -> bool:
         """Whether a span that began in [start, end) may be stored more than once."""
@@ -53,11 +56,23 @@ class RecentSpans:
         return any(first <= hour <= last for hour in list(hours))
 
     def note_late(self, spans: pa.Table) -> None:
-        """Remember the hours in which late ones of these began."""
+        """Remember the hours in which late ones of these began; of all of them while more come than can be known."""
         start, received = (np.asarray(spans[name].cast(pa.int64())) for name in ("start_at", "received_at"))
         late = (received - start > LATE_S * 1e6) | (start - received > AHEAD_S * 1e6)
+        if self._too_many(int(received.max()), len(received)):
+            late[:] = True
         if late.any():
             self.note_hours(np.unique(start[late] // _HOUR_US).tolist())
+
+    def note_doubt(self, spans: pa.Table) -> None:
+        """Remember the hours of spans of which it is not known whether they were stored."""
+        self.note_hours(np.unique(np.asarray(spans["start_at"].cast(pa.int64())) // _HOUR_US).tolist())
+
+    def _too_many(self, now_us: int, spans: int) -> bool:
+        self._arrived.append((now_us, spans))
+        while self._arrived[0][0] < now_us - KEPT_S * 1e6:
+            self._arrived.popleft()
+        return sum(count for _, count in self._arrived) > KEPT_S * RATE_MAX
 
     def note_hours(self, hours: Iterable[int]) -> None:
         """Remember hours (since 1970) in which late spans began."""

@@ -121,7 +121,7 @@ def instances(lake: Lake, model: str, window: Window) -> int | None:
 
 def once(lake: Lake, window: Window) -> str:
     """Return what makes a SELECT of the window's spans take each once: nothing, where each is stored once."""
-    return " DISTINCT ON (trace_id, span_id)" if lake.may_repeat(window.start, window.end) else ""
+    return " DISTINCT ON (trace_id, span_id, start_at)" if lake.may_repeat(window.start, window.end) else ""
 
 
 def _latency_sql(names: Sequence[str], distinct: str, *, synthetic: bool | None) -> str:

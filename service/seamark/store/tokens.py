@@ -64,7 +64,7 @@ def _spans_sql(groups: Sequence[str], *, synthetic: bool | None) -> str:
         f" AND start_at >= $start AND start_at < $end{_SYNTHETIC[synthetic]} AND {condition}"
         for condition in _TELLING
     )
-    sql = f"WITH once AS (SELECT DISTINCT ON (trace_id, span_id) * FROM ({telling}))"
+    sql = f"WITH once AS (SELECT DISTINCT ON (trace_id, span_id, step) * FROM ({telling}))"
     if not groups:
         return f"{sql}, spans AS (SELECT * FROM once)"
     listed = ", ".join(groups)

@@ -98,9 +98,9 @@ def trace(lake: Lake, trace_id: bytes, *, window: Window | None = None, model: s
         f"SELECT * FROM lake.spans WHERE {' AND '.join(where)} LIMIT $few_max", {**parameters, "few_max": _FEW + 1}
     )
     if few.num_rows <= _FEW:
-        once: dict[bytes, dict[str, Any]] = {}
+        once: dict[tuple[Any, ...], dict[str, Any]] = {}
         for row in sorted(few.to_pylist(), key=lambda row: (row["start_at"], row["span_id"])):
-            once.setdefault(row["span_id"], row)
+            once.setdefault((row["span_id"], row["start_at"], row["model"]), row)
         return Trace([_span(row) for row in once.values()], len(once))
     return _large(lake, where, parameters)
 
@@ -134,11 +134,14 @@ def find(lake: Lake, asked: Search, limit: int) -> list[dict[str, Any]]:
     Each has trace_id, span_id (hex), model, version, service, instance, route, name, kind, start_at, duration_ms,
     failed, http_status, synthetic. Invalid where the status is none or a regular expression cannot be used.
     """
-    return whole(lake, _keys(lake, asked, max(1, min(limit, SEARCH_MAX))), _REQUEST_COLUMNS)
+    return whole(lake, _keys(lake, asked, max(1, min(limit, SEARCH_MAX))), _REQUEST_COLUMNS, asked.model)
 
 
-def whole(lake: Lake, keys: Sequence[dict[str, Any]], columns: str) -> list[dict[str, Any]]:
-    """Return rows (trace_id, span_id and others of `columns`) of the spans that `keys` name, in their order."""
+def whole(lake: Lake, keys: Sequence[dict[str, Any]], columns: str, model: str | None) -> list[dict[str, Any]]:
+    """Return rows (trace_id, span_id and others of `columns`) of the spans that `keys` name, in their order.
+
+    Of `model` alone where it is named: ids are the senders' own, and another model may have the same.
+    """
     if not keys:
         return []
     parameters: dict[str, Any] = {f"at_{index}": key["start_at"] for index, key in enumerate(keys)}
@@ -151,8 +154,9 @@ def whole(lake: Lake, keys: Sequence[dict[str, Any]], columns: str) -> list[dict
     instants = ", ".join(f"$at_{index}" for index in range(len(keys)))
     rows = lake.query(
         f"SELECT {columns} FROM lake.spans WHERE start_at >= $first AND start_at <= $last"
-        f" AND start_at IN ({instants}) AND span_id IN (SELECT unnest($ids::BLOB[]))",
-        parameters,
+        f" AND start_at IN ({instants}) AND span_id IN (SELECT unnest($ids::BLOB[]))"
+        + (" AND model = $model" if model is not None else ""),
+        parameters if model is None else {**parameters, "model": model},
     )
     found = {(row["trace_id"], row["span_id"]): row for row in rows.to_pylist()}
     wanted = [found.get((key["trace_id"], key["span_id"])) for key in keys]
@@ -175,7 +179,7 @@ def find_traces(lake: Lake, asked: Search, limit: int, spans_per_trace: int) -> 
     rows = lake.query(_traces_sql(asked, condition, len(keys)), parameters).to_pylist()
     told = {row["trace_id"]: row for row in rows}
     ordered = [told[key["trace_id"]] for key in keys if key["trace_id"] in told]
-    return _traces(lake, ordered)
+    return _traces(lake, ordered, asked.model)
 
 
 def _traces_sql(asked: Search, condition: SpanCondition, traces: int) -> str:
@@ -203,11 +207,12 @@ def _traces_sql(asked: Search, condition: SpanCondition, traces: int) -> str:
     )
 
 
-def _traces(lake: Lake, rows: Sequence[dict[str, Any]]) -> list[TraceFound]:
+def _traces(lake: Lake, rows: Sequence[dict[str, Any]], model: str | None) -> list[TraceFound]:
     spans: dict[str, list[dict[str, Any]]] = {}
     keys = [key for row in rows for key in row["spans"] or ()]
+    columns = f"{_REQUEST_COLUMNS}, status, attributes, resource"
     for start in range(0, len(keys), SEARCH_MAX):
-        for span in whole(lake, keys[start : start + SEARCH_MAX], f"{_REQUEST_COLUMNS}, status, attributes, resource"):
+        for span in whole(lake, keys[start : start + SEARCH_MAX], columns, model):
             spans.setdefault(span["trace_id"], []).append(span)
     out = []
     for row in rows:

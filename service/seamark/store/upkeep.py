@@ -91,8 +91,15 @@ class Upkeep:
         self._sweep(at)
         self._clean_up(at)
         self._drop_old_rows(at, keep_days)
-        more = [self._merge(table) for table in TABLES]
+        more, failed = [], None
+        for table in TABLES:
+            try:
+                more.append(self._merge(table, at))
+            except StoreUnavailable as error:  # the other tables' files, and the disk, do not wait for this one's
+                failed = error
         more.append(self._expire(at - timedelta(seconds=self._keep.snapshots_s)))
+        if failed is not None:
+            raise failed
         return any(more)
 
     def _alone(self) -> AbstractContextManager[object]:
@@ -108,15 +115,17 @@ class Upkeep:
         if cut == self._cut:
             return
         for table, column in TIME_COLUMN.items():
-            self._delete(f'DELETE FROM lake."{table}" WHERE "{column}" < ?', cut)
+            # What a sender's clock put far into the future goes by its arrival.
+            old = f'"{column}" < $1 OR (received_at < $1 AND "{column}" > $2)'
+            self._delete(f'DELETE FROM lake."{table}" WHERE {old}', [cut, at + timedelta(days=1)])
         self._cut = cut
 
-    def _delete(self, sql: str, cut: datetime) -> None:
+    def _delete(self, sql: str, instants: list[datetime]) -> None:
         """Delete, again and again where appends of other nodes come between: DuckLake lets only one of them commit."""
         for left in reversed(range(_DELETE_TRIES)):
             try:
                 with self._alone():
-                    self._lake.query(sql, [cut])
+                    self._lake.query(sql, instants)
                 return
             except StoreUnavailable as error:
                 if not left or "conflict" not in error.message:
@@ -124,7 +133,7 @@ class Upkeep:
 
     # --- files -----------------------------------------------------------------------------------------------------
 
-    def _merge(self, table: str) -> bool:
+    def _merge(self, table: str, at: datetime) -> bool:
         """Merge one group of files, if there is one; return whether there was."""
         if self._place.folder is None or not self._place.embedded:
             with self._alone():
@@ -133,7 +142,7 @@ class Upkeep:
                     f" max_compacted_files => {_MERGES_PER_TABLE}, max_file_size => {_MERGE_BELOW_BYTES})"
                 )
             return bool(done.num_rows)
-        group = next_group(self._live(table))
+        group = next_group(self._live(table), at)
         if not group:
             return False
         target = Path(group[0].path).with_name(f"{uuid4()}.parquet")

@@ -18,7 +18,7 @@ from seamark.wire.attributes import ATTRIBUTES_MAX, Value, first_text, to_json
 
 Ints = npt.NDArray[np.int64]
 
-_BITS = 62  # keys that fit into one integer's bits
+_BITS = 52  # keys whose bits fit into one integer, a thousand times each
 _ENCODER = msgspec.json.Encoder()
 # What JSON must write otherwise than as it is: quotes, backslashes and control characters.
 _ESCAPED = np.zeros(256, dtype=np.bool_)
@@ -41,6 +41,7 @@ class AttributeColumns:
     doubles: pa.Array
     booleans: pa.Array
     others: Sequence[tuple[int, Value]] = ()
+    doubtful: Ints | None = None  # attributes that seem to have two values
     codes: Ints = field(init=False)  # of each attribute's key, in `names`
     names: list[str] = field(init=False)
 
@@ -50,6 +51,7 @@ class AttributeColumns:
         self.names = encoded.dictionary.to_pylist()
         self._code_of = {name: code for code, name in enumerate(self.names)}
         self._row: Ints | None = None
+        self._others = dict(self.others)
 
     @property
     def spans(self) -> int:
@@ -69,6 +71,8 @@ class AttributeColumns:
         many = np.flatnonzero(sizes > ATTRIBUTES_MAX)
         if not len(self.codes):
             return many
+        if self.doubtful is not None and len(self.doubtful):
+            many = np.union1d(many, self.row[self.doubtful])
         if len(self.names) <= _BITS:
             bits = np.left_shift(np.int64(1), self.codes)
             some = np.flatnonzero(sizes > 0)
@@ -95,6 +99,16 @@ class AttributeColumns:
         place[self.row[index]] = np.arange(len(index))
         return said.take(pa.array(place, mask=place < 0))
 
+    def starting_with(self, key: str, start: str) -> Ints:
+        """Return the spans in which this attribute is a text that starts so."""
+        code = self._code_of.get(key)
+        if code is None:
+            return _NONE
+        index = np.flatnonzero(self.codes == code)
+        found = pc.fill_null(pc.starts_with(self.strings.take(pa.array(index)), start), False)
+        rows: Ints = self.row[index[np.asarray(found)]]
+        return rows
+
     def mapped(self, key: str, read: Callable[[Value], int | None]) -> tuple[Ints, Ints]:
         """Return (spans, numbers): what `read` makes of this attribute, for the spans where that is a number.
 
@@ -120,7 +134,7 @@ class AttributeColumns:
         for column in (self.strings, self.integers, self.doubles, self.booleans):
             if column[index].is_valid:
                 return column[index].as_py()
-        return next((value for at, value in self.others if at == index), None)
+        return self._others.get(index)
 
 
 _NONE: Ints = np.zeros(0, dtype=np.int64)

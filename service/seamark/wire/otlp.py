@@ -22,7 +22,7 @@ from seamark.wire.otlp_json_columns import span_columns as json_span_columns
 from seamark.wire.otlp_protobuf import ProtobufReader
 from seamark.wire.points import decode_points
 from seamark.wire.prediction_columns import COLUMNS_FROM_BYTES
-from seamark.wire.span_columns import Odd, span_rows
+from seamark.wire.span_columns import Odd, SpanRows, span_rows
 from seamark.wire.spans import Reader, span_row, spans_table
 from seamark.wire.tables import Row
 from seamark.wire.values import ROWS_MAX, RowRefused, clean_name, micros
@@ -76,24 +76,30 @@ def decode_many_traces(
     bodies: Sequence[bytes], encoding: Encoding, *, received_at: Sequence[datetime]
 ) -> list[Decoded | SeamarkError]:
     """Return for each request what decode_traces_one_by_one() returns or raises, several times as fast."""
-    try:
-        if encoding is Encoding.PROTOBUF:
-            columns = span_columns(bodies)
-        else:
-            columns = json_span_columns([JsonReader().traces(body) for body in bodies])
-        found = span_rows(columns, [micros(at) for at in received_at])
-    except (ValueError, DecodeError, InputRefused, Odd):
-        if len(bodies) == 1:
-            return [_one_by_one(bodies[0], encoding, received_at[0])]
-        # One spoils it for all: each alone.
+    found = _by_columns(bodies, encoding, received_at)
+    if found is None and len(bodies) > 1:  # one spoils it for all: each alone
         alone = [([body], [at]) for body, at in zip(bodies, received_at, strict=True)]
         return [decode_many_traces(one, encoding, received_at=at)[0] for one, at in alone]
+    if found is None:
+        return [_one_by_one(bodies[0], encoding, received_at[0])]
     return [
         _one_by_one(body, encoding, received_at[index])
         if index in found.odd
         else Decoded({"spans": found.of(index)} if found.count(index) else {}, found.refusals[index])
         for index, body in enumerate(bodies)
     ]
+
+
+def _by_columns(bodies: Sequence[bytes], encoding: Encoding, received_at: Sequence[datetime]) -> SpanRows | None:
+    """Return the rows of these requests, None where one of them cannot be read so. What was parsed goes with it."""
+    try:
+        if encoding is Encoding.PROTOBUF:
+            columns = span_columns(bodies)
+        else:
+            columns = json_span_columns([JsonReader().traces(body) for body in bodies])
+        return span_rows(columns, [micros(at) for at in received_at])
+    except (ValueError, DecodeError, InputRefused, Odd):
+        return None
 
 
 def _one_by_one(body: bytes, encoding: Encoding, received_at: datetime) -> Decoded | SeamarkError:

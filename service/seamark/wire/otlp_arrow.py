@@ -172,6 +172,7 @@ def _scopes(items: pa.Array) -> list[str | None]:
 def _attributes(level: _Level) -> AttributeColumns:
     value = pc.struct_field(level.items, "value")
     typed = {name: pc.struct_field(value, name) for name in value.type.names}
+    kinds = sum((np.asarray(column.is_valid()).astype(np.int8) for column in typed.values()), np.int8(0))
     return AttributeColumns(
         offsets=level.offsets,
         keys=pc.struct_field(level.items, "key"),
@@ -184,6 +185,7 @@ def _attributes(level: _Level) -> AttributeColumns:
             *_others(typed["map"], lambda raw: AnyValue(kvlist_value=KeyValueList.FromString(raw))),
             *_others(typed["bytes"], lambda raw: AnyValue(bytes_value=raw)),
         ],
+        doubtful=np.flatnonzero(np.asarray(kinds) > 1),
     )
 
 

@@ -233,9 +233,7 @@ def _synthetic(spans: SpanColumns) -> Flags:
     if marked is not None:
         found |= np.asarray(marked.is_valid())
     for key in USER_AGENTS:
-        agents = spans.attributes.texts(key)
-        if agents is not None:
-            found |= np.asarray(pc.fill_null(pc.starts_with(agents, LOAD_TEST_AGENT), False))
+        found[spans.attributes.starting_with(key, LOAD_TEST_AGENT)] = True
     return found
 
 

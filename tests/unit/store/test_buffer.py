@@ -281,6 +281,23 @@ def test_a_drain_that_takes_too_long_fails_what_is_left() -> None:
     run(story())
 
 
+def test_wide_rows_are_bounded_by_their_bytes() -> None:
+    async def story() -> None:
+        lake = HeldLake()
+        buffer = WriteBuffer(lake, rows_max=ROOM, bytes_max=50_000)
+        await buffer.start()
+        large = asyncio.create_task(buffer.append({"spans": spans(2, resource="x" * 60_000)}))
+        await until(lambda: lake.tried == 1)
+        with pytest.raises(BufferFull, match="bytes of rows wait"):
+            await buffer.append({"spans": spans(1)})
+        lake.go.release(10)
+        await large
+        await buffer.append({"spans": spans(1)})
+        await buffer.drain(5)
+
+    run(story())
+
+
 def test_nothing_is_taken_before_the_start_and_no_rows_need_no_commit() -> None:
     async def story() -> None:
         lake = HeldLake()

@@ -25,6 +25,8 @@ from seamark.store.merging import (
 )
 from seamark.store.repeats import trace_key
 
+NOW = AT + timedelta(days=400)
+
 
 def file(number: int, rows: int, *, hours: float | None = None, covers_h: float = 0.0) -> DataFile:
     first = AT + timedelta(hours=number / 100 if hours is None else hours)
@@ -35,7 +37,7 @@ def settle(files: list[DataFile]) -> tuple[list[DataFile], int]:
     """Merge until nothing is due; return the files, and the rows that were rewritten."""
     rewritten = 0
     for number in range(10_000):
-        group = next_group(files)
+        group = next_group(files, NOW)
         if not group:
             return files, rewritten
         rows = sum(one.rows for one in group)
@@ -59,12 +61,13 @@ def test_files_become_few_and_a_row_is_rewritten_a_few_times(rows: int, commits:
 
 def test_fewer_files_than_a_step_wait_until_a_day_later() -> None:
     few = [file(number, 100) for number in range(STEP - 1)]
-    assert next_group(few) == []
-    assert next_group([*few, file(99, 9, hours=30)]) == few
+    assert next_group(few, NOW) == []
+    assert next_group([*few, file(99, 9, hours=30)], NOW) == few
+    assert next_group([*few, file(99, 9, hours=30)], AT) == []  # a file from the future settles nothing
 
 
 def test_large_files_are_left_alone() -> None:
-    assert next_group([file(number, ROWS_DONE) for number in range(100)]) == []
+    assert next_group([file(number, ROWS_DONE) for number in range(100)], NOW) == []
 
 
 def test_a_merged_file_covers_a_day_at_most_so_that_retention_drops_it_whole() -> None:
@@ -77,7 +80,7 @@ def test_a_merged_file_covers_a_day_at_most_so_that_retention_drops_it_whole() -
 def test_files_of_senders_with_a_wrong_clock_are_merged_among_themselves() -> None:
     wide = [file(number, 50, hours=-9000, covers_h=9000) for number in range(STEP)]
     near = [file(number + 100, 50) for number in range(STEP - 1)]
-    assert next_group([*wide, *near]) == wide
+    assert next_group([*wide, *near], NOW) == wide
 
 
 def written(folder: Path, table: str, parts: list[pa.Table]) -> list[DataFile]:

@@ -9,10 +9,11 @@ import pyarrow as pa
 import pytest
 from tests.lake_rows import AT, spans
 
+from seamark.core.errors import StoreUnavailable
 from seamark.core.records import SPANS
 from seamark.core.windows import Window
 from seamark.store.ducklake import open_lake
-from seamark.store.repeats import HOURS_MAX, RecentSpans, hashes_of, trace_key, trace_keys
+from seamark.store.repeats import HOURS_MAX, KEPT_S, RATE_MAX, RecentSpans, hashes_of, trace_key, trace_keys
 from seamark.store.spans import arrivals, slo_counts
 
 HOUR = Window(AT - timedelta(minutes=30), AT + timedelta(minutes=30))
@@ -114,6 +115,39 @@ def test_a_restart_forgets_nothing_that_counts(tmp_path):
 def test_late_and_early_are_told_by_the_clock_of_arrival(lake, skew_s, may_repeat):
     lake.append({"spans": spans(1, start_at=AT + timedelta(seconds=skew_s))})
     assert lake.may_repeat(AT - timedelta(hours=1), AT + timedelta(hours=1)) is may_repeat
+
+
+def test_a_commit_whose_end_is_unknown_makes_its_hours_doubtful(lake, monkeypatch):
+    store = lake._store
+
+    def stored_but(rows):
+        store(rows)
+        raise StoreUnavailable("the connection was lost")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(lake, "_store", stored_but)
+        with pytest.raises(StoreUnavailable):
+            lake.append({"spans": spans(5)})
+    lake.append({"spans": spans(5)})
+    assert (rows(lake), counted(lake)) == (10, 5)
+
+
+def test_hashes_are_kept_as_long_as_it_says_at_the_rate_it_says():
+    recent = RecentSpans(buckets=2**10)
+    share = 2**20 // 2**10
+    rng = np.random.default_rng(5)
+    first = rng.integers(1, 2**63, round(KEPT_S * RATE_MAX / share), dtype=np.uint64)
+    for part in np.array_split(first, 20):
+        recent.remember(part)
+    assert recent.first_seen(first).mean() < 1e-3
+
+
+def test_more_spans_than_can_be_known_may_be_repeats(lake, monkeypatch):
+    monkeypatch.setattr("seamark.store.repeats.RATE_MAX", 1)
+    lake.append({"spans": spans(60)})
+    assert not lake.may_repeat(HOUR.start, HOUR.end)
+    lake.append({"spans": spans(60, first=60)})
+    assert lake.may_repeat(HOUR.start, HOUR.end)
 
 
 def test_more_late_hours_than_can_be_remembered_may_be_any():

@@ -320,6 +320,17 @@ def test_a_trace_is_read_within_a_window_and_of_one_model(lake: DuckLake) -> Non
     assert traces.trace(lake, b"\5" * 16, window=window, model="m2").spans == []
 
 
+def test_another_models_span_of_the_same_ids_is_never_shown(lake: DuckLake) -> None:
+    both = {"trace_id": b"\x31" * 16, "span_id": b"\x32" * 8, "start_at": AT - timedelta(seconds=7)}
+    for model in ("mine", "secret"):
+        lake.append({"spans": rows_of("spans", [{**both, "model": model, "attributes": json.dumps({"of": model})}])})
+    (span,) = traces.find(lake, Search(HOUR, "mine"), 10)
+    (found,) = traces.find_traces(lake, Search(HOUR, "mine"), 10, 10)
+    assert span["model"] == "mine"
+    assert [one["attributes"] for one in found.spans] == [{"of": "mine"}]
+    assert len(traces.trace(lake, both["trace_id"]).spans) == 2
+
+
 @pytest.mark.parametrize("bound", ["TRACE_SPANS_MAX", "TRACE_BYTES_MAX"])
 def test_a_very_large_trace_is_told_in_part_and_says_so(
     lake: DuckLake, monkeypatch: pytest.MonkeyPatch, bound: str

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.otlp_messages import AT, START_NS, pairs, request, requests, span, to_otlp_json
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from tests.otlp_messages import AT, START_NS, any_value, pairs, request, requests, span, to_otlp_json
 
 from seamark.core.errors import BodyTooLarge, InputRefused, SeamarkError
 from seamark.core.records import SPANS, Decoded
@@ -141,6 +142,34 @@ def test_whole_numbers_may_be_numbers_in_json():
     one["attributes"][0]["value"]["intValue"] = 7
     (found,) = decode_many_traces([json.dumps(document).encode()], Encoding.JSON, received_at=[AT])
     assert_same(plainly(request(span(attributes={"n": 7}))), found)
+
+
+def test_a_key_many_times_among_many_is_found():
+    made = span(attributes={f"k{n}": n for n in range(62)})
+    made.attributes.extend(pairs({"k61": 1}) * 8)
+    assert_same(plainly(request(made)), together(request(made))[0])
+
+
+@pytest.mark.parametrize("agent", ["seamark-loadtest/1", " seamark-loadtest/1", "x seamark-loadtest"])
+def test_who_is_a_load_test_is_read_the_same(agent):
+    message = request(span(attributes={"user_agent.original": agent}))
+    assert_same(plainly(message), together(message)[0])
+
+
+def test_a_value_written_twice_is_the_last():
+    message = request(span(attributes={"twice": "first"}))
+    pair = message.resource_spans[0].scope_spans[0].spans[0].attributes[0]
+    doubled = pair.value.SerializeToString() + any_value(5).SerializeToString()
+    one = Span.FromString(message.resource_spans[0].scope_spans[0].spans[0].SerializeToString())
+    one.ClearField("attributes")
+    raw_pair = b"\x0a\x05twice\x12" + bytes([len(doubled)]) + doubled
+    raw_span = one.SerializeToString() + b"\x4a" + bytes([len(raw_pair)]) + raw_pair
+    raw_scope = b"\x12" + bytes([len(raw_span)]) + raw_span
+    raw_group = b"\x12" + bytes([len(raw_scope)]) + raw_scope
+    body = b"\x0a" + bytes([len(raw_group)]) + raw_group
+    plain = decode_traces_one_by_one(body, Encoding.PROTOBUF, received_at=AT)
+    assert json.loads(plain.tables["spans"]["attributes"][0].as_py()) == {"twice": 5}
+    assert_same(plain, decode_many_traces([body], Encoding.PROTOBUF, received_at=[AT])[0])
 
 
 def test_one_bad_span_of_many_is_refused_by_its_place():
