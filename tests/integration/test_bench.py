@@ -34,7 +34,7 @@ def test_what_the_sender_says_was_acknowledged_is_in_the_lake(tmp_path):
         assert count(lake, "spans") == (20 * 512, 20 * 512)
         before = lake.health().files
         compact(lake)
-        assert 0 < lake.health().files <= min(before, 8)  # fewer than eight of one size are left as they are
+        assert 0 < lake.health().files <= min(before, 16)  # fewer than sixteen of one size are left as they are
         assert count(lake, "spans") == (20 * 512, 20 * 512)
     assert ceiling.rows_per_cpu_s(bodies, 0.2) > 0
 

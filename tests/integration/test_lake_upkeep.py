@@ -152,6 +152,16 @@ def test_retention_gives_back_the_bytes_of_the_days_it_drops(lake: DuckLake, tmp
     assert lake.query("SELECT 1 FROM ducklake_list_files('lake', 'spans') WHERE delete_file IS NOT NULL").num_rows == 0
 
 
+def test_rows_from_the_far_future_go_by_their_arrival(lake: DuckLake) -> None:
+    now = datetime.now(UTC)
+    lake.append({"spans": spans(3, start_at=now + timedelta(days=60_000), received_at=now)})
+    lake.append({"spans": spans(4, first=3, start_at=now, received_at=now)})
+    settle(lake, now + timedelta(days=3), 4)
+    assert lake.query("SELECT count(*) AS n FROM lake.spans")["n"][0].as_py() == 7
+    settle(lake, now + timedelta(days=6), 4)
+    assert lake.query("SELECT count(*) AS n FROM lake.spans")["n"][0].as_py() == 0
+
+
 class FailingCommit:
     """A connection whose cursors' COMMIT fails once, after or instead of committing, in a swap of files only."""
 

@@ -18,7 +18,7 @@ from seamark.core.errors import StartRefused, StoreUnavailable
 
 METADATA_SCHEMA = "seamark_lake"  # in PostgreSQL, beside the service's own tables
 THREADS = 2
-MEMORY_LIMIT = "1GB"
+MEMORY_LIMIT = "512MB"
 SPILL_LIMIT = "8GB"  # of disk, for queries larger than memory
 # libpq's words for noticing within seconds that a server is gone; a URL may say otherwise.
 _PATIENCE = {
@@ -114,6 +114,7 @@ def connect(place: Place) -> duckdb.DuckDBPyConnection:
             "python_enable_replacements": "false",  # no Python variable is a table
             "threads": THREADS,
             "memory_limit": MEMORY_LIMIT,
+            "enable_external_file_cache": "false",  # the system has files in memory; a second copy is not worth it
             "temp_directory": str(place.spill_dir),
             "max_temp_directory_size": SPILL_LIMIT,
             "secret_directory": str(place.spill_dir),  # the person's own stored secrets are not ours to read

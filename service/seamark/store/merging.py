@@ -1,6 +1,6 @@
 """Small Parquet files of one table -> the group that is worth merging -> one larger, sorted file.
 
-Files are merged by size: those of a group have about as many rows, a step of 8 apart, so that a row is rewritten once
+Files are merged by size: those of a group have about as many rows, a step of 16 apart, so that a row is rewritten once
 or twice at a high rate and six times at most. Rows pass through memory in pieces, whatever the files hold.
 """
 
@@ -19,7 +19,7 @@ from seamark.core.records import TABLES, TIME_COLUMN
 from seamark.store.lake_schema import STORED, stored_form
 from seamark.store.parquet import shape
 
-STEP = 8  # files of one size that become one of the next, and how many times larger that is
+STEP = 16  # files of one size that become one of the next, and how many times larger that is
 SETTLED_FILES = 4  # files of any size that suffice a day later, when no more are likely to come
 ROWS_DONE = 262_144  # a file of so many rows is left as it is
 GROUP_ROWS_MAX = 1_048_576  # written by one merge

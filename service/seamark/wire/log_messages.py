@@ -6,45 +6,37 @@ severity) are passed over without being read.
 
 from __future__ import annotations
 
-from typing import Any
-
-import ptars
 import pyarrow as pa
-from google.protobuf import descriptor_pb2, descriptor_pool
 
-_FIELD = descriptor_pb2.FieldDescriptorProto
-_STRING, _BYTES, _BOOL = _FIELD.TYPE_STRING, _FIELD.TYPE_BYTES, _FIELD.TYPE_BOOL
-_INT, _DOUBLE, _FIXED = _FIELD.TYPE_INT64, _FIELD.TYPE_DOUBLE, _FIELD.TYPE_FIXED64
+from seamark.wire.trimmed_messages import BOOL, BYTES, DOUBLE, FIXED64, INT64, STRING, Messages, reader_of
 
 _PLAIN_VALUES = {
-    "string_value": (1, _STRING),
-    "bool_value": (2, _BOOL),
-    "int_value": (3, _INT),
-    "double_value": (4, _DOUBLE),
-    "array_value": (5, _BYTES),
-    "bytes_value": (7, _BYTES),
+    "string_value": (1, STRING),
+    "bool_value": (2, BOOL),
+    "int_value": (3, INT64),
+    "double_value": (4, DOUBLE),
+    "array_value": (5, BYTES),
+    "bytes_value": (7, BYTES),
 }
-# Fields by message: number and type in opentelemetry-proto; a type of "[X]" is a list of X.
-_MESSAGES: dict[str, dict[str, tuple[int, int | str]]] = {
-    "FeatureValue": {**_PLAIN_VALUES, "kvlist_value": (6, _BYTES)},
-    "Feature": {"key": (1, _STRING), "value": (2, "FeatureValue")},
+_MESSAGES: Messages = {
+    "FeatureValue": {**_PLAIN_VALUES, "kvlist_value": (6, BYTES)},
+    "Feature": {"key": (1, STRING), "value": (2, "FeatureValue")},
     "Features": {"values": (1, "[Feature]")},
     "AnyValue": {**_PLAIN_VALUES, "kvlist_value": (6, "Features")},
-    "KeyValue": {"key": (1, _STRING), "value": (2, "AnyValue")},
+    "KeyValue": {"key": (1, STRING), "value": (2, "AnyValue")},
     "LogRecord": {
-        "time_unix_nano": (1, _FIXED),
+        "time_unix_nano": (1, FIXED64),
         "attributes": (6, "[KeyValue]"),
-        "trace_id": (9, _BYTES),
-        "observed_time_unix_nano": (11, _FIXED),
-        "event_name": (12, _STRING),
+        "trace_id": (9, BYTES),
+        "observed_time_unix_nano": (11, FIXED64),
+        "event_name": (12, STRING),
     },
     "ScopeLogs": {"log_records": (2, "[LogRecord]")},
-    "ResourceLogs": {"resource": (1, _BYTES), "scope_logs": (2, "[ScopeLogs]")},
+    "ResourceLogs": {"resource": (1, BYTES), "scope_logs": (2, "[ScopeLogs]")},
     "Logs": {"resource_logs": (1, "[ResourceLogs]")},
 }
 KINDS = tuple(_MESSAGES["AnyValue"])  # of a value: at most one is set
 _ONE_OF = ("FeatureValue", "AnyValue")
-_PACKAGE = "seamark.logs"
 
 
 def read_log_messages(body: bytes) -> pa.StructArray:
@@ -53,30 +45,4 @@ def read_log_messages(body: bytes) -> pa.StructArray:
     return batch.column(0).flatten()
 
 
-def _file() -> descriptor_pb2.FileDescriptorProto:
-    file = descriptor_pb2.FileDescriptorProto(name="seamark/logs.proto", package=_PACKAGE, syntax="proto3")
-    for name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=name)
-        if name in _ONE_OF:
-            message.oneof_decl.add(name="value")
-        for field_name, (number, kind) in fields.items():
-            field = message.field.add(name=field_name, number=number, label=_FIELD.LABEL_OPTIONAL)
-            if name in _ONE_OF:
-                field.oneof_index = 0
-            if isinstance(kind, int):
-                field.type = kind
-                continue
-            field.type, field.type_name = _FIELD.TYPE_MESSAGE, f".{_PACKAGE}.{kind.strip('[]')}"
-            if kind.startswith("["):
-                field.label = _FIELD.LABEL_REPEATED
-    return file
-
-
-def _handler() -> Any:
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(_file())
-    logs = pool.FindMessageTypeByName(f"{_PACKAGE}.Logs")
-    return ptars.HandlerPool([logs.file]).get_for_message(logs)
-
-
-_HANDLER = _handler()
+_HANDLER = reader_of("Logs", _MESSAGES, _ONE_OF)

@@ -11,11 +11,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import ptars
 import pyarrow as pa
 import pyarrow.compute as pc
-from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
-from google.protobuf.descriptor_pool import DescriptorPool
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValueList
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -26,74 +23,56 @@ from seamark.wire.otlp_protobuf import ProtobufReader
 from seamark.wire.span_columns import SpanColumns
 from seamark.wire.span_event_columns import EventColumns
 from seamark.wire.spans import links_of
+from seamark.wire.trimmed_messages import (
+    BOOL,
+    BYTES,
+    BYTES_LIST,
+    DOUBLE,
+    FIXED64,
+    INT32,
+    INT64,
+    STRING,
+    Messages,
+    reader_of,
+)
 from seamark.wire.values import ROWS_MAX, clean_name
 
 _VALUES_MAX = 500_000  # attributes of one request; the plain reader counts those inside arrays and maps too
 _SOURCES_MAX = 1_024
 _CACHED_BYTES = 8_192  # larger resources are read each time
 
-_T = FieldDescriptorProto
-_MESSAGES: dict[str, Sequence[tuple[str, int, int | str, bool]]] = {  # name: (field, number, type or message, repeated)
-    "Value": (
-        ("string", 1, _T.TYPE_STRING, False),
-        ("boolean", 2, _T.TYPE_BOOL, False),
-        ("integer", 3, _T.TYPE_INT64, False),
-        ("double", 4, _T.TYPE_DOUBLE, False),
-        ("array", 5, _T.TYPE_BYTES, False),
-        ("map", 6, _T.TYPE_BYTES, False),
-        ("bytes", 7, _T.TYPE_BYTES, False),
-    ),
-    "Attribute": (("key", 1, _T.TYPE_STRING, False), ("value", 2, "Value", False)),
-    "Event": (
-        ("time", 1, _T.TYPE_FIXED64, False),
-        ("name", 2, _T.TYPE_STRING, False),
-        ("attributes", 3, "Attribute", True),
-    ),
-    "Status": (("message", 2, _T.TYPE_STRING, False), ("code", 3, _T.TYPE_INT32, False)),
-    "Span": (
-        ("trace_id", 1, _T.TYPE_BYTES, False),
-        ("span_id", 2, _T.TYPE_BYTES, False),
-        ("parent_span_id", 4, _T.TYPE_BYTES, False),
-        ("name", 5, _T.TYPE_STRING, False),
-        ("kind", 6, _T.TYPE_INT32, False),
-        ("start", 7, _T.TYPE_FIXED64, False),
-        ("end", 8, _T.TYPE_FIXED64, False),
-        ("attributes", 9, "Attribute", True),
-        ("events", 11, "Event", True),
-        ("links", 13, _T.TYPE_BYTES, True),
-        ("status", 15, "Status", False),
-    ),
-    "Scope": (("name", 1, _T.TYPE_STRING, False),),
-    "ScopeSpans": (("scope", 1, "Scope", False), ("spans", 2, "Span", True)),
-    "ResourceSpans": (("resource", 1, _T.TYPE_BYTES, False), ("scope_spans", 2, "ScopeSpans", True)),
-    "Request": (("resource_spans", 1, "ResourceSpans", True),),
+_MESSAGES: Messages = {
+    "Value": {
+        "string": (1, STRING),
+        "boolean": (2, BOOL),
+        "integer": (3, INT64),
+        "double": (4, DOUBLE),
+        "array": (5, BYTES),
+        "map": (6, BYTES),
+        "bytes": (7, BYTES),
+    },
+    "Attribute": {"key": (1, STRING), "value": (2, "Value")},
+    "Event": {"time": (1, FIXED64), "name": (2, STRING), "attributes": (3, "[Attribute]")},
+    "Status": {"message": (2, STRING), "code": (3, INT32)},
+    "Span": {
+        "trace_id": (1, BYTES),
+        "span_id": (2, BYTES),
+        "parent_span_id": (4, BYTES),
+        "name": (5, STRING),
+        "kind": (6, INT32),
+        "start": (7, FIXED64),
+        "end": (8, FIXED64),
+        "attributes": (9, "[Attribute]"),
+        "events": (11, "[Event]"),
+        "links": (13, BYTES_LIST),
+        "status": (15, "Status"),
+    },
+    "Scope": {"name": (1, STRING)},
+    "ScopeSpans": {"scope": (1, "Scope"), "spans": (2, "[Span]")},
+    "ResourceSpans": {"resource": (1, BYTES), "scope_spans": (2, "[ScopeSpans]")},
+    "Traces": {"resource_spans": (1, "[ResourceSpans]")},
 }
-_ONE_OF = ("Value",)  # messages whose fields exclude each other
-
-
-def _handler() -> Any:
-    """Return ptars's reader of Request messages."""
-    file = FileDescriptorProto(name="seamark/otlp_columns.proto", package="seamark", syntax="proto3")
-    for name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=name)
-        if name in _ONE_OF:
-            message.oneof_decl.add(name="one")
-        for field, number, kind, repeated in fields:
-            label = _T.LABEL_REPEATED if repeated else _T.LABEL_OPTIONAL
-            made = message.field.add(name=field, number=number, label=label)
-            if isinstance(kind, str):
-                made.type, made.type_name = _T.TYPE_MESSAGE, f".seamark.{kind}"
-            else:
-                made.type = kind
-            if name in _ONE_OF:
-                made.oneof_index = 0
-    pool = DescriptorPool()
-    pool.AddSerializedFile(file.SerializeToString())
-    request = pool.FindMessageTypeByName("seamark.Request")
-    return ptars.HandlerPool([request.file]).get_for_message(request)
-
-
-_HANDLER = _handler()
+_HANDLER = reader_of("Traces", _MESSAGES, ("Value",))
 
 
 class _Level:
