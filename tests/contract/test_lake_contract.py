@@ -275,12 +275,12 @@ def test_maintaining_keeps_young_rows_drops_old_ones_and_gives_the_disk_back(pla
     assert kept["oldest"] >= later - timedelta(days=7, hours=1)
     assert count(lake, "labels") == count(lake, "metric_points") == 28
     assert count(lake, "load_samples") == 9  # belong to their run, not to a day
-    assert lake.health().files < files / 3
+    assert lake.health().files < files / 2
     assert set(stored) <= set(data_files(place))  # queries that run now may read them
     for hours in (3, 6):
         settle(lake, now + timedelta(hours=hours), None)
-    assert sum(data_files(place).values()) < 0.8 * sum(stored.values())
-    assert len(data_files(place)) < len(stored) / 3
+    assert sum(data_files(place).values()) < 0.9 * sum(stored.values())
+    assert len(data_files(place)) < len(stored) / 2
     assert lake.query(left).to_pylist() == [kept]
 
 

@@ -20,6 +20,7 @@ from seamark.store import lake_connection
 from seamark.store.ducklake import DuckLake, open_lake
 from seamark.store.lake_connection import S3Options, connect, place_of
 from seamark.store.lake_schema import LAKE_VERSION, bring_up_to_date, lake_version
+from seamark.store.merging import STEP
 
 
 @pytest.fixture
@@ -166,7 +167,7 @@ class Broken:
 
 
 def test_files_stay_while_a_query_may_read_them(lake: DuckLake, tmp_path: Path) -> None:
-    for number in range(8):
+    for number in range(STEP):
         lake.append({"spans": spans(1, first=number)})
     kept = files(tmp_path)
     now = datetime.now(UTC)
@@ -175,11 +176,11 @@ def test_files_stay_while_a_query_may_read_them(lake: DuckLake, tmp_path: Path) 
             lake.maintain(now + timedelta(hours=hours), None)
         assert kept < files(tmp_path)
         found = cursor.execute(f"SELECT count(*) FROM read_parquet({sorted(map(str, kept))})").fetchall()
-        assert found == [(8,)]  # a query reads the files it was planned with
+        assert found == [(STEP,)]  # a query reads the files it was planned with
     for hours in (8, 10):
         lake.maintain(now + timedelta(hours=hours), None)
     assert not kept & files(tmp_path)
-    assert count(lake) == 8
+    assert count(lake) == STEP
 
 
 def test_the_first_step_after_a_start_sweeps_every_orphan_of_our_own_folder(lake: DuckLake, tmp_path: Path) -> None:

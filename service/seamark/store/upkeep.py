@@ -147,11 +147,9 @@ class Upkeep:
             return False
         target = Path(group[0].path).with_name(f"{uuid4()}.parquet")
         try:
-            rows = self._beside(lambda: merge_files(table, group, target))
+            rows = self._beside(lambda: _merge_files(table, group, target))
         except (OSError, pa.ArrowException) as error:
             raise StoreUnavailable(f"files of {table} could not be merged: {error}") from error
-        finally:
-            pa.default_memory_pool().release_unused()
         self._swap(table, group, target, rows)
         for file in group:
             self._facts.pop(file.path, None)
@@ -276,3 +274,11 @@ def _give_way() -> None:
 def _remove(path: Path) -> None:
     with suppress(OSError):
         path.unlink(missing_ok=True)
+
+
+def _merge_files(table: str, group: Sequence[DataFile], target: Path) -> int:
+    """merge_files(), and its thread's memory given back: each thread has a part of the pool, and keeps it."""
+    try:
+        return merge_files(table, group, target)
+    finally:
+        pa.default_memory_pool().release_unused()

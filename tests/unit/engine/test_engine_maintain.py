@@ -41,10 +41,10 @@ def test_steps_are_taken_while_there_is_work_and_time(
 
 
 def test_many_small_files_become_one_and_old_rows_go(services: Services) -> None:
-    for number in range(9):
+    for number in range(17):
         services.lake.append({"spans": spans(1, first=number, start_at=AT - timedelta(minutes=number))})
     services.lake.append({"spans": spans(1, first=99, start_at=AT - timedelta(days=services.retention_days + 1))})
     maintain.maintain_lake(services, AT)
     maintain.prune_catalog(services, AT)
-    assert services.lake.query("SELECT count(*) AS n FROM lake.spans")["n"][0].as_py() == 9
+    assert services.lake.query("SELECT count(*) AS n FROM lake.spans")["n"][0].as_py() == 17
     assert services.lake.health().files <= 2
