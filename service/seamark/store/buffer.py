@@ -23,6 +23,8 @@ from seamark.store.lake import Lake
 
 _LOG = logging.getLogger(__name__)
 
+RELEASE_EVERY = 32  # commits; more often costs more than it saves
+
 
 @dataclass(eq=False)
 class _Request:
@@ -62,6 +64,7 @@ class WriteBuffer:
         self._queue: deque[_Request] = deque()
         self._waiting_rows = 0
         self._waiting_bytes = 0
+        self._commits = 0
         self._arrived = asyncio.Event()
         self._accepting = False
         self._task: asyncio.Task[None] | None = None
@@ -178,8 +181,10 @@ class WriteBuffer:
         joined = {name: _join([tables[name] for tables in requests if name in tables]) for name in names}
         started_s = self._clock.monotonic_s()
         stored = self._lake.append(joined)
-        # What the rows of a busy second took is given back: by itself the pool keeps it.
-        pa.default_memory_pool().release_unused()
+        self._commits += 1
+        if self._commits % RELEASE_EVERY == 0:
+            # What the rows of busy seconds took is given back: by itself the pool keeps it.
+            pa.default_memory_pool().release_unused()
         self._tell(self._clock.monotonic_s() - started_s, stored)
 
     def _finish(self, group: Sequence[_Request], error: Exception | None) -> None:

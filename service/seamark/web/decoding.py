@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-import pyarrow as pa
-
 from seamark.core.errors import SeamarkError
 from seamark.core.records import Decoded
 from seamark.wire.otlp import Encoding, decode_many_traces
@@ -52,7 +50,7 @@ class DecodeQueue:
             bodies, instants = [w.body for w in group], [w.received_at for w in group]
             loop = asyncio.get_running_loop()
             try:
-                work = partial(_decode, bodies, self._encoding, instants)
+                work = partial(decode_many_traces, bodies, self._encoding, received_at=instants)
                 found = await loop.run_in_executor(self._thread, work)
             except Exception as error:  # noqa: BLE001 - whoever waits is told, and the next group has its turn
                 _fail(group, error)
@@ -76,16 +74,6 @@ class DecodeQueue:
             if not waiting.done.cancelled():
                 group.append(waiting)
         return group
-
-
-def _decode(
-    bodies: Sequence[bytes], encoding: Encoding, received_at: Sequence[datetime]
-) -> Sequence[Decoded | SeamarkError]:
-    """decode_many_traces(), and its thread's memory given back: each thread has a part of the pool, and keeps it."""
-    try:
-        return decode_many_traces(bodies, encoding, received_at=received_at)
-    finally:
-        pa.default_memory_pool().release_unused()
 
 
 def _fail(group: Sequence[_Waiting], error: Exception) -> None:
