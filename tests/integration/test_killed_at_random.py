@@ -15,7 +15,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from service_process import ServiceProcess
 
-from seamark.store.ducklake import open_lake
+from seamark.store.lakes import open_ducklake as open_lake
 
 SPANS, ROWS = 60, 40  # per request
 SENDERS = 3  # of each kind

@@ -11,20 +11,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
+from tests.lake_faults import failing_commits
 from tests.lake_rows import spans
 
 from seamark.core.errors import CatalogNewer, StartRefused, StoreUnavailable
 from seamark.store import lake_connection
-from seamark.store.ducklake import DuckLake, open_lake
 from seamark.store.lake_connection import S3Options, connect, place_of
 from seamark.store.lake_schema import LAKE_VERSION, bring_up_to_date, lake_version
+from seamark.store.lakes import open_ducklake as open_lake
+from seamark.store.local_lake import LocalLake
 from seamark.store.merging import STEP
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Iterator[DuckLake]:
+def lake(tmp_path: Path) -> Iterator[LocalLake]:
     made = open_lake(data_dir=tmp_path / "data", catalog_url="sqlite://")
     yield made
     made.close()
@@ -43,7 +44,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def count(lake: DuckLake) -> int:
+def count(lake: LocalLake) -> int:
     return lake.query("SELECT count(*) AS n FROM lake.spans")["n"][0].as_py()
 
 
@@ -110,68 +111,29 @@ def test_a_locked_catalog_refuses_and_recovers(tmp_path: Path, monkeypatch: pyte
     lake.close()
 
 
-class Interposed:
-    """A cursor whose COMMIT fails, after or instead of committing."""
-
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, *, after: bool) -> None:
-        self._cursor = cursor
-        self._after = after
-
-    def execute(self, sql: str, *parameters: Any) -> Any:
-        if sql != "COMMIT":
-            return self._cursor.execute(sql, *parameters)
-        if self._after:
-            self._cursor.execute(sql)
-        raise duckdb.IOException("the connection broke")
-
-
 @pytest.mark.parametrize("after", [True, False])
-def test_a_commit_that_fails_leaves_either_all_or_nothing(lake: DuckLake, tmp_path: Path, after: bool) -> None:
+def test_a_commit_that_fails_leaves_either_all_or_nothing(lake: LocalLake, tmp_path: Path, after: bool) -> None:
     lake.append({"spans": spans(1)})
-    kept = files(tmp_path)
-    plain = lake.commit
-
-    def broken(work: Any) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            root = lake._root
-            patch.setattr(lake, "_root", Broken(root, after=after))
-            plain(work)
-
-    lake.commit = broken  # type: ignore[method-assign]
-    if after:
-        lake.append({"spans": spans(1, first=1)})  # it is there after all
-    else:
-        with pytest.raises(StoreUnavailable, match="broke"):
-            lake.append({"spans": spans(1, first=1)})
-        assert files(tmp_path) == kept
-    lake.commit = plain  # type: ignore[method-assign]
+    with failing_commits(lake, after=after):
+        if after:
+            lake.append({"spans": spans(1, first=1)})  # it is there after all
+        else:
+            with pytest.raises(StoreUnavailable, match="broke"):
+                lake.append({"spans": spans(1, first=1)})
     assert count(lake) == 1 + after
     lake.append({"spans": spans(1, first=2)})
     assert count(lake) == 2 + after
+    assert len(files(tmp_path)) == 2 + after  # what was not committed is gone by now
+    lake.append({"spans": spans(2, first=1)})
+    assert count(lake) == 3
 
 
-class Broken:
-    """A connection that hands out interposed cursors."""
-
-    def __init__(self, root: Any, *, after: bool) -> None:
-        self._root = root
-        self._after = after
-
-    def cursor(self) -> Any:
-        made = Interposed(self._root.cursor(), after=self._after)
-        made.close = made._cursor.close  # type: ignore[attr-defined]
-        return made
-
-    def close(self) -> None:
-        self._root.close()
-
-
-def test_files_stay_while_a_query_may_read_them(lake: DuckLake, tmp_path: Path) -> None:
+def test_files_stay_while_a_query_may_read_them(lake: LocalLake, tmp_path: Path) -> None:
     for number in range(STEP):
         lake.append({"spans": spans(1, first=number)})
     kept = files(tmp_path)
     now = datetime.now(UTC)
-    with lake._cursor() as cursor:
+    with lake._session.cursor() as cursor:
         for hours in (2, 4, 6):
             lake.maintain(now + timedelta(hours=hours), None)
         assert kept < files(tmp_path)
@@ -183,7 +145,7 @@ def test_files_stay_while_a_query_may_read_them(lake: DuckLake, tmp_path: Path) 
     assert count(lake) == STEP
 
 
-def test_the_first_step_after_a_start_sweeps_every_orphan_of_our_own_folder(lake: DuckLake, tmp_path: Path) -> None:
+def test_the_first_step_after_a_start_sweeps_every_orphan_of_our_own_folder(lake: LocalLake, tmp_path: Path) -> None:
     lake.append({"spans": spans(1)})
     [stored] = files(tmp_path)
     stored.with_name("crashed.parquet").write_bytes(b"left by a crash")

@@ -1,4 +1,7 @@
-"""The lake over DuckLake: rows to Parquet files, registered in SQL transactions, to Arrow tables again.
+"""A lake that others may write too, or in an object store: over DuckDB's extension for DuckLake.
+
+Rows become Parquet files, registered in SQL transactions, and Arrow tables again. A lake in a folder of this process
+alone is store/local_lake.py's: the same format, and much faster.
 
 Appends are the only concurrent writers: DuckLake lets them commute, while deleting and merging run one after the other
 in one maintainer: the one that holds `_maintaining` in this process and the advisory lock on a PostgreSQL catalog. What
@@ -22,22 +25,14 @@ import duckdb
 import psycopg
 import pyarrow as pa
 
-from seamark.core.errors import StartRefused, StoreUnavailable
-from seamark.store.lake import CommitFailed, LakeHealth
-from seamark.store.lake_connection import Place, S3Options, connect, place_of, reaching, remove_spill
-from seamark.store.lake_schema import VERSION_TABLE, bring_up_to_date, conform, stored_form, without_nul
+from seamark.core.errors import StoreUnavailable
+from seamark.store.duckdb_session import Session
+from seamark.store.lake import CommitFailed, LakeHealth, Within
+from seamark.store.lake_connection import Place, connect, reaching, remove_spill
+from seamark.store.lake_schema import VERSION_TABLE, bring_up_to_date, conform, stored_form
 from seamark.store.parquet import write_durably
-from seamark.store.repeats import KEPT_S, LATE, RATE_MAX, RecentSpans, hashes_of
 from seamark.store.upkeep import Keep, Upkeep
 
-# What a caller did wrong; everything else DuckDB raises is the lake's own trouble.
-_CALLERS = (
-    duckdb.ParserException,
-    duckdb.BinderException,
-    duckdb.CatalogException,
-    duckdb.DataError,
-    duckdb.IntegrityError,
-)
 _ADVISORY_KEY = 0x5EA_3A2C_1A4E  # any number that nobody else locks
 
 
@@ -51,18 +46,12 @@ class DuckLake:
         self._place = place
         self._writing = threading.Lock()
         self._maintaining = threading.Lock()
-        self._opening = threading.Lock()
-        self._root: duckdb.DuckDBPyConnection | None = None
-        self._closed = False
-        self._tickets = 0  # queries and commits begun
-        self._running: set[int] = set()  # tickets of those that have not ended
-        self._maintained = 0  # tickets given out before the last maintain() ended
-        self._recent = RecentSpans() if place.embedded else None
+        self._session = Session(place, connect)
         self._upkeep = Upkeep(self, place, self._writing, keep or Keep())
 
     def open(self) -> None:
         """Attach the lake and bring its tables up to date; StartRefused, CatalogNewer or StoreUnavailable if not."""
-        with self._opening, self._catalog_lock(wait=True):
+        with self._catalog_lock(wait=True):
             root = connect(self._place)
             try:
                 with reaching(self._place):
@@ -70,49 +59,19 @@ class DuckLake:
             except BaseException:
                 root.close()
                 raise
-            self._root = root
-        if self._recent is not None:
-            self._recall(self._recent)
-
-    def _recall(self, recent: RecentSpans) -> None:
-        """Learn what this process's forerunner knew of the spans it stored."""
-        late = self.query(f"SELECT DISTINCT epoch_us(start_at) // 3600000000 AS hour FROM lake.spans WHERE {LATE}")
-        recent.note_hours(late["hour"].to_pylist())
-        spans = self.query(
-            "SELECT trace_id, span_id, model, start_at FROM lake.spans WHERE received_at >="
-            f" (SELECT max(received_at) FROM lake.spans) - INTERVAL {KEPT_S:.0f} SECONDS"
-            f" LIMIT {round(KEPT_S * RATE_MAX)}"
-        )
-        if spans.num_rows:
-            recent.remember(hashes_of(spans))
+            self._session.use(root)
 
     def append(self, tables: Mapping[str, pa.Table]) -> Mapping[str, pa.Table]:
         """See Lake.append. Invalid where a table does not fit core/records.py."""
         rows = conform(tables)
-        if not rows:
-            return rows
-        with self._writing:
-            if self._recent is None or "spans" not in rows:
+        if rows:
+            with self._writing:
                 self._store(rows)
-                return rows
-            hashes = hashes_of(rows["spans"])
-            new = self._recent.first_seen(hashes)
-            rows["spans"] = rows["spans"] if new.all() else rows["spans"].filter(pa.array(new))
-            stored = {name: table for name, table in rows.items() if table.num_rows}
-            if stored:
-                if "spans" in stored:
-                    self._recent.note_late(rows["spans"])
-                try:
-                    self._store(stored)
-                except BaseException:
-                    self._recent.note_doubt(rows["spans"])  # a commit that reports failure may have succeeded
-                    raise
-                self._recent.remember(hashes[new])
-            return stored
+        return rows
 
     def may_repeat(self, start: datetime, end: datetime) -> bool:
-        """See Lake.may_repeat. Where several nodes write, each knows only what it stored itself."""
-        return self._recent is None or self._recent.may_repeat(start, end)
+        """See Lake.may_repeat: several nodes may write, and none knows what the others stored."""
+        return True
 
     def _store(self, rows: Mapping[str, pa.Table]) -> None:
         stored = {name: stored_form(name, table) for name, table in rows.items()}
@@ -123,10 +82,13 @@ class DuckLake:
         else:
             self._register(_write(folder, stored))
 
-    def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> pa.Table:
-        """See Lake.query. Values go into `parameters` (`?` or `$name`), never into `sql`."""
-        with self._cursor() as cursor:
-            return cursor.execute(sql, _clean(parameters)).to_arrow_table()
+    def query(
+        self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = (), *, within: Within | None = None
+    ) -> pa.Table:
+        """See Lake.query. Values go into `parameters` (`?` or `$name`), never into `sql`, from which DuckLake itself
+        sees which files it needs.
+        """
+        return self._session.query(sql, parameters)
 
     def maintain(self, at: datetime, keep_days: float | None) -> bool:
         """See Lake.maintain. Does nothing while another process or thread maintains the same lake."""
@@ -136,8 +98,7 @@ class DuckLake:
             with self._catalog_lock(wait=False) as mine:
                 return mine and self._upkeep.step(at, keep_days)
         finally:
-            with self._opening:
-                self._maintained = self._tickets
+            self._session.mark()
             self._maintaining.release()
 
     def health(self) -> LakeHealth:
@@ -153,52 +114,9 @@ class DuckLake:
 
     def close(self) -> None:
         """Wait for a running append and a running step of upkeep, then close."""
-        with self._maintaining:
-            self._upkeep.close()
-        with self._writing, self._opening:
-            self._closed = True
-            if self._root is not None:
-                self._root.close()
-                self._root = None
+        with self._maintaining, self._writing:
+            if self._session.close():
                 remove_spill(self._place)
-
-    # --- connections ---------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection for one thread and one call; an open transaction ends with it."""
-        with self._opening:
-            if self._closed:
-                raise StoreUnavailable("the lake is closed")
-            if self._root is None:
-                self._root = connect(self._place)
-            root = self._root
-            cursor = root.cursor()
-            self._tickets += 1
-            ticket = self._tickets
-            self._running.add(ticket)
-        try:
-            yield cursor
-        except _CALLERS:
-            raise
-        except duckdb.Error as error:
-            if not isinstance(error, duckdb.OutOfMemoryException):
-                self._give_up(root)
-            # Without the cause: its text may hold the catalog's password.
-            raise StoreUnavailable(f"the lake did not answer: {self._place.scrub(error)}") from None
-        except StoreUnavailable:
-            self._give_up(root)
-            raise
-        finally:
-            cursor.close()
-            with self._opening:
-                self._running.discard(ticket)
-
-    def _give_up(self, root: duckdb.DuckDBPyConnection) -> None:
-        """Let the next call open a new instance. The old one ends when its last cursor does."""
-        with self._opening:
-            if self._root is root:
-                self._root = None
 
     @contextmanager
     def _catalog_lock(self, *, wait: bool) -> Iterator[bool]:
@@ -223,7 +141,7 @@ class DuckLake:
 
     def commit(self, work: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
         """Do `work` in one transaction; CommitFailed where only COMMIT knows how it ended."""
-        with self._cursor() as cursor:
+        with self._session.cursor() as cursor:
             cursor.execute("BEGIN")
             work(cursor)
             try:
@@ -254,31 +172,7 @@ class DuckLake:
 
     def still_read(self) -> bool:
         """Whether a query or commit runs that began before the last step of upkeep ended."""
-        with self._opening:
-            return min(self._running, default=self._tickets + 1) <= self._maintained
-
-
-def open_lake(
-    *, data_dir: Path, catalog_url: str, location: str | None = None, s3: S3Options | None = None
-) -> DuckLake:
-    """Return the open lake of these settings, made on first use.
-
-    With a sqlite URL the lake's catalog is `<data_dir>/lake.sqlite`; with a postgresql URL it lies in that database, in
-    its own schema. Data files lie in `location` (a folder or s3://bucket/prefix), by default `<data_dir>/lake/`.
-    StartRefused where the settings make no sense, CatalogNewer where a newer Seamark made the lake, StoreUnavailable
-    where it cannot be reached.
-    """
-    if not catalog_url.startswith(("sqlite", "postgres")):
-        raise StartRefused("SEAMARK_DATABASE_URL: the lake's catalog lies in sqlite or postgresql, nothing else")
-    lake = DuckLake(place_of(data_dir=data_dir, catalog_url=catalog_url, location=location, s3=s3))
-    lake.open()
-    return lake
-
-
-def _clean(parameters: Sequence[Any] | Mapping[str, Any]) -> list[Any] | dict[str, Any]:
-    if isinstance(parameters, Mapping):
-        return {name: without_nul(value) if isinstance(value, str) else value for name, value in parameters.items()}
-    return [without_nul(value) if isinstance(value, str) else value for value in parameters]
+        return self._session.still_running()
 
 
 def _write(folder: Path, rows: Mapping[str, pa.Table]) -> dict[str, Path]:

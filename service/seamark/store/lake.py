@@ -16,6 +16,9 @@ class CommitFailed(StoreUnavailable):
     """COMMIT itself failed: the rows may be there or not."""
 
 
+Within = tuple[datetime, datetime]  # the first and the last instant
+
+
 @dataclass(frozen=True)
 class LakeHealth:
     """What the lake holds: data files and their bytes, and free bytes of its disk (None: no disk of ours)."""
@@ -33,7 +36,8 @@ class Lake(Protocol):
     rows it stored: a span that is known to be stored already is not stored again.
     may_repeat() tells whether a span that began in [start, end) may be stored more than once all the same.
     query() reads one consistent snapshot; a table is called `lake.<name>`. A read that failed raises
-    StoreUnavailable and never returns empty. Both may be called from any thread.
+    StoreUnavailable and never returns empty. Both may be called from any thread. Whoever gives `within` promises that
+    the SQL takes no row whose TIME_COLUMN lies outside: files that hold only such rows are then not even opened.
     maintain() does one bounded step of merging small files, dropping rows older than `keep_days` and giving the disk
     back, without holding appends back, and returns whether more is due now. close() may be called twice.
     """
@@ -42,7 +46,9 @@ class Lake(Protocol):
 
     def may_repeat(self, start: datetime, end: datetime) -> bool: ...
 
-    def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> pa.Table: ...
+    def query(
+        self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = (), *, within: Within | None = None
+    ) -> pa.Table: ...
 
     def maintain(self, at: datetime, keep_days: float | None) -> bool: ...
 

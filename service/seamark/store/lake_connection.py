@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,6 +65,11 @@ class Place:
         return None if self.data_path.startswith("s3://") else Path(self.data_path)
 
     @property
+    def local(self) -> bool:
+        """Whether catalog and data files both lie on a disk of this machine, and this process alone writes there."""
+        return self.embedded and self.folder is not None
+
+    @property
     def embedded(self) -> bool:
         """Whether the catalog is a SQLite file, which knows one writer at a time."""
         return self.postgres_dsn is None
@@ -104,6 +110,15 @@ def place_of(*, data_dir: Path, catalog_url: str, location: str | None, s3: S3Op
 
 def connect(place: Place) -> duckdb.DuckDBPyConnection:
     """Return a new DuckDB instance with the lake attached as `lake`; StoreUnavailable where it cannot be reached."""
+    return _made(place, attached=True)
+
+
+def connect_to_files(place: Place) -> duckdb.DuckDBPyConnection:
+    """Return a new DuckDB instance that knows no lake, and can read the data files of this one."""
+    return _made(place, attached=False)
+
+
+def _made(place: Place, *, attached: bool) -> duckdb.DuckDBPyConnection:
     root = duckdb.connect(
         ":memory:",
         config={
@@ -122,20 +137,27 @@ def connect(place: Place) -> duckdb.DuckDBPyConnection:
     )
     try:
         with reaching(place):
-            for extension in _extensions(place):
-                root.execute(f"LOAD {quoted(str(extension_file(extension)))}")
             root.execute("SET GLOBAL TimeZone = 'UTC'")
-            if place.s3 is not None:
-                root.execute(_s3_secret(place))
-            root.execute(_attach(place))
+            root.execute("SET parquet_metadata_cache = true")  # files never change: a footer is read once
+            if attached:
+                _attach_to(root, place)
             # From here on the instance reaches the lake's own files only, whatever SQL it is given.
-            root.execute(f"SET allowed_directories = [{quoted(place.data_path)}, {quoted(f'{place.spill_dir}/')}]")
+            folders = {place.data_path, as_glob(place.data_path), f"{place.spill_dir}/"}
+            root.execute(f"SET allowed_directories = [{', '.join(map(quoted, sorted(folders)))}]")
             root.execute("SET enable_external_access = false")
             root.execute("SET lock_configuration = true")
     except BaseException:
         root.close()
         raise
     return root
+
+
+def _attach_to(root: duckdb.DuckDBPyConnection, place: Place) -> None:
+    for extension in _extensions(place):
+        root.execute(f"LOAD {quoted(str(extension_file(extension)))}")
+    if place.s3 is not None:
+        root.execute(_s3_secret(place))
+    root.execute(_attach(place))
 
 
 @contextmanager
@@ -167,6 +189,11 @@ def extension_file(name: str) -> Path:
 def quoted(text: str) -> str:
     """Return `text` as a SQL string."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def as_glob(path: str) -> str:
+    """Return the pattern of file names, as read_parquet() wants them, that only `path` fits."""
+    return re.sub(r"([\[*?])", r"[\1]", path)
 
 
 def remove_spill(place: Place) -> None:

@@ -55,6 +55,12 @@ def create_table(name: str, schema: pa.Schema) -> str:
     return f'CREATE TABLE lake."{name}" ({", ".join(columns)})'
 
 
+def empty_select(name: str) -> str:
+    """Return the SQL that finds no row of the table, in its columns."""
+    columns = ", ".join(f'NULL::{_TYPES[field.type]} AS "{field.name}"' for field in STORED[name])
+    return f"SELECT {columns} WHERE false"
+
+
 STEPS: Mapping[int, Sequence[str]] = {
     2: (
         *(
@@ -77,15 +83,18 @@ def bring_up_to_date(
     """
     present = lake_version(root)
     if present is not None and present > version:
-        raise CatalogNewer(
-            f"the lake has version {present}, this Seamark knows versions up to {version}: install the newer Seamark"
-        )
+        raise CatalogNewer(newer(present, version))
     if present is None:
         options = [f"CALL lake.set_option('{name}', '{value}')" for name, value in _OPTIONS.items()]
         _step(root, options + [create_table(name, schema) for name, schema in STORED.items()], version, new=True)
         return
     for number in range(present + 1, version + 1):
         _step(root, steps[number], number, new=False)
+
+
+def newer(present: int, known: int) -> str:
+    """Return what to say of a lake that a newer Seamark made."""
+    return f"the lake has version {present}, this Seamark knows versions up to {known}: install the newer Seamark"
 
 
 def lake_version(root: duckdb.DuckDBPyConnection) -> int | None:

@@ -7,7 +7,7 @@ or twice at a high rate and six times at most. Rows pass through memory in piece
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,6 +40,9 @@ ORDER: Mapping[str, Sequence[str]] = {
 }
 
 
+Keep = Callable[[pa.Table], pa.Table] | None
+
+
 @dataclass(frozen=True)
 class DataFile:
     """A live Parquet file of one table; the times are those of its TIME_COLUMN, None where the table has none."""
@@ -49,6 +52,8 @@ class DataFile:
     file_bytes: int
     first_at: datetime | None = None
     last_at: datetime | None = None
+    file_id: int = 0  # in the catalog
+    complete: bool = True  # it has every column that the table has now
 
     @property
     def level(self) -> int:
@@ -111,26 +116,27 @@ def _covers(group: Sequence[DataFile]) -> timedelta:
     return max(lasts) - min(firsts) if firsts and lasts else timedelta(0)
 
 
-def read_facts(table: str, path: str) -> DataFile:
-    """Return what the file's own footer says of it; OSError or pa.ArrowException where it cannot be read."""
-    footer = pq.read_metadata(path)
-    first = last = None
+def instant_range(table: str, footer: pq.FileMetaData) -> tuple[datetime | None, datetime | None]:
+    """Return the first and last instant of a file by its footer; None for both where it does not say."""
     column = TIME_COLUMN.get(table)
-    if column is not None and footer.num_rows:
-        index = footer.schema.names.index(column)
-        chunks = [footer.row_group(number).column(index).statistics for number in range(footer.num_row_groups)]
-        if all(chunk is not None and chunk.has_min_max for chunk in chunks):
-            first = min(chunk.min for chunk in chunks).astimezone(UTC)
-            last = max(chunk.max for chunk in chunks).astimezone(UTC)
-    return DataFile(path, footer.num_rows, Path(path).stat().st_size, first, last)
+    if column is None or not footer.num_rows:
+        return None, None
+    index = footer.schema.names.index(column)
+    chunks = [footer.row_group(number).column(index).statistics for number in range(footer.num_row_groups)]
+    if not all(chunk is not None and chunk.has_min_max for chunk in chunks):
+        return None, None
+    return min(chunk.min for chunk in chunks).astimezone(UTC), max(chunk.max for chunk in chunks).astimezone(UTC)
 
 
-def merge_files(table: str, sources: Sequence[DataFile], target: Path) -> int:
-    """Write the rows of `sources` to the new file `target`, file and folder synced; return how many.
+def merge_files(
+    table: str, sources: Sequence[DataFile], target: Path, *, schema: pa.Schema | None = None, keep: Keep = None
+) -> int:
+    """Write the rows of `sources`, or those that `keep` returns, to the new file `target`; return how many were read.
 
-    OSError or pa.ArrowException leaves nothing behind. One thread does it all: the other core is for what arrives.
+    File and folder are synced. `schema` is the table's, with numbers for its columns. OSError or pa.ArrowException
+    leaves nothing behind. One thread does it all: the other core is for what arrives.
     """
-    schema = STORED[table]
+    schema = schema or STORED[table]
     rows = 0
     try:
         with target.open("xb") as file:
@@ -143,8 +149,9 @@ def merge_files(table: str, sources: Sequence[DataFile], target: Path) -> int:
                 store_schema=False,
             ) as writer:
                 for piece in _pieces(table, sources):
-                    writer.write_table(piece, row_group_size=ROW_GROUP_ROWS)
                     rows += piece.num_rows
+                    kept = piece if keep is None else keep(piece)
+                    writer.write_table(kept, row_group_size=ROW_GROUP_ROWS)
             file.flush()
             os.fsync(file.fileno())
         folder = os.open(target.parent, os.O_RDONLY)

@@ -39,9 +39,11 @@ def columns(lake: Lake, schema: FeatureSchema, reference_id: str, rows_max: int 
     """Return a reference's feature columns (0 rows where there is none of that id), over `rows_max` a fixed sample."""
     total = lake.query("SELECT count(*) AS n FROM lake.reference_rows WHERE reference_id = ?", [reference_id])
     sampled = int(total["n"][0].as_py()) > rows_max
-    order = "ORDER BY hash(rowid), rowid LIMIT ?" if sampled else ""
+    numbered = ", row_number() OVER () AS place" if sampled else ""
+    order = "ORDER BY hash(place), place LIMIT ?" if sampled else ""
     found = lake.query(
-        f"SELECT schema_id, numeric, categorical FROM lake.reference_rows WHERE reference_id = ? {order}",
+        f"SELECT schema_id, numeric, categorical FROM (SELECT *{numbered} FROM lake.reference_rows"
+        f" WHERE reference_id = ?) {order}",
         [reference_id, rows_max] if sampled else [reference_id],
     )
     return named_columns(found, {schema.schema_id: schema}, sampled=sampled)

@@ -262,13 +262,13 @@ def _first(
     if rows_max > _DISTINCT_ABOVE:
         told = "trace_id, arg_max(span_id, start_at) AS span_id, max(start_at) AS start_at"
         told += ", max(duration_ns) AS duration_ns"
-        grouped = " GROUP BY trace_id" if by_trace else " GROUP BY trace_id, lake.spans.span_id"
+        grouped = " GROUP BY trace_id" if by_trace else " GROUP BY trace_id, found.span_id"
     where = f"start_at >= $start AND start_at < $end AND {_matches(asked, condition)}"
     if asked.model is not None:
         where = f"model = $model AND {where}"
     tables = f"WITH {', '.join(condition.tables)} " if condition.tables else ""
     rows: list[dict[str, Any]] = lake.query(
-        f"{tables}SELECT {told} FROM lake.spans WHERE {where}{grouped} ORDER BY {order} LIMIT $rows_max",
+        f"{tables}SELECT {told} FROM lake.spans AS found WHERE {where}{grouped} ORDER BY {order} LIMIT $rows_max",
         {**_bound(asked, condition, piece), "rows_max": rows_max},
     ).to_pylist()
     return rows

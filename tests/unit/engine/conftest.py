@@ -16,8 +16,8 @@ from seamark.engine.services import Services
 from seamark.store.buffer import WriteBuffer
 from seamark.store.catalog import Catalog
 from seamark.store.catalog.database import Database
-from seamark.store.ducklake import open_lake
 from seamark.store.heard import Heard
+from seamark.store.lakes import open_ducklake as open_lake
 from seamark.telemetry import Telemetry
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -17,8 +17,8 @@ from tests.lake_rows import AT, predictions, spans
 from seamark.core.clock import ManualClock
 from seamark.core.errors import BufferFull, Invalid, StoreUnavailable, TryLater
 from seamark.store.buffer import WriteBuffer
-from seamark.store.ducklake import DuckLake
 from seamark.store.lake import LakeHealth
+from seamark.store.local_lake import LocalLake
 
 ROOM = 1_000_000
 
@@ -71,7 +71,7 @@ async def until(condition: Any) -> None:
             await asyncio.sleep(0.002)
 
 
-def test_rows_are_durable_when_append_returns(lake: DuckLake) -> None:
+def test_rows_are_durable_when_append_returns(lake: LocalLake) -> None:
     told: list[tuple[float, int]] = []
 
     def tell(seconds: float, tables: Any) -> None:
@@ -205,7 +205,7 @@ def test_one_bad_request_fails_alone(down_after: int | None) -> None:
     run(story())
 
 
-def test_a_bad_request_beside_good_ones_in_a_real_lake(lake: DuckLake) -> None:
+def test_a_bad_request_beside_good_ones_in_a_real_lake(lake: LocalLake) -> None:
     async def story() -> None:
         buffer = WriteBuffer(lake, rows_max=ROOM)
         await buffer.start()

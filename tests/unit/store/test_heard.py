@@ -13,12 +13,13 @@ import pytest
 from tests.lake_rows import AT, predictions, rows_of
 
 from seamark.store import heard
-from seamark.store.ducklake import DuckLake, open_lake
 from seamark.store.heard import Heard
+from seamark.store.lakes import open_ducklake as open_lake
+from seamark.store.local_lake import LocalLake
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Iterator[DuckLake]:
+def lake(tmp_path: Path) -> Iterator[LocalLake]:
     made = open_lake(data_dir=tmp_path, catalog_url="sqlite://")
     yield made
     made.close()
@@ -27,7 +28,7 @@ def lake(tmp_path: Path) -> Iterator[DuckLake]:
 class Watched:
     """A lake that remembers what it was asked."""
 
-    def __init__(self, lake: DuckLake) -> None:
+    def __init__(self, lake: LocalLake) -> None:
         self._lake = lake
         self.may_repeat = lake.may_repeat
         self.asked: list[Any] = []
@@ -37,7 +38,7 @@ class Watched:
         return self._lake.query(sql, parameters)
 
 
-def test_small_looks_find_what_one_look_over_everything_finds(lake: DuckLake) -> None:
+def test_small_looks_find_what_one_look_over_everything_finds(lake: LocalLake) -> None:
     rng = random.Random(3)
     watched = Watched(lake)
     small = Heard(watched)  # type: ignore[arg-type]
@@ -63,7 +64,7 @@ def test_small_looks_find_what_one_look_over_everything_finds(lake: DuckLake) ->
     assert [("since" in parameters) for parameters in looks] == [False, True, True, True, True, True]
 
 
-def test_what_retention_dropped_is_forgotten_within_the_hour(lake: DuckLake) -> None:
+def test_what_retention_dropped_is_forgotten_within_the_hour(lake: LocalLake) -> None:
     lake.append({"spans": rows_of("spans", [{"model": "old", "start_at": AT - timedelta(days=9)}, {"model": "new"}])})
     known = Heard(lake)
     assert [one.model for one in known.versions(AT, AT)] == ["new", "old"]
@@ -71,7 +72,7 @@ def test_what_retention_dropped_is_forgotten_within_the_hour(lake: DuckLake) -> 
     assert [one.model for one in known.versions(AT + heard.AFRESH, AT)] == ["new"]
 
 
-def test_those_heard_of_last_are_remembered(lake: DuckLake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_those_heard_of_last_are_remembered(lake: LocalLake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heard, "MODELS_MAX", 10)
     known = Heard(lake)
     for first in range(0, 40, 8):
@@ -82,7 +83,7 @@ def test_those_heard_of_last_are_remembered(lake: DuckLake, monkeypatch: pytest.
     assert [one.model for one in known.versions(AT, AT)] == [f"m{number}" for number in range(30, 40)]
 
 
-def test_a_span_from_the_future_counts_as_heard_of_when_it_arrived(lake: DuckLake) -> None:
+def test_a_span_from_the_future_counts_as_heard_of_when_it_arrived(lake: LocalLake) -> None:
     far = AT + timedelta(days=3650)
     lake.append({"spans": rows_of("spans", [{"start_at": far, "received_at": AT}])})
     [seen] = Heard(lake).versions(AT, AT - timedelta(minutes=5))

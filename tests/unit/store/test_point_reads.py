@@ -11,7 +11,7 @@ from tests.lake_rows import AT, rows_of
 from seamark.core.errors import Invalid
 from seamark.core.windows import Window
 from seamark.store import points as reads
-from seamark.store.ducklake import DuckLake
+from seamark.store.local_lake import LocalLake
 
 HOUR = Window.trailing(AT, 3600)
 STEP_S = 60.0
@@ -22,7 +22,7 @@ def at(seconds: float):
     return HOUR.start + timedelta(seconds=seconds)
 
 
-def put(lake: DuckLake, model: str, *rows: dict[str, Any], **same: Any) -> None:
+def put(lake: LocalLake, model: str, *rows: dict[str, Any], **same: Any) -> None:
     lake.append({"metric_points": rows_of("metric_points", [{"model": model, **same, **row} for row in rows])})
 
 
@@ -40,7 +40,7 @@ def histogram(*values: tuple[float, list[int]], **fields: Any) -> list[dict[str,
     ]
 
 
-def steps(lake: DuckLake, model: str, by: tuple[str, ...] = (), name: str = "queue", step_s: float = STEP_S):
+def steps(lake: LocalLake, model: str, by: tuple[str, ...] = (), name: str = "queue", step_s: float = STEP_S):
     return reads.steps(lake, model, name, HOUR, step_s, by)[1]
 
 

@@ -16,9 +16,9 @@ from seamark.core.errors import Invalid
 from seamark.core.records import LOAD_SAMPLES, FeatureSchema
 from seamark.core.windows import Window
 from seamark.store import load_samples, predictions, references
-from seamark.store.ducklake import DuckLake
 from seamark.store.features import FeatureColumns
 from seamark.store.labels import labelled
+from seamark.store.local_lake import LocalLake
 
 HOUR = Window.trailing(AT, 3600)
 WIDER = FeatureSchema(numeric=("income", "age", "tenure"), categorical=("plan",))
@@ -47,7 +47,7 @@ def random_rows(seed: int, model: str, count: int = 600) -> list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def rows(lake: DuckLake) -> list[dict[str, Any]]:
+def rows(lake: LocalLake) -> list[dict[str, Any]]:
     distinct = random_rows(1, "churn")
     lake.append({"predictions": rows_of("predictions", distinct[:300] + distinct[:50])})
     lake.append({"predictions": rows_of("predictions", distinct[250:] + random_rows(2, "other", 100))})
@@ -78,7 +78,7 @@ def multiset(columns: FeatureColumns) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("version", [None, "v1", "v9"])
 def test_feature_columns_are_named_over_all_schemas(
-    lake: DuckLake, rows: list[dict[str, Any]], version: str | None
+    lake: LocalLake, rows: list[dict[str, Any]], version: str | None
 ) -> None:
     columns = predictions.feature_columns(lake, SCHEMAS, "churn", version, HOUR)
     expected = [named(row) for row in real(rows, version)]
@@ -93,7 +93,7 @@ def test_feature_columns_are_named_over_all_schemas(
     assert multiset(columns) == sorted(tuples, key=repr)
 
 
-def test_a_sample_is_bounded_and_always_the_same(lake: DuckLake, rows: list[dict[str, Any]]) -> None:
+def test_a_sample_is_bounded_and_always_the_same(lake: LocalLake, rows: list[dict[str, Any]]) -> None:
     first, second = (predictions.feature_columns(lake, SCHEMAS, "churn", None, HOUR, rows_max=100) for _ in range(2))
     assert first.sampled
     assert first.rows == 100
@@ -102,12 +102,12 @@ def test_a_sample_is_bounded_and_always_the_same(lake: DuckLake, rows: list[dict
     assert set(multiset(first)) <= set(everything)
 
 
-def test_rows_of_an_unknown_schema_have_no_names_and_are_left_out(lake: DuckLake, rows: list[dict[str, Any]]) -> None:
+def test_rows_of_an_unknown_schema_have_no_names_and_are_left_out(lake: LocalLake, rows: list[dict[str, Any]]) -> None:
     columns = predictions.feature_columns(lake, {SCHEMA.schema_id: SCHEMA}, "churn", None, HOUR)
     assert columns.rows == sum(row["schema_id"] == SCHEMA.schema_id for row in real(rows))
 
 
-def test_lists_of_a_wrong_length_are_missing_values(lake: DuckLake) -> None:
+def test_lists_of_a_wrong_length_are_missing_values(lake: LocalLake) -> None:
     odd: list[dict[str, Any]] = [
         {"numeric": None, "categorical": ["x", None]},
         {"numeric": [1.0], "categorical": None},
@@ -119,26 +119,26 @@ def test_lists_of_a_wrong_length_are_missing_values(lake: DuckLake) -> None:
     assert sorted(columns.categorical["plan"].tolist(), key=str) == [None, "x", "y"]
 
 
-def test_recent_inputs_are_the_newest_in_order(lake: DuckLake, rows: list[dict[str, Any]]) -> None:
+def test_recent_inputs_are_the_newest_in_order(lake: LocalLake, rows: list[dict[str, Any]]) -> None:
     expected = sorted(real(rows), key=lambda row: (row["at"], row["prediction_id"]))
     assert predictions.recent_inputs(lake, SCHEMAS, "churn", HOUR, 10_000) == [named(row) for row in expected]
     assert predictions.recent_inputs(lake, SCHEMAS, "churn", HOUR, 7) == [named(row) for row in expected[-7:]]
     assert predictions.recent_inputs(lake, {}, "churn", HOUR, 7) == []
 
 
-def test_inputs_that_are_no_json_numbers_are_none(lake: DuckLake) -> None:
+def test_inputs_that_are_no_json_numbers_are_none(lake: LocalLake) -> None:
     values = {"model": "wild", "at": HOUR.start, "numeric": [math.inf, math.nan], "categorical": ["true", None]}
     lake.append({"predictions": rows_of("predictions", [values])})
     [inputs] = predictions.recent_inputs(lake, SCHEMAS, "wild", HOUR, 5)
     assert inputs == {"age": None, "income": None, "plan": "true", "active": None}
 
 
-def test_count_is_of_distinct_real_predictions(lake: DuckLake, rows: list[dict[str, Any]]) -> None:
+def test_count_is_of_distinct_real_predictions(lake: LocalLake, rows: list[dict[str, Any]]) -> None:
     assert predictions.count(lake, "churn", HOUR) == len(real(rows))
     assert predictions.count(lake, "nobody", HOUR) == 0
 
 
-def test_labels_join_their_predictions_and_the_last_one_counts(lake: DuckLake) -> None:
+def test_labels_join_their_predictions_and_the_last_one_counts(lake: LocalLake) -> None:
     model, rng = "labelled", random.Random(3)
     rows = random_rows(4, model, 200)
     for row in rows:
@@ -192,13 +192,13 @@ def joined(found: Any) -> list[tuple[Any, ...]]:
     return sorted(zip(numbers[0], texts[0], numbers[1], texts[1], numbers[2], strict=True), key=repr)
 
 
-def test_a_model_without_predictions_has_no_labels_and_nothing_unlabelled(lake: DuckLake) -> None:
+def test_a_model_without_predictions_has_no_labels_and_nothing_unlabelled(lake: LocalLake) -> None:
     found = labelled(lake, "nobody", HOUR)
     assert (found.predictions, found.labelled, len(found.lag_s), found.unlabelled_since) == (0, 0, 0, None)
     assert found.label_number.dtype == found.lag_s.dtype == np.float64
 
 
-def test_references_come_back_as_their_columns(lake: DuckLake) -> None:
+def test_references_come_back_as_their_columns(lake: LocalLake) -> None:
     rows = pa.table(
         {
             "plan": ["a", None, "b", ""],
@@ -223,7 +223,7 @@ def test_references_come_back_as_their_columns(lake: DuckLake) -> None:
     np.testing.assert_array_equal(first.numeric["age"], second.numeric["age"])
 
 
-def test_references_of_one_kind_only(lake: DuckLake) -> None:
+def test_references_of_one_kind_only(lake: LocalLake) -> None:
     numbers = FeatureSchema(numeric=("x",), categorical=())
     words = FeatureSchema(numeric=(), categorical=("w",))
     references.put(lake, "numbers", numbers, pa.table({"x": [1.0, 2.0]}))
@@ -239,13 +239,13 @@ def test_references_of_one_kind_only(lake: DuckLake) -> None:
         (pa.table({"age": ["x"], "income": [1], "plan": ["a"], "active": ["b"]}), "x"),
     ],
 )
-def test_references_that_do_not_fit_are_refused(lake: DuckLake, rows: pa.Table, word: str) -> None:
+def test_references_that_do_not_fit_are_refused(lake: LocalLake, rows: pa.Table, word: str) -> None:
     with pytest.raises(Invalid, match=word):
         references.put(lake, "bad", SCHEMA, rows)
     assert references.columns(lake, SCHEMA, "bad").rows == 0
 
 
-def test_load_samples_come_by_the_instant_they_were_due(lake: DuckLake) -> None:
+def test_load_samples_come_by_the_instant_they_were_due(lake: LocalLake) -> None:
     due = [3.0, 1.0, 2.0]
     lake.append({"load_samples": rows_of("load_samples", [{"due_s": value, "run_id": "a"} for value in due])})
     lake.append({"load_samples": rows_of("load_samples", [{"due_s": 0.5, "run_id": "b"}])})

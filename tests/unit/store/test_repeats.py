@@ -12,7 +12,7 @@ from tests.lake_rows import AT, spans
 from seamark.core.errors import StoreUnavailable
 from seamark.core.records import SPANS
 from seamark.core.windows import Window
-from seamark.store.ducklake import open_lake
+from seamark.store.lakes import open_ducklake as open_lake
 from seamark.store.repeats import HOURS_MAX, KEPT_S, RATE_MAX, RecentSpans, hashes_of, trace_key, trace_keys
 from seamark.store.spans import arrivals, slo_counts
 
@@ -80,8 +80,8 @@ def test_a_repeat_is_not_stored_whether_it_comes_in_the_same_batch_or_the_next(l
 
 def test_what_failed_to_be_stored_is_not_taken_for_a_repeat(lake, monkeypatch):
     with monkeypatch.context() as broken:
-        broken.setattr("seamark.store.ducklake._write", lambda *_: (_ for _ in ()).throw(OSError("no space")))
-        with pytest.raises(OSError, match="no space"):
+        broken.setattr("seamark.store.local_lake.write_durably", lambda *_: (_ for _ in ()).throw(OSError("no space")))
+        with pytest.raises(StoreUnavailable, match="no space"):
             lake.append({"spans": spans(3)})
     assert lake.append({"spans": spans(3)})["spans"].num_rows == 3
 

@@ -16,8 +16,8 @@ from tests.lake_rows import AT, predictions, rows_of
 from seamark.core.errors import Invalid
 from seamark.core.windows import Window
 from seamark.store import spans as reads
-from seamark.store.ducklake import DuckLake
 from seamark.store.heard import Heard
+from seamark.store.local_lake import LocalLake
 
 HOUR = Window.trailing(AT, 3600)
 
@@ -45,7 +45,7 @@ def random_spans(seed: int, model: str, count: int = 1500) -> list[dict[str, Any
 
 
 @pytest.fixture(scope="module")
-def rows(lake: DuckLake) -> list[dict[str, Any]]:
+def rows(lake: LocalLake) -> list[dict[str, Any]]:
     """The distinct spans; a third of them was sent twice, some of those in one request."""
     distinct = random_spans(1, "churn")
     lake.append({"spans": rows_of("spans", distinct[:700] + distinct[:100])})
@@ -67,7 +67,7 @@ def requests(rows: list[dict[str, Any]], window: Window, synthetic: bool | None 
 @pytest.mark.parametrize("step_s", [60.0, 7.5, 3600.0, 1000.0])
 @pytest.mark.parametrize("synthetic", [False, True, None])
 def test_latency_points_are_exact(
-    lake: DuckLake, rows: list[dict[str, Any]], step_s: float, synthetic: bool | None
+    lake: LocalLake, rows: list[dict[str, Any]], step_s: float, synthetic: bool | None
 ) -> None:
     points = reads.latency_points(lake, "churn", HOUR, step_s, synthetic=synthetic)
     steps: dict[int, list[dict[str, Any]]] = defaultdict(list)
@@ -88,7 +88,7 @@ def test_latency_points_are_exact(
 
 
 @pytest.mark.parametrize("by", [["version"], ["route", "version"], ["instance"], ["version", "version"]])
-def test_latency_points_by_group(lake: DuckLake, rows: list[dict[str, Any]], by: list[str]) -> None:
+def test_latency_points_by_group(lake: LocalLake, rows: list[dict[str, Any]], by: list[str]) -> None:
     points = reads.latency_points(lake, "churn", HOUR, 600, by)
     expected: dict[tuple[datetime, tuple[str, ...]], int] = defaultdict(int)
     for row in requests(rows, HOUR):
@@ -99,7 +99,7 @@ def test_latency_points_by_group(lake: DuckLake, rows: list[dict[str, Any]], by:
     assert all(list(point.by) == list(dict.fromkeys(by)) for point in points)
 
 
-def test_the_less_busy_of_very_many_groups_fold_into_other(lake: DuckLake) -> None:
+def test_the_less_busy_of_very_many_groups_fold_into_other(lake: LocalLake) -> None:
     many = [{"route": f"/user/{number % 80}", "model": "many", "start_at": HOUR.start} for number in range(200)]
     lake.append({"spans": rows_of("spans", many)})
     points = reads.latency_points(lake, "many", HOUR, 3600, ["route"])
@@ -120,7 +120,7 @@ def test_the_less_busy_of_very_many_groups_fold_into_other(lake: DuckLake) -> No
     ],
 )
 def test_senseless_questions_are_refused(
-    lake: DuckLake, window: Window, step_s: float, by: list[str], word: str
+    lake: LocalLake, window: Window, step_s: float, by: list[str], word: str
 ) -> None:
     with pytest.raises(Invalid) as refused:
         reads.latency_points(lake, "churn", window, step_s, by)
@@ -128,7 +128,7 @@ def test_senseless_questions_are_refused(
 
 
 @pytest.mark.parametrize("step_s", [60.0, 1000.0])
-def test_arrivals_are_requests_per_second(lake: DuckLake, rows: list[dict[str, Any]], step_s: float) -> None:
+def test_arrivals_are_requests_per_second(lake: LocalLake, rows: list[dict[str, Any]], step_s: float) -> None:
     rates = reads.arrivals(lake, "churn", HOUR, step_s)
     edges = [min(step_s * index, 3600) for index in range(len(rates) + 1)]
     offsets = [(row["start_at"] - HOUR.start).total_seconds() for row in requests(rows, HOUR)]
@@ -137,11 +137,11 @@ def test_arrivals_are_requests_per_second(lake: DuckLake, rows: list[dict[str, A
     np.testing.assert_allclose(rates, counts / np.diff(edges))
 
 
-def test_arrivals_of_nobody_are_zero(lake: DuckLake) -> None:
+def test_arrivals_of_nobody_are_zero(lake: LocalLake) -> None:
     assert reads.arrivals(lake, "nobody", HOUR, 600).tolist() == [0.0] * 6
 
 
-def test_slo_counts_in_one_scan(lake: DuckLake, rows: list[dict[str, Any]]) -> None:
+def test_slo_counts_in_one_scan(lake: LocalLake, rows: list[dict[str, Any]]) -> None:
     windows_s = [300.0, 3600.0, 1800.0, 0.5]
     for slow_ms in (40.0, None):
         for counts, window_s in zip(reads.slo_counts(lake, "churn", AT, windows_s, slow_ms), windows_s, strict=True):
@@ -154,13 +154,13 @@ def test_slo_counts_in_one_scan(lake: DuckLake, rows: list[dict[str, Any]]) -> N
     assert reads.slo_counts(lake, "churn", AT, [], 40) == []
 
 
-def test_a_request_of_exactly_the_limit_is_slow(lake: DuckLake) -> None:
+def test_a_request_of_exactly_the_limit_is_slow(lake: LocalLake) -> None:
     edge = [{"model": "edge", "duration_ns": ns, "start_at": HOUR.start} for ns in (299_999_999, 300_000_000)]
     lake.append({"spans": rows_of("spans", edge)})
     assert [one.slow for one in reads.slo_counts(lake, "edge", AT, [3600], 300)] == [1]
 
 
-def test_models_seen_joins_spans_and_predictions(lake: DuckLake, rows: list[dict[str, Any]]) -> None:
+def test_models_seen_joins_spans_and_predictions(lake: LocalLake, rows: list[dict[str, Any]]) -> None:
     lake.append({"predictions": predictions(5, version="v2", at=AT + timedelta(days=300))})
     lake.append({"predictions": predictions(7, version="v3", received_at=AT - timedelta(days=1))})
     lake.append({"predictions": predictions(2, first=5, version="v3", synthetic=True)})
@@ -178,7 +178,7 @@ def test_models_seen_joins_spans_and_predictions(lake: DuckLake, rows: list[dict
     assert seen["v3"].last_seen_at == AT - timedelta(days=1)  # a load test keeps no model alive
 
 
-def test_instances_are_none_where_no_row_names_one(lake: DuckLake, rows: list[dict[str, Any]]) -> None:
+def test_instances_are_none_where_no_row_names_one(lake: LocalLake, rows: list[dict[str, Any]]) -> None:
     assert reads.instances(lake, "churn", HOUR) == 2
     assert reads.instances(lake, "nobody", HOUR) is None
     lake.append({"spans": rows_of("spans", [{"model": "mute", "instance": None, "start_at": HOUR.start}])})

@@ -11,12 +11,12 @@ from tests.lake_rows import AT, rows_of
 from seamark.core.errors import Invalid
 from seamark.core.windows import Window
 from seamark.store import tokens as reads
-from seamark.store.ducklake import DuckLake
+from seamark.store.local_lake import LocalLake
 
 HOUR = Window.trailing(AT, 3600)
 
 
-def put(lake: DuckLake, model: str, *rows: dict[str, Any]) -> None:
+def put(lake: LocalLake, model: str, *rows: dict[str, Any]) -> None:
     plain = {"model": model, "start_at": HOUR.start, "kind": 3, "is_request": False, "gen_ai_model": "large"}
     lake.append({"spans": rows_of("spans", [plain | row for row in rows])})
 

@@ -15,7 +15,7 @@ from tests.lake_rows import AT, rows_of
 from seamark.core.errors import Invalid
 from seamark.core.windows import Window
 from seamark.store import trace_tags, traces
-from seamark.store.ducklake import DuckLake
+from seamark.store.local_lake import LocalLake
 from seamark.store.traces import Search
 from seamark.wire import traceql
 from seamark.wire.traceql import Both, Comparison, Condition, Either, Intrinsic, Scope
@@ -72,7 +72,7 @@ def _kept(rng: random.Random, attributes: Row) -> str | None:
 
 
 @pytest.fixture(scope="module")
-def rows(lake: DuckLake) -> list[Row]:
+def rows(lake: LocalLake) -> list[Row]:
     """The distinct spans of model `found`; a third was stored twice."""
     distinct = random_traces(1, "found", 150)
     lake.append({"spans": rows_of("spans", distinct[:300] + distinct[:50])})
@@ -202,7 +202,7 @@ QUERIES = [
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_what_is_found_is_what_plain_python_finds(lake: DuckLake, rows: list[Row], query: str) -> None:
+def test_what_is_found_is_what_plain_python_finds(lake: LocalLake, rows: list[Row], query: str) -> None:
     condition = traceql.parse(query)
     expected = {row["span_id"].hex() for row in rows if matches(condition, row, rows)}
     for slowest in (False, True):
@@ -215,7 +215,7 @@ def test_what_is_found_is_what_plain_python_finds(lake: DuckLake, rows: list[Row
 
 @pytest.mark.parametrize(("status", "min_ms", "limit"), [(None, None, 5), ("error", 9.0, 1000), ("ok", 9.0, 7)])
 def test_requests_are_found_newest_and_slowest_first(
-    lake: DuckLake, rows: list[Row], status: str | None, min_ms: float | None, limit: int
+    lake: LocalLake, rows: list[Row], status: str | None, min_ms: float | None, limit: int
 ) -> None:
     asked = Search(HOUR, "found", min_ms=min_ms, status=status, requests_only=True)
     expected = [
@@ -234,11 +234,11 @@ def test_requests_are_found_newest_and_slowest_first(
     assert [row["span_id"] for row in found] == [row["span_id"].hex() for row in slowest]
 
 
-def test_all_models_are_searched_where_none_is_named(lake: DuckLake, rows: list[Row]) -> None:
+def test_all_models_are_searched_where_none_is_named(lake: LocalLake, rows: list[Row]) -> None:
     assert {"found", "other"} <= {row["model"] for row in traces.find(lake, Search(HOUR), 1000)}
 
 
-def test_a_wrong_status_and_a_wrong_pattern_are_refused(lake: DuckLake, rows: list[Row]) -> None:
+def test_a_wrong_status_and_a_wrong_pattern_are_refused(lake: LocalLake, rows: list[Row]) -> None:
     with pytest.raises(Invalid, match="neither ok nor error"):
         traces.find(lake, Search(HOUR, status="bad"), 1)
     for pattern in ("(", "a{1000}{1000}", "(?=a)"):
@@ -251,7 +251,7 @@ def test_a_wrong_status_and_a_wrong_pattern_are_refused(lake: DuckLake, rows: li
     "query", ["{}", "{ status = error }", '{ .text = "a" && name != "db" }', "{ traceDuration > 9ms }"]
 )
 @pytest.mark.parametrize("limit", [3, 200])
-def test_traces_are_told_as_a_whole(lake: DuckLake, rows: list[Row], query: str, limit: int) -> None:
+def test_traces_are_told_as_a_whole(lake: LocalLake, rows: list[Row], query: str, limit: int) -> None:
     condition = traceql.parse(query)
     hits = [row for row in rows if matches(condition, row, rows)]
     newest: dict[bytes, Any] = {}
@@ -276,7 +276,7 @@ def test_traces_are_told_as_a_whole(lake: DuckLake, rows: list[Row], query: str,
             assert (spans, failed) == (len(of), sum(row["failed"] for row in of))
 
 
-def test_many_spans_of_one_trace_hide_no_other_trace(lake: DuckLake) -> None:
+def test_many_spans_of_one_trace_hide_no_other_trace(lake: LocalLake) -> None:
     loud = [
         {"model": "loud", "trace_id": b"\1" * 16, "span_id": n.to_bytes(8, "big"), "start_at": AT}
         for n in range(1, 900)
@@ -291,7 +291,7 @@ def test_many_spans_of_one_trace_hide_no_other_trace(lake: DuckLake) -> None:
 # --- one trace -----------------------------------------------------------------------------------------------------
 
 
-def test_a_trace_is_told_by_start_each_span_once(lake: DuckLake) -> None:
+def test_a_trace_is_told_by_start_each_span_once(lake: LocalLake) -> None:
     trace_id = bytes(range(16))
     root = {"trace_id": trace_id, "span_id": b"\0" * 8, "model": "traced", "events": '[{"name":"e"}]'}
     child = {**root, "span_id": b"\1" * 8, "parent_span_id": b"\0" * 8, "start_at": AT + timedelta(milliseconds=2)}
@@ -308,7 +308,7 @@ def test_a_trace_is_told_by_start_each_span_once(lake: DuckLake) -> None:
     assert traces.trace(lake, b"").spans == []
 
 
-def test_a_trace_is_read_within_a_window_and_of_one_model(lake: DuckLake) -> None:
+def test_a_trace_is_read_within_a_window_and_of_one_model(lake: LocalLake) -> None:
     ends = [
         {"trace_id": b"\5" * 16, "span_id": bytes([n]) * 8, "model": f"m{n}", "start_at": AT + timedelta(hours=n)}
         for n in range(3)
@@ -320,7 +320,7 @@ def test_a_trace_is_read_within_a_window_and_of_one_model(lake: DuckLake) -> Non
     assert traces.trace(lake, b"\5" * 16, window=window, model="m2").spans == []
 
 
-def test_another_models_span_of_the_same_ids_is_never_shown(lake: DuckLake) -> None:
+def test_another_models_span_of_the_same_ids_is_never_shown(lake: LocalLake) -> None:
     both = {"trace_id": b"\x31" * 16, "span_id": b"\x32" * 8, "start_at": AT - timedelta(seconds=7)}
     for model in ("mine", "secret"):
         lake.append({"spans": rows_of("spans", [{**both, "model": model, "attributes": json.dumps({"of": model})}])})
@@ -333,7 +333,7 @@ def test_another_models_span_of_the_same_ids_is_never_shown(lake: DuckLake) -> N
 
 @pytest.mark.parametrize("bound", ["TRACE_SPANS_MAX", "TRACE_BYTES_MAX"])
 def test_a_very_large_trace_is_told_in_part_and_says_so(
-    lake: DuckLake, monkeypatch: pytest.MonkeyPatch, bound: str
+    lake: LocalLake, monkeypatch: pytest.MonkeyPatch, bound: str
 ) -> None:
     trace_id = bound.encode()[-1:] * 8 + bound.encode()[:8]
     many = [
@@ -352,7 +352,7 @@ def test_a_very_large_trace_is_told_in_part_and_says_so(
 # --- names and values ----------------------------------------------------------------------------------------------
 
 
-def test_tag_names_are_those_of_spans_and_resources(lake: DuckLake, rows: list[Row]) -> None:
+def test_tag_names_are_those_of_spans_and_resources(lake: LocalLake, rows: list[Row]) -> None:
     found = trace_tags.tag_names(lake, HOUR, model="found")
     assert found[Scope.SPAN] == ["flag", "mixed", "number", 'odd "key"/~*', "text"]
     assert found[Scope.RESOURCE] == ["service.name", "text", "zone"]
@@ -376,12 +376,12 @@ def test_tag_names_are_those_of_spans_and_resources(lake: DuckLake, rows: list[R
     ],
 )
 def test_tag_values_carry_their_types(
-    lake: DuckLake, rows: list[Row], field: str, expected: set[tuple[str, str]]
+    lake: LocalLake, rows: list[Row], field: str, expected: set[tuple[str, str]]
 ) -> None:
     assert set(trace_tags.tag_values(lake, traceql.parse_field(field), HOUR, model="found")) == expected
 
 
-def test_tag_values_are_those_of_spans_that_match(lake: DuckLake, rows: list[Row]) -> None:
+def test_tag_values_are_those_of_spans_that_match(lake: LocalLake, rows: list[Row]) -> None:
     condition = traceql.parse('{ name = "db" && rootServiceName = "front" }')
     found = trace_tags.tag_values(lake, traceql.parse_field(".zone"), HOUR, model="found", condition=condition)
     zones = [
@@ -394,7 +394,7 @@ def test_tag_values_are_those_of_spans_that_match(lake: DuckLake, rows: list[Row
 
 @pytest.mark.parametrize("read", ["names", "values"])
 def test_names_and_values_are_read_from_the_newest_rows(
-    lake: DuckLake, monkeypatch: pytest.MonkeyPatch, read: str
+    lake: LocalLake, monkeypatch: pytest.MonkeyPatch, read: str
 ) -> None:
     model = f"busy-{read}"
     old = [

@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 from tests.lake_rows import rows_of
 
-from seamark.store.ducklake import open_lake
+from seamark.store.lakes import open_ducklake as open_lake
 from seamark.web import measures, models
 
 Ask = Callable[..., httpx.Response]

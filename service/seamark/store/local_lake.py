@@ -1,0 +1,216 @@
+"""A lake in a folder of ours: rows to Parquet files, registered in a SQLite catalog, to Arrow tables again.
+
+    append()    a file per table, synced -> one transaction of store/local_catalog.py
+    query()     the files that live now, those of the asked-for time alone -> DuckDB over Parquet
+    maintain()  store/local_upkeep.py
+
+The format is DuckLake's, so that anyone can read the lake with DuckDB; new lakes are made, and older ones led up, by
+its extension, before the catalog is opened here.
+"""
+
+# ruff: noqa: S608 - the SQL is put together from texts of this file; every value is a parameter
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import duckdb
+import pyarrow as pa
+
+from seamark.core.errors import CatalogNewer, StoreUnavailable
+from seamark.store import lake_connection
+from seamark.store.duckdb_session import Session
+from seamark.store.lake import CommitFailed, LakeHealth, Within
+from seamark.store.lake_connection import Place, as_glob, connect, connect_to_files, quoted, reaching, remove_spill
+from seamark.store.lake_schema import (
+    LAKE_VERSION,
+    VERSION_TABLE,
+    bring_up_to_date,
+    conform,
+    empty_select,
+    newer,
+    stored_form,
+)
+from seamark.store.local_catalog import Live, LocalCatalog, NeedsDuckDB
+from seamark.store.local_upkeep import LocalUpkeep
+from seamark.store.merging import DataFile
+from seamark.store.parquet import write_durably
+from seamark.store.repeats import KEPT_S, LATE, RATE_MAX, RecentSpans, hashes_of
+from seamark.store.upkeep import Keep
+
+_LOG = logging.getLogger(__name__)
+_TABLE = re.compile(r'\blake\."?(\w+)"?')
+
+
+class LocalLake:
+    """A Lake (store/lake.py) that this process alone writes; others may read it with DuckDB."""
+
+    def __init__(self, place: Place, keep: Keep | None = None) -> None:
+        """`place` is local."""
+        self._place = place
+        self._writing = threading.Lock()
+        self._maintaining = threading.Lock()
+        self._catalog = LocalCatalog(place, lake_connection.BUSY_TIMEOUT_MS)
+        self._session = Session(place, connect_to_files)
+        self._recent = RecentSpans()
+        self._upkeep = LocalUpkeep(self._catalog, self._session, place, self._writing, keep or Keep())
+
+    def open(self) -> None:
+        """Open the lake, making or leading it up if need be; StartRefused, CatalogNewer or StoreUnavailable if not."""
+        try:
+            self._catalog.open()
+            current = self._version() == LAKE_VERSION
+        except NeedsDuckDB:
+            current = False
+        if not current:
+            self._catalog.close()
+            _make_ready(self._place)
+            self._catalog.open()
+        self._recall()
+
+    def append(self, tables: Mapping[str, pa.Table]) -> Mapping[str, pa.Table]:
+        """See Lake.append. Invalid where a table does not fit core/records.py."""
+        rows = conform(tables)
+        if not rows:
+            return rows
+        with self._writing:
+            if "spans" not in rows:
+                self._store(rows)
+                return rows
+            hashes = hashes_of(rows["spans"])
+            new = self._recent.first_seen(hashes)
+            rows["spans"] = rows["spans"] if new.all() else rows["spans"].filter(pa.array(new))
+            stored = {name: table for name, table in rows.items() if table.num_rows}
+            if stored:
+                if "spans" in stored:
+                    self._recent.note_late(rows["spans"])
+                try:
+                    self._store(stored)
+                except BaseException:
+                    self._recent.note_doubt(rows["spans"])  # a commit that reports failure may have succeeded
+                    raise
+                self._recent.remember(hashes[new])
+            return stored
+
+    def may_repeat(self, start: datetime, end: datetime) -> bool:
+        """See Lake.may_repeat."""
+        return self._recent.may_repeat(start, end)
+
+    def query(
+        self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = (), *, within: Within | None = None
+    ) -> pa.Table:
+        """See Lake.query. Values go into `parameters` (`?` or `$name`), never into `sql`."""
+        live = self._catalog.live()
+        return self._session.query(_TABLE.sub(lambda found: _source(live, found[1], within), sql), parameters)
+
+    def maintain(self, at: datetime, keep_days: float | None) -> bool:
+        """See Lake.maintain. Does nothing while another thread maintains the lake."""
+        if not self._maintaining.acquire(blocking=False):
+            return False
+        try:
+            return self._upkeep.step(at, keep_days)
+        finally:
+            self._session.mark()
+            self._maintaining.release()
+
+    def health(self) -> LakeHealth:
+        """See Lake.health."""
+        files = [file for name, files in self._catalog.live().items() if name != VERSION_TABLE for file in files]
+        free_bytes = shutil.disk_usage(self._place.data_path).free
+        return LakeHealth(len(files), sum(file.file_bytes for file in files), free_bytes)
+
+    def close(self) -> None:
+        """Wait for a running append and a running step of upkeep, then close."""
+        with self._maintaining:
+            self._upkeep.close()
+        with self._writing:
+            if self._session.close():
+                remove_spill(self._place)
+            self._catalog.close()
+
+    def _version(self) -> int | None:
+        found = self.query(f"SELECT max(version) AS n FROM lake.{VERSION_TABLE}")["n"][0].as_py()
+        if found is not None and found > LAKE_VERSION:
+            self._catalog.close()
+            raise CatalogNewer(newer(found, LAKE_VERSION))
+        return int(found) if found is not None else None
+
+    def _recall(self) -> None:
+        """Learn what this process's forerunner knew of the spans it stored."""
+        late = self.query(f"SELECT DISTINCT epoch_us(start_at) // 3600000000 AS hour FROM lake.spans WHERE {LATE}")
+        self._recent.note_hours(late["hour"].to_pylist())
+        spans = self.query(
+            "SELECT trace_id, span_id, model, start_at FROM lake.spans WHERE received_at >="
+            f" (SELECT max(received_at) FROM lake.spans) - INTERVAL {KEPT_S:.0f} SECONDS"
+            f" LIMIT {round(KEPT_S * RATE_MAX)}"
+        )
+        if spans.num_rows:
+            self._recent.remember(hashes_of(spans))
+
+    def _store(self, rows: Mapping[str, pa.Table]) -> None:
+        files: dict[str, Path] = {}
+        try:
+            for name, table in rows.items():
+                schema = self._catalog.schema(name)
+                files[name] = self._catalog.path_for(name, f"{uuid4()}.parquet")
+                stored = stored_form(name, table)
+                write_durably(files[name], pa.Table.from_arrays(stored.columns, schema=schema))
+            self._catalog.commit({name: [path] for name, path in files.items()})
+        except CommitFailed:
+            raise  # what the catalog may still come to name stays
+        except OSError as error:
+            _remove(files.values())
+            raise StoreUnavailable(f"the lake's disk did not take the rows: {error.strerror or error}") from error
+        except BaseException:
+            _remove(files.values())
+            raise
+
+
+def _source(live: Live, table: str, within: Within | None) -> str:
+    """Return SQL for the rows of a table: of the files that may hold some of the time that is asked for."""
+    if table not in live:
+        return f'lake."{table}"'  # which DuckDB says is not there
+    files = [file for file in live[table] if _reaches(file, within)]
+    if not files:
+        return f"({empty_select(table)})"
+    paths = ", ".join(quoted(as_glob(file.path)) for file in files)
+    by_name = "" if all(file.complete for file in files) else ", union_by_name = true"
+    return f"read_parquet([{paths}], hive_partitioning = false{by_name})"
+
+
+def _reaches(file: DataFile, within: Within | None) -> bool:
+    if within is None or file.first_at is None or file.last_at is None:
+        return True
+    return file.first_at <= within[1] and file.last_at >= within[0]
+
+
+def _make_ready(place: Place) -> None:
+    """Make a new lake, or lead an older one up, with whole data files only."""
+    root = connect(place)
+    try:
+        with reaching(place):
+            bring_up_to_date(root)
+            _make_whole(root)
+    finally:
+        root.close()
+
+
+def _make_whole(root: duckdb.DuckDBPyConnection) -> None:
+    """Rewrite files of which rows were deleted, and write rows that lie in the catalog to files."""
+    root.execute("CALL ducklake_flush_inlined_data('lake')")
+    root.execute("CALL ducklake_rewrite_data_files('lake', delete_threshold => 0)")
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)

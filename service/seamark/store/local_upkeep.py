@@ -1,0 +1,216 @@
+"""Many small and old files of a local lake -> few, and free disk: one bounded step at a time, beside what arrives.
+
+A file is rewritten with no lock and no transaction open; only its swap for those it replaces is a commit, as short as
+an append's.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from seamark.core.errors import StoreUnavailable
+from seamark.core.records import TABLES, TIME_COLUMN
+from seamark.store.duckdb_session import Session
+from seamark.store.lake import CommitFailed
+from seamark.store.lake_connection import Place
+from seamark.store.local_catalog import LocalCatalog
+from seamark.store.merging import DataFile, merge_files, next_group
+from seamark.store.upkeep import ORPHANS_KEEP_S, Keep
+
+_LOG = logging.getLogger(__name__)
+_SNAPSHOTS_PER_STEP = 500
+_NICENESS = 10  # of the thread that rewrites: it takes the processor time that nobody else wants
+_FAR_AHEAD = timedelta(days=1)  # what a sender's clock put further into the future than this goes by its arrival
+
+T = TypeVar("T")
+
+
+class LocalUpkeep:
+    """The steps for one lake, one at a time."""
+
+    def __init__(
+        self, catalog: LocalCatalog, session: Session, place: Place, writing: threading.Lock, keep: Keep
+    ) -> None:
+        """`writing` is what an append holds."""
+        self._catalog = catalog
+        self._session = session
+        self._place = place
+        self._writing = writing
+        self._keep = keep
+        self._cut: datetime | None = None  # rows from before it are gone
+        self._checked: set[int] = set()  # files that hold none of them
+        self._swept_at: datetime | None = None
+        self._thread: ThreadPoolExecutor | None = None
+
+    def close(self) -> None:
+        """Wait for a running rewrite."""
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._thread = None
+
+    def step(self, at: datetime, keep_days: float | None) -> bool:
+        """Do a bounded amount of what is due; return whether more is due now."""
+        self._sweep(at)
+        self._clean_up()
+        more, failed = [keep_days is not None and self._drop_old_rows(at, keep_days)], None
+        for table in TABLES:
+            try:
+                more.append(self._merge(table, at))
+            except StoreUnavailable as error:  # the other tables' files, and the disk, do not wait for this one's
+                failed = error
+        more.append(self._catalog.expire(at - timedelta(seconds=self._keep.snapshots_s), _SNAPSHOTS_PER_STEP))
+        if failed is not None:
+            raise failed
+        return any(more)
+
+    # --- rows ------------------------------------------------------------------------------------------------------
+
+    def _drop_old_rows(self, at: datetime, keep_days: float) -> bool:
+        """Drop by whole hours: files whole, and one a step that is older in part. Return whether there was one."""
+        cut = (at - timedelta(days=keep_days)).replace(minute=0, second=0, microsecond=0)
+        if cut == self._cut:
+            return False
+        for table in TIME_COLUMN:
+            live = self._catalog.live().get(table, ())
+            old = [file for file in live if file.last_at is not None and file.last_at < cut]
+            if old:
+                self._catalog.commit({}, {table: old})
+            for file in live:
+                if file not in old and file.file_id not in self._checked and _may_hold_old(file, cut, at + _FAR_AHEAD):
+                    self._checked.add(file.file_id)
+                    if self._rewritten(table, file, cut, at + _FAR_AHEAD):
+                        return True
+        self._cut, self._checked = cut, set()
+        return False
+
+    def _rewritten(self, table: str, file: DataFile, cut: datetime, far: datetime) -> bool:
+        """Write the file anew without its old rows; return whether it had any."""
+
+        def young(rows: pa.Table) -> pa.Table:
+            return rows.filter(pc.invert(_old(rows, table, cut, far)))
+
+        try:
+            narrow = self._beside(lambda: pq.read_table(file.path, columns=[TIME_COLUMN[table], "received_at"]))
+            left = young(narrow).num_rows
+            if left == narrow.num_rows:
+                return False
+            if not left:
+                self._catalog.commit({}, {table: [file]})
+                return True
+            target = self._target(table)
+            schema = self._catalog.schema(table)
+            rows = self._beside(lambda: merge_files(table, [file], target, schema=schema, keep=young))
+        except (OSError, pa.ArrowException) as error:
+            raise StoreUnavailable(f"old rows of {table} could not be dropped: {error}") from error
+        self._swap(table, [file], target, rows)
+        return True
+
+    # --- files -----------------------------------------------------------------------------------------------------
+
+    def _merge(self, table: str, at: datetime) -> bool:
+        """Merge one group of files, if there is one; return whether there was."""
+        group = next_group(self._catalog.live().get(table, ()), at)
+        if not group:
+            return False
+        target = self._target(table)
+        try:
+            schema = self._catalog.schema(table)
+            rows = self._beside(lambda: merge_files(table, group, target, schema=schema))
+        except (OSError, pa.ArrowException) as error:
+            raise StoreUnavailable(f"files of {table} could not be merged: {error}") from error
+        self._swap(table, group, target, rows)
+        return True
+
+    def _swap(self, table: str, group: Sequence[DataFile], target: Path, rows: int) -> None:
+        """Let `target` take the place of a group, of which `rows` were read."""
+        try:
+            if rows != (expected := sum(file.rows for file in group)):
+                raise StoreUnavailable(f"{rows} of {expected} rows of {table} were read: left as it was")
+            self._catalog.commit({table: [target]}, {table: group})
+        except CommitFailed:
+            raise  # the catalog may still come to name it
+        except BaseException:
+            _remove(target)
+            raise
+
+    def _target(self, table: str) -> Path:
+        return self._catalog.path_for(table, f"{uuid4()}.parquet")
+
+    def _beside(self, work: Callable[[], T]) -> T:
+        """Do it in a thread of low priority, whose memory is then given back: each thread keeps a part of the pool."""
+
+        def done() -> T:
+            try:
+                return work()
+            finally:
+                pa.default_memory_pool().release_unused()
+
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "lake-merge", initializer=_give_way)
+        return self._thread.submit(done).result()
+
+    # --- what nothing names ----------------------------------------------------------------------------------------
+
+    def _clean_up(self) -> None:
+        """Delete the files that no snapshot names, once no query runs that began before the last step ended."""
+        unnamed = self._catalog.unnamed()
+        if not unnamed or self._session.still_running():
+            return
+        for _, path in unnamed:
+            _remove(path)
+        self._catalog.forget([number for number, _ in unnamed])
+
+    def _sweep(self, at: datetime) -> None:
+        """Delete files that the catalog does not know.
+
+        A file between its writing and its commit looks like one. In a folder of our own its writer can only be this
+        process: whatever lies there at the first step, with no append running, was left by a crash. Elsewhere, and
+        later, such files are spared for a day.
+        """
+        own = self._swept_at is None and self._place.movable
+        if self._swept_at is not None and at - self._swept_at < timedelta(seconds=ORPHANS_KEEP_S):
+            return
+        with self._writing:
+            named = self._catalog.named()
+            spared_from_s = at.timestamp() - ORPHANS_KEEP_S
+            for path in Path(self._place.data_path).rglob("*.parquet"):
+                with suppress(FileNotFoundError):
+                    if path not in named and (own or path.stat().st_mtime < spared_from_s):
+                        _LOG.warning("removed %s: nothing names it", path)
+                        _remove(path)
+        self._swept_at = at
+
+
+def _may_hold_old(file: DataFile, cut: datetime, far: datetime) -> bool:
+    return file.first_at is None or file.last_at is None or file.first_at < cut or file.last_at > far
+
+
+def _old(rows: pa.Table, table: str, cut: datetime, far: datetime) -> pa.ChunkedArray:
+    at, received = rows[TIME_COLUMN[table]], rows["received_at"]
+    us = pa.timestamp("us", tz="UTC")
+    before, beyond = pa.scalar(cut, us), pa.scalar(far, us)
+    return pc.or_(pc.less(at, before), pc.and_(pc.less(received, before), pc.greater(at, beyond)))
+
+
+def _give_way() -> None:
+    """Lower the priority of this thread alone, where the system has such a thing."""
+    with suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
