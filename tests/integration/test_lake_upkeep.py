@@ -18,7 +18,7 @@ from tests.lake_faults import failing_commits
 from tests.lake_rows import rows_of, spans
 
 from seamark.core.errors import StoreUnavailable
-from seamark.store import local_upkeep, merging
+from seamark.store import merging, rewriting
 from seamark.store.lakes import open_ducklake as open_lake
 from seamark.store.local_lake import LocalLake
 
@@ -189,7 +189,7 @@ def test_a_merge_that_read_other_rows_than_it_would_replace_is_given_up(
     def short(table: str, sources: Any, target: Path, **options: Any) -> int:
         return merging.merge_files(table, sources[1:], target, **options)
 
-    monkeypatch.setattr(local_upkeep, "merge_files", short)
+    monkeypatch.setattr(rewriting, "merge_files", short)
     with pytest.raises(StoreUnavailable, match="left as it was"):
         lake.maintain(datetime.now(UTC), None)
     assert lake.query(KEPT).to_pylist() == before

@@ -1,24 +1,20 @@
 """Many small and old files of a local lake -> few, and free disk: one bounded step at a time, beside what arrives.
 
-A file is rewritten with no lock and no transaction open; only its swap for those it replaces is a commit, as short as
-an append's.
+A file is rewritten with no lock and no transaction open, by store/rewriting.py; only its swap for those it replaces is
+a commit, as short as an append's.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
 from uuid import uuid4
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from seamark.core.errors import StoreUnavailable
@@ -27,15 +23,13 @@ from seamark.store.duckdb_session import Session
 from seamark.store.lake import CommitFailed
 from seamark.store.lake_connection import Place
 from seamark.store.local_catalog import LocalCatalog
-from seamark.store.merging import DataFile, merge_files, next_group
+from seamark.store.merging import DataFile, next_group
+from seamark.store.rewriting import Old, Rewrite, Rewriter
 from seamark.store.upkeep import ORPHANS_KEEP_S, Keep
 
 _LOG = logging.getLogger(__name__)
 _SNAPSHOTS_PER_STEP = 500
-_NICENESS = 10  # of the thread that rewrites: it takes the processor time that nobody else wants
 _FAR_AHEAD = timedelta(days=1)  # what a sender's clock put further into the future than this goes by its arrival
-
-T = TypeVar("T")
 
 
 class LocalUpkeep:
@@ -53,13 +47,11 @@ class LocalUpkeep:
         self._cut: datetime | None = None  # rows from before it are gone
         self._checked: set[int] = set()  # files that hold none of them
         self._swept_at: datetime | None = None
-        self._thread: ThreadPoolExecutor | None = None
+        self._rewriter = Rewriter()
 
     def close(self) -> None:
-        """Wait for a running rewrite."""
-        if self._thread is not None:
-            self._thread.shutdown()
-            self._thread = None
+        """End what runs beside."""
+        self._rewriter.close()
 
     def step(self, at: datetime, keep_days: float | None) -> bool:
         """Do a bounded amount of what is due; return whether more is due now."""
@@ -74,6 +66,8 @@ class LocalUpkeep:
         more.append(self._catalog.expire(at - timedelta(seconds=self._keep.snapshots_s), _SNAPSHOTS_PER_STEP))
         if failed is not None:
             raise failed
+        if not any(more):
+            self._rewriter.rest()
         return any(more)
 
     # --- rows ------------------------------------------------------------------------------------------------------
@@ -98,24 +92,18 @@ class LocalUpkeep:
 
     def _rewritten(self, table: str, file: DataFile, cut: datetime, far: datetime) -> bool:
         """Write the file anew without its old rows; return whether it had any."""
-
-        def young(rows: pa.Table) -> pa.Table:
-            return rows.filter(pc.invert(_old(rows, table, cut, far)))
-
+        old = Old(cut, far)
         try:
-            narrow = self._beside(lambda: pq.read_table(file.path, columns=[TIME_COLUMN[table], "received_at"]))
-            left = young(narrow).num_rows
-            if left == narrow.num_rows:
-                return False
-            if not left:
-                self._catalog.commit({}, {table: [file]})
-                return True
-            target = self._target(table)
-            schema = self._catalog.schema(table)
-            rows = self._beside(lambda: merge_files(table, [file], target, schema=schema, keep=young))
+            narrow = pq.read_table(file.path, columns=[TIME_COLUMN[table], "received_at"], use_threads=False)
         except (OSError, pa.ArrowException) as error:
             raise StoreUnavailable(f"old rows of {table} could not be dropped: {error}") from error
-        self._swap(table, [file], target, rows)
+        left = old.young(narrow, table).num_rows
+        if left == narrow.num_rows:
+            return False
+        if left:
+            self._replace(table, [file], old)
+        else:
+            self._catalog.commit({}, {table: [file]})
         return True
 
     # --- files -----------------------------------------------------------------------------------------------------
@@ -125,17 +113,14 @@ class LocalUpkeep:
         group = next_group(self._catalog.live().get(table, ()), at)
         if not group:
             return False
-        target = self._target(table)
-        try:
-            schema = self._catalog.schema(table)
-            rows = self._beside(lambda: merge_files(table, group, target, schema=schema))
-        except (OSError, pa.ArrowException) as error:
-            raise StoreUnavailable(f"files of {table} could not be merged: {error}") from error
-        self._swap(table, group, target, rows)
+        self._replace(table, group)
         return True
 
-    def _swap(self, table: str, group: Sequence[DataFile], target: Path, rows: int) -> None:
-        """Let `target` take the place of a group, of which `rows` were read."""
+    def _replace(self, table: str, group: Sequence[DataFile], old: Old | None = None) -> None:
+        """Let one new file take the place of a group."""
+        target = self._catalog.path_for(table, f"{uuid4()}.parquet")
+        schema = self._catalog.schema(table).serialize().to_pybytes()
+        rows = self._rewriter.run(Rewrite(table, group, str(target), schema, old))
         try:
             if rows != (expected := sum(file.rows for file in group)):
                 raise StoreUnavailable(f"{rows} of {expected} rows of {table} were read: left as it was")
@@ -145,22 +130,6 @@ class LocalUpkeep:
         except BaseException:
             _remove(target)
             raise
-
-    def _target(self, table: str) -> Path:
-        return self._catalog.path_for(table, f"{uuid4()}.parquet")
-
-    def _beside(self, work: Callable[[], T]) -> T:
-        """Do it in a thread of low priority, whose memory is then given back: each thread keeps a part of the pool."""
-
-        def done() -> T:
-            try:
-                return work()
-            finally:
-                pa.default_memory_pool().release_unused()
-
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "lake-merge", initializer=_give_way)
-        return self._thread.submit(done).result()
 
     # --- what nothing names ----------------------------------------------------------------------------------------
 
@@ -196,19 +165,6 @@ class LocalUpkeep:
 
 def _may_hold_old(file: DataFile, cut: datetime, far: datetime) -> bool:
     return file.first_at is None or file.last_at is None or file.first_at < cut or file.last_at > far
-
-
-def _old(rows: pa.Table, table: str, cut: datetime, far: datetime) -> pa.ChunkedArray:
-    at, received = rows[TIME_COLUMN[table]], rows["received_at"]
-    us = pa.timestamp("us", tz="UTC")
-    before, beyond = pa.scalar(cut, us), pa.scalar(far, us)
-    return pc.or_(pc.less(at, before), pc.and_(pc.less(received, before), pc.greater(at, beyond)))
-
-
-def _give_way() -> None:
-    """Lower the priority of this thread alone, where the system has such a thing."""
-    with suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 def _remove(path: Path) -> None:

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 BODIES_AT_ONCE = 4  # of the largest size
 LARGE_AT_ONCE = 2  # bodies being decoded: more would only share the interpreter, and hold its memory longer
+LOOK_INLINE_BYTES = 512 * 1024  # looking at less takes half a millisecond, giving it to a thread takes longer
 REJECTED_SHOWN = 1_000
 SCHEMAS_REMEMBERED = 10_000
 UNFORESEEN = "something went wrong in the service, its log tells more; nothing was stored, send it again in a moment"
@@ -54,8 +55,6 @@ class Intake:
 
         A SeamarkError says why nothing was stored. A body that was stored a moment ago is only answered again.
         """
-        if encoding is Encoding.PROTOBUF:
-            await self._work(body, partial(check_fields, body, signal))
 
         async def store() -> bytes:
             decoded = await self._decoded(signal, encoding, body)
@@ -66,7 +65,8 @@ class Intake:
             return export_answer(signal, encoding, refused, message)
 
         # An answer given to one key must not be had with another: what a key is bound to belongs to the name.
-        digest = await self._work(body, lambda: hashlib.blake2b(body, digest_size=16).digest())
+        look = partial(_looked_at, signal, encoding, body)
+        digest = look() if len(body) <= LOOK_INLINE_BYTES else await self._work(body, look)
         name = (signal, encoding, who.model, digest)
         return await self._recent.once(name, self._services.clock.monotonic_s(), store)
 
@@ -126,6 +126,13 @@ class Intake:
             return work()
         async with self._large:
             return await run_in_threadpool(work)
+
+
+def _looked_at(signal: str, encoding: Encoding, body: bytes) -> bytes:
+    """Return the body's digest; BodyTooLarge where it would become too much."""
+    if encoding is Encoding.PROTOBUF:
+        check_fields(body, signal)
+    return hashlib.blake2b(body, digest_size=16).digest()
 
 
 def new_id() -> str:

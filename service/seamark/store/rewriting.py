@@ -1,0 +1,132 @@
+"""Large rewrites of files happen in a process of their own, of low priority: what arrives meanwhile waits for neither
+its interpreter nor its memory. Small ones are done at once, where starting a process would cost more.
+
+    Rewriter.run(job) ──> a line of JSON ──> `python -m seamark.store.rewrite_worker` ──> a line of JSON ──> rows read
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from seamark.core.errors import StoreUnavailable
+from seamark.core.records import TIME_COLUMN
+from seamark.store.merging import DataFile, merge_files
+
+INLINE_BYTES = 256 * 1024  # of all sources, up to which a rewrite is done in this process
+TIMEOUT_S = 600.0  # a rewrite takes seconds
+RESTS_MAX = 6  # rests in a row after which the process is let go
+
+_US = pa.timestamp("us", tz="UTC")
+
+
+class Old(msgspec.Struct, frozen=True):
+    """Rows to leave out: of before `cut`, or received before it and further in the future than `far`."""
+
+    cut: datetime
+    far: datetime
+
+    def young(self, rows: pa.Table, table: str) -> pa.Table:
+        """Return the other rows."""
+        at, received = rows[TIME_COLUMN[table]], rows["received_at"]
+        cut, far = pa.scalar(self.cut, _US), pa.scalar(self.far, _US)
+        old = pc.or_(pc.less(at, cut), pc.and_(pc.less(received, cut), pc.greater(at, far)))
+        return rows.filter(pc.invert(old))
+
+
+class Rewrite(msgspec.Struct, frozen=True):
+    """Rows of `sources`, but for old ones, into the new file `target`; `schema` is the table's, serialized by Arrow."""
+
+    table: str
+    sources: Sequence[DataFile]
+    target: str
+    schema: bytes
+    old: Old | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How many rows were read, or why it failed."""
+
+    rows: int = 0
+    error: str | None = None
+
+
+def rewrite(job: Rewrite) -> int:
+    """Do it here; return how many rows were read. OSError or pa.ArrowException leaves nothing behind."""
+    old = job.old
+    return merge_files(
+        job.table,
+        job.sources,
+        Path(job.target),
+        schema=pa.ipc.read_schema(pa.py_buffer(job.schema)),
+        keep=None if old is None else lambda rows: old.young(rows, job.table),
+    )
+
+
+class Rewriter:
+    """Does one rewrite at a time, in a process that it starts when it must and lets go when it is not needed."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._rests = 0
+
+    def run(self, job: Rewrite) -> int:
+        """Return how many rows were read; StoreUnavailable leaves nothing behind."""
+        self._rests = 0
+        try:
+            if sum(file.file_bytes for file in job.sources) <= INLINE_BYTES:
+                return rewrite(job)
+            outcome = self._ask(job)
+        except (OSError, pa.ArrowException, msgspec.DecodeError) as error:
+            self.close()
+            _remove(job.target)
+            raise StoreUnavailable(f"files of {job.table} could not be rewritten: {error}") from error
+        if outcome.error is not None:
+            raise StoreUnavailable(f"files of {job.table} could not be rewritten: {outcome.error}")
+        return outcome.rows
+
+    def rest(self) -> None:
+        """Note that there was nothing to do."""
+        self._rests += 1
+        if self._rests >= RESTS_MAX:
+            self.close()
+
+    def close(self) -> None:
+        """End the process."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.communicate()
+
+    def _ask(self, job: Rewrite) -> Outcome:
+        if self._process is None or self._process.poll() is not None:
+            command = [sys.executable, "-P", "-m", "seamark.store.rewrite_worker"]
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - our own module
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        overdue = threading.Timer(TIMEOUT_S, process.kill)
+        overdue.start()
+        try:
+            process.stdin.write(msgspec.json.encode(job) + b"\n")
+            process.stdin.flush()
+            answer = process.stdout.readline()
+        finally:
+            overdue.cancel()
+        if not answer:
+            raise OSError(f"the process that rewrites ended with status {process.wait()}")
+        return msgspec.json.decode(answer, type=Outcome)
+
+
+def _remove(path: str) -> None:
+    with suppress(OSError):
+        Path(path).unlink(missing_ok=True)
