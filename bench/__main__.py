@@ -6,6 +6,7 @@
 * --minutes M (ingest): how long the run at half the maximum takes; 1 by default, 30 for a soak.
 * --spans N [N ...] (queries): sizes of the lakes, the smallest first; 5000000 by default.
 * --rate R (queries): the maximum in spans/s of whose half comes in meanwhile; by default what ingest last found here.
+* --lakes FOLDER (queries): keep the lakes there, and use those that are there; each run adds what it sends.
 * --write FILE: also put the tables of goals into this document, between its markers (bench/document.py).
 
 Leave the machine alone meanwhile: every figure has `load_1m` beside it in the JSON to tell whether you did.
@@ -28,7 +29,7 @@ BENCHES = {
     "drift": ("quick",),
     "loadtest": ("quick",),
     "ingest": ("quick", "peers", "minutes", "only"),
-    "queries": ("quick", "spans", "rate"),
+    "queries": ("quick", "spans", "rate", "lakes"),
 }
 
 
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, help="ingest: length of the run at half the maximum")
     parser.add_argument("--spans", nargs="+", type=int, help="queries: sizes of the lakes")
     parser.add_argument("--rate", type=float, help="queries: the maximum in spans/s, half of which comes in")
+    parser.add_argument("--lakes", type=Path, help="queries: where lakes are kept from run to run")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the goals into this document")
     return parser
 

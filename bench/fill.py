@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 
-from bench.lake_state import compact, opened
+from bench.lake_state import compact, disk_bytes, opened
 from bench.span_rows import table
 from seamark.store.lake import Lake
 
+_KEPT = "filled.json"
 HOURS = 24
 ROWS_PER_COMMIT = 65_536  # as the service's buffer commits at most
 _RELEASED_AT = 0.6  # of the time: from then on nine traces in ten are on the new version
@@ -54,7 +56,7 @@ def fill(folder: Path, spans: int) -> Filled:
         compacted_s = time.perf_counter()
         health = lake.health()
         rows = lake.query("SELECT count(*) AS n FROM lake.spans")["n"][0].as_py()
-    return Filled(
+    filled = Filled(
         rows,
         start,
         end,
@@ -62,8 +64,16 @@ def fill(folder: Path, spans: int) -> Filled:
         filled_s - started_s,
         compacted_s - filled_s,
         health.files,
-        health.data_bytes / rows,
+        disk_bytes(folder) / rows,
     )
+    (folder / _KEPT).write_bytes(msgspec.json.encode(filled))
+    return filled
+
+
+def kept(folder: Path) -> Filled | None:
+    """Return what fill() wrote into the folder earlier; None where it did not, or did not end."""
+    path = folder / _KEPT
+    return msgspec.json.decode(path.read_bytes(), type=Filled) if path.exists() else None
 
 
 def _batches(start: datetime, end: datetime, spans: int) -> Iterator[pa.Table]:

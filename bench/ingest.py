@@ -167,9 +167,9 @@ def _steady(folder: Path, rate_rps: float, times: _Times) -> dict[str, Any]:
         memory = _memory(server, load)
     stored = _checked(place, payload.table, (warm.acknowledged + load.acknowledged) * payload.rows)
     with opened(place) as lake:
-        before = bytes_per_row(lake, payload.table)
+        before = bytes_per_row(lake, place, payload.table)
         calls = compact(lake)
-        after, files = bytes_per_row(lake, payload.table), lake.health().files
+        after, files = bytes_per_row(lake, place, payload.table), lake.health().files
     _forget(bodies, place)
     return {
         "asked rows/s": round(rate_rps * payload.rows),

@@ -52,6 +52,11 @@ def _state(lake: Lake) -> tuple[int, int]:
     return health.files, health.data_bytes
 
 
-def bytes_per_row(lake: Lake, table: str) -> float:
-    """Return the bytes of all data files for each row of `table`, the only one that has rows."""
-    return lake.health().data_bytes / count(lake, table)[0]
+def disk_bytes(folder: Path) -> int:
+    """Return the bytes of all files of the lake in `folder`/data, what helps to find rows included."""
+    return sum(path.stat().st_size for path in (folder / "data" / "lake").rglob("*") if path.is_file())
+
+
+def bytes_per_row(lake: Lake, folder: Path, table: str) -> float:
+    """Return the bytes on disk for each row of `table`, the only one that has rows."""
+    return disk_bytes(folder) / count(lake, table)[0]

@@ -23,7 +23,7 @@ from urllib.parse import quote, urlencode
 import numpy as np
 
 from bench.bodies import make
-from bench.fill import Filled, fill
+from bench.fill import Filled, fill, kept
 from bench.ingest import pilot
 from bench.load import Sending, sending
 from bench.payloads import MAIN, PAYLOADS
@@ -54,19 +54,26 @@ class Question:
     rows: Callable[[Any], int]
 
 
-def run(*, quick: bool = False, spans: Sequence[int] | None = None, rate: float | None = None) -> Result:
-    """Ask each question of a lake of each size in `spans` (5 million by default)."""
+def run(
+    *,
+    quick: bool = False,
+    spans: Sequence[int] | None = None,
+    rate: float | None = None,
+    lakes: Path | None = None,
+) -> Result:
+    """Ask each question of a lake of each size in `spans` (5 million by default), kept in `lakes` or thrown away."""
     sizes = tuple(spans or ((100_000,) if quick else SPANS))
     repetitions = 3 if quick else REPETITIONS
     rows: list[dict[str, Any]] = []
     fills: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="seamark-bench-") as folder:
         for size in sizes:
-            place = Path(folder) / str(size)
-            filled = fill(place, size)
+            place = (lakes or Path(folder)) / str(size)
+            filled = kept(place) or fill(place, size)
             fills.append(_fill_row(filled))
             rate = rate or _known_rate() or pilot(MAIN, Path(folder))
-            rows += _ask(place, filled, repetitions, rate / 2, 5.0 if quick else LOAD_S)
+            bodies = Path(folder) / f"bodies-{size}"
+            rows += _ask(place, bodies, filled, repetitions, rate / 2, 5.0 if quick else LOAD_S)
     return Result(
         "Queries: what a client waits for answers about spans",
         rows,
@@ -114,10 +121,12 @@ def _traces_in(answer: Any) -> int:
     return len(answer["traces"] if isinstance(answer, dict) else answer)
 
 
-def _ask(place: Path, filled: Filled, repetitions: int, rate: float, load_s: float) -> list[dict[str, Any]]:
+def _ask(
+    place: Path, folder: Path, filled: Filled, repetitions: int, rate: float, load_s: float
+) -> list[dict[str, Any]]:
     payload = PAYLOADS[MAIN]
     rate_rps = rate / payload.rows
-    bodies = make(MAIN, int(rate_rps * load_s) + 1, place / "bodies", per_s=rate_rps)
+    bodies = make(MAIN, int(rate_rps * load_s) + 1, folder, per_s=rate_rps)
     rows: list[dict[str, Any]] = []
     with seamark(place) as server:
         questions = [question for question in _questions(filled) if _answered(server, question, filled)]

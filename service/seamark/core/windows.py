@@ -55,6 +55,11 @@ class Window:
         return cls(end - timedelta(seconds=span_s), end)
 
     @property
+    def bounds(self) -> tuple[datetime, datetime]:
+        """Start and end."""
+        return self.start, self.end
+
+    @property
     def span_s(self) -> float:
         """Length in seconds."""
         return (self.end - self.start).total_seconds()

@@ -83,7 +83,12 @@ class DuckLake:
             self._register(_write(folder, stored))
 
     def query(
-        self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = (), *, within: Within | None = None
+        self,
+        sql: str,
+        parameters: Sequence[Any] | Mapping[str, Any] = (),
+        *,
+        within: Within | None = None,
+        of_trace: int | None = None,
     ) -> pa.Table:
         """See Lake.query. Values go into `parameters` (`?` or `$name`), never into `sql`, from which DuckLake itself
         sees which files it needs.

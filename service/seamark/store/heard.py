@@ -101,6 +101,7 @@ class Heard:
             " UNION ALL SELECT model, version, false FROM (SELECT DISTINCT model, version, prediction_id"
             f' FROM lake.predictions WHERE "at" >= $since AND {wanted})) GROUP BY ALL',
             {"since": since, **({} if model is None else {"model": model})},
+            within=(since, _FOREVER),
         ).to_pylist()
         return {(row["model"], row["version"]): (row["requests"], row["predictions"]) for row in found}
 

@@ -37,7 +37,8 @@ class Lake(Protocol):
     may_repeat() tells whether a span that began in [start, end) may be stored more than once all the same.
     query() reads one consistent snapshot; a table is called `lake.<name>`. A read that failed raises
     StoreUnavailable and never returns empty. Both may be called from any thread. Whoever gives `within` promises that
-    the SQL takes no row whose TIME_COLUMN lies outside: files that hold only such rows are then not even opened.
+    the SQL takes no row whose TIME_COLUMN lies outside, and with `of_trace` none whose trace_key is another: files that
+    hold only such rows are then not even opened.
     maintain() does one bounded step of merging small files, dropping rows older than `keep_days` and giving the disk
     back, without holding appends back, and returns whether more is due now. close() may be called twice.
     """
@@ -47,7 +48,12 @@ class Lake(Protocol):
     def may_repeat(self, start: datetime, end: datetime) -> bool: ...
 
     def query(
-        self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = (), *, within: Within | None = None
+        self,
+        sql: str,
+        parameters: Sequence[Any] | Mapping[str, Any] = (),
+        *,
+        within: Within | None = None,
+        of_trace: int | None = None,
     ) -> pa.Table: ...
 
     def maintain(self, at: datetime, keep_days: float | None) -> bool: ...

@@ -30,6 +30,7 @@ from seamark.store.lake import CommitFailed
 from seamark.store.lake_connection import Place
 from seamark.store.lake_schema import STORED
 from seamark.store.merging import DataFile, instant_range
+from seamark.store.trace_index import remove_index
 
 _LOG = logging.getLogger(__name__)
 
@@ -430,6 +431,7 @@ class LocalCatalog:
         for path in self._doubtful:
             _LOG.warning("removed %s: it was never committed", path)
             path.unlink(missing_ok=True)
+            remove_index(path)
         self._doubtful = []
 
 

@@ -45,6 +45,7 @@ from seamark.store.local_upkeep import LocalUpkeep
 from seamark.store.merging import DataFile
 from seamark.store.parquet import write_durably
 from seamark.store.repeats import KEPT_S, LATE, RATE_MAX, RecentSpans, hashes_of
+from seamark.store.trace_index import may_hold
 from seamark.store.upkeep import Keep
 
 _LOG = logging.getLogger(__name__)
@@ -106,11 +107,16 @@ class LocalLake:
         return self._recent.may_repeat(start, end)
 
     def query(
-        self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = (), *, within: Within | None = None
+        self,
+        sql: str,
+        parameters: Sequence[Any] | Mapping[str, Any] = (),
+        *,
+        within: Within | None = None,
+        of_trace: int | None = None,
     ) -> pa.Table:
         """See Lake.query. Values go into `parameters` (`?` or `$name`), never into `sql`."""
         live = self._catalog.live()
-        return self._session.query(_TABLE.sub(lambda found: _source(live, found[1], within), sql), parameters)
+        return self._session.query(_TABLE.sub(lambda found: _source(live, found[1], within, of_trace), sql), parameters)
 
     def maintain(self, at: datetime, keep_days: float | None) -> bool:
         """See Lake.maintain. Does nothing while another thread maintains the lake."""
@@ -175,11 +181,13 @@ class LocalLake:
             raise
 
 
-def _source(live: Live, table: str, within: Within | None) -> str:
-    """Return SQL for the rows of a table: of the files that may hold some of the time that is asked for."""
+def _source(live: Live, table: str, within: Within | None, of_trace: int | None) -> str:
+    """Return SQL for the rows of a table: of the files that may hold some of what is asked for."""
     if table not in live:
         return f'lake."{table}"'  # which DuckDB says is not there
     files = [file for file in live[table] if _reaches(file, within)]
+    if of_trace is not None and table == "spans":
+        files = [file for file in files if may_hold(file.path, of_trace)]
     if not files:
         return f"({empty_select(table)})"
     paths = ", ".join(quoted(as_glob(file.path)) for file in files)

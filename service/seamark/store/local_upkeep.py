@@ -25,6 +25,7 @@ from seamark.store.lake_connection import Place
 from seamark.store.local_catalog import LocalCatalog
 from seamark.store.merging import DataFile, next_group
 from seamark.store.rewriting import Old, Rewrite, Rewriter
+from seamark.store.trace_index import SUFFIX, remove_index
 from seamark.store.upkeep import ORPHANS_KEEP_S, Keep
 
 _LOG = logging.getLogger(__name__)
@@ -155,9 +156,10 @@ class LocalUpkeep:
         with self._writing:
             named = self._catalog.named()
             spared_from_s = at.timestamp() - ORPHANS_KEEP_S
-            for path in Path(self._place.data_path).rglob("*.parquet"):
+            for path in Path(self._place.data_path).rglob("*.parquet*"):
+                data_file = Path(str(path).removesuffix(SUFFIX))
                 with suppress(FileNotFoundError):
-                    if path not in named and (own or path.stat().st_mtime < spared_from_s):
+                    if data_file not in named and (own or path.stat().st_mtime < spared_from_s):
                         _LOG.warning("removed %s: nothing names it", path)
                         _remove(path)
         self._swept_at = at
@@ -170,3 +172,4 @@ def _may_hold_old(file: DataFile, cut: datetime, far: datetime) -> bool:
 def _remove(path: Path) -> None:
     with suppress(OSError):
         path.unlink(missing_ok=True)
+    remove_index(path)

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seamark.core.records import TABLES, TIME_COLUMN
 from seamark.store.lake_schema import STORED, stored_form
 from seamark.store.parquet import shape
+from seamark.store.trace_index import remove_index, write_index
 
 STEP = 16  # files of one size that become one of the next, and how many times larger that is
 SETTLED_FILES = 4  # files of any size that suffice a day later, when no more are likely to come
@@ -26,8 +29,9 @@ GROUP_ROWS_MAX = 1_048_576  # written by one merge
 GROUP_BYTES_MAX = 64 * 1024 * 1024  # read by one merge
 GROUP_FILES_MAX = 64
 SPAN_MAX = timedelta(days=1)  # a merged file covers no more than this, so that retention drops it whole
-ROW_GROUP_ROWS = 65_536
-_SORTED_BYTES = 48 * 1024 * 1024  # sorted and written at a time, or ROW_GROUP_ROWS where rows are small
+ROW_GROUP_ROWS = 32_768  # smaller ones make reads of few rows faster, and files no larger
+_SORTED_BYTES = 48 * 1024 * 1024  # sorted and written at a time, or _SORTED_ROWS where rows are small
+_SORTED_ROWS = 65_536
 _BATCH_ROWS = 8_192
 
 # Rows lie as they are asked for: one model's stretch of time is then in few row groups. Tables without a line keep
@@ -138,6 +142,7 @@ def merge_files(
     """
     schema = schema or STORED[table]
     rows = 0
+    keys: list[npt.NDArray[np.int64]] = []
     try:
         with target.open("xb") as file:
             with pq.ParquetWriter(
@@ -150,10 +155,14 @@ def merge_files(
             ) as writer:
                 for piece in _pieces(table, sources):
                     rows += piece.num_rows
+                    if table == "spans":
+                        keys.append(np.asarray(piece["trace_key"]))
                     kept = piece if keep is None else keep(piece)
                     writer.write_table(kept, row_group_size=ROW_GROUP_ROWS)
             file.flush()
             os.fsync(file.fileno())
+        if keys:
+            write_index(target, keys)
         folder = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -161,6 +170,7 @@ def merge_files(
             os.close(folder)
     except BaseException:
         target.unlink(missing_ok=True)
+        remove_index(target)
         raise
     return rows
 
@@ -174,7 +184,7 @@ def _pieces(table: str, sources: Sequence[DataFile]) -> Iterator[pa.Table]:
         waiting.append(batch)
         rows += batch.num_rows
         size += batch.nbytes
-        if rows >= ROW_GROUP_ROWS or size >= _SORTED_BYTES:
+        if rows >= _SORTED_ROWS or size >= _SORTED_BYTES:
             yield _sorted(waiting, order)
             waiting, rows, size = [], 0, 0
     if waiting:

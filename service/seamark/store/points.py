@@ -40,6 +40,7 @@ def names(lake: Lake, model: str, window: Window, name: str | None = None) -> li
         ' SELECT name, arg_max(shape, "at") AS shape, count(DISTINCT series) AS series, max("at") AS last_seen_at'
         f" FROM points GROUP BY name ORDER BY name LIMIT {NAMES_MAX}",
         _range(model, window) | {"name": name},
+        within=window.bounds,
     ).to_pylist()
     return [
         MetricName(
@@ -78,6 +79,7 @@ def latest(
         f' (SELECT instance, "at", value, {_SERIES} FROM lake.metric_points WHERE {" AND ".join(conditions)})'
         f' GROUP BY series ORDER BY max("at") DESC LIMIT {SERIES_MAX}',
         parameters,
+        within=window.bounds,
     ).to_pylist()
     found = [row["newest"] for row in rows]
     return [MetricValue(row["instance"], row["at"].astimezone(UTC), row["value"]) for row in found]
@@ -110,7 +112,7 @@ def steps(
     if groups:
         parameters["groups_max"] = GROUPS_MAX
     sql = _points_sql(groups) + (_level_sql(groups) if level else _rate_sql(groups, known))
-    rows = lake.query(sql, parameters).to_pylist()
+    rows = lake.query(sql, parameters, within=(parameters["from"], window.end)).to_pylist()
     return known, [_step(window, step_s, row, groups) for row in rows]
 
 

@@ -37,15 +37,17 @@ def feature_columns(
     if version is not None:
         where += " AND version = $version"
         parameters["version"] = version
-    found = lake.query(f"SELECT count(DISTINCT prediction_id) AS n {where}", parameters)
+    found = lake.query(f"SELECT count(DISTINCT prediction_id) AS n {where}", parameters, within=window.bounds)
     total = int(found["n"][0].as_py())
     once = f"SELECT DISTINCT ON (prediction_id) prediction_id, schema_id, numeric, categorical {where}"
     if total <= rows_max:
-        return named_columns(lake.query(f"SELECT schema_id, numeric, categorical FROM ({once})", parameters), schemas)
+        sql = f"SELECT schema_id, numeric, categorical FROM ({once})"
+        return named_columns(lake.query(sql, parameters, within=window.bounds), schemas)
     rows = lake.query(
         f"SELECT schema_id, numeric, categorical FROM ({once} AND prediction_id IN (SELECT prediction_id FROM"
         f" (SELECT DISTINCT prediction_id {where}) ORDER BY hash(prediction_id), prediction_id LIMIT $rows_max))",
         {**parameters, "rows_max": rows_max},
+        within=window.bounds,
     )
     return named_columns(rows, schemas, sampled=True)
 
@@ -65,6 +67,7 @@ def recent_inputs(
         f" numeric, categorical {_REAL} AND prediction_id IN (SELECT prediction_id FROM newest))"
         " JOIN newest USING (prediction_id) ORDER BY first_at DESC, prediction_id DESC",
         {**_range(model, window), "rows_max": rows_max},
+        within=window.bounds,
     )
     ids = found["schema_id"].to_numpy()
     inputs: dict[int, dict[str, Any]] = {}
@@ -84,7 +87,9 @@ def recent_inputs(
 
 def count(lake: Lake, model: str, window: Window) -> int:
     """Return how many predictions the window holds."""
-    found = lake.query(f"SELECT count(DISTINCT prediction_id) AS n {_REAL}", _range(model, window))
+    found = lake.query(
+        f"SELECT count(DISTINCT prediction_id) AS n {_REAL}", _range(model, window), within=window.bounds
+    )
     return int(found["n"][0].as_py())
 
 

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from seamark.core.errors import StoreUnavailable
 from seamark.core.records import TIME_COLUMN
 from seamark.store.merging import DataFile, merge_files
+from seamark.store.trace_index import remove_index
 
 INLINE_BYTES = 256 * 1024  # of all sources, up to which a rewrite is done in this process
 TIMEOUT_S = 600.0  # a rewrite takes seconds
@@ -130,3 +131,4 @@ class Rewriter:
 def _remove(path: str) -> None:
     with suppress(OSError):
         Path(path).unlink(missing_ok=True)
+    remove_index(path)

@@ -54,7 +54,8 @@ def latency_points(
     parameters = {**_range(model, window), "step_us": round(step_s * 1e6)}
     if names:
         parameters["groups_max"] = GROUPS_MAX
-    found = lake.query(_latency_sql(names, once(lake, window), synthetic=synthetic), parameters).to_pylist()
+    sql = _latency_sql(names, once(lake, window), synthetic=synthetic)
+    found = lake.query(sql, parameters, within=window.bounds).to_pylist()
     points = [_point(window, step_s, row, names) for row in found]
     if not names:
         seen = {point.at: point for point in points}
@@ -73,6 +74,7 @@ def arrivals(lake: Lake, model: str, window: Window, step_s: float) -> npt.NDArr
         "SELECT (epoch_us(start_at) - epoch_us($start::TIMESTAMPTZ)) // $step_us AS step, count(*) AS n"
         f" FROM (SELECT{once(lake, window)} start_at {_REQUESTS} AND NOT synthetic) GROUP BY ALL",
         {**_range(model, window), "step_us": round(step_s * 1e6)},
+        within=window.bounds,
     )
     counts: npt.NDArray[np.float64] = np.zeros(steps)
     counts[found["step"].to_numpy()] = found["n"].to_numpy()
@@ -106,6 +108,7 @@ def slo_counts(
         f"SELECT {', '.join(sums)} FROM (SELECT{once(lake, longest)} start_at, failed, duration_ns"
         f" {_REQUESTS} AND NOT synthetic)",
         parameters,
+        within=longest.bounds,
     ).to_pylist()[0]
     return [
         SloCounts(window_s, row[f"total_{index}"], row[f"failed_{index}"], row[f"slow_{index}"])
@@ -115,7 +118,7 @@ def slo_counts(
 
 def instances(lake: Lake, model: str, window: Window) -> int | None:
     """Return how many instances answered requests of any kind; None where no row names its instance."""
-    found = lake.query(f"SELECT count(DISTINCT instance) AS n {_REQUESTS}", _range(model, window))
+    found = lake.query(f"SELECT count(DISTINCT instance) AS n {_REQUESTS}", _range(model, window), within=window.bounds)
     return found["n"][0].as_py() or None
 
 

@@ -41,6 +41,7 @@ def token_steps(
         " quantile_cont(first_token_ns / 1e6, [0.5, 0.95, 0.99]) AS first_ms"
         f" FROM spans GROUP BY {key} ORDER BY {key}",
         parameters,
+        within=window.bounds,
     ).to_pylist()
     return [_step(window, step_s, row, groups) for row in rows]
 

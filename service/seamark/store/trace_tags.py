@@ -45,6 +45,7 @@ def tag_names(lake: Lake, window: Window, *, model: str | None = None) -> dict[S
             f" (SELECT {column} FROM lake.spans WHERE {_inside(model)} LIMIT $rows_max))"
             " ORDER BY name LIMIT $names_max",
             {**_parameters(newest, model), "rows_max": JSON_ROWS_MAX, "names_max": NAMES_MAX},
+            within=newest.bounds,
         )
         found[scope] = rows["name"].to_pylist()
     return found
@@ -104,8 +105,8 @@ def _values(
 ) -> list[tuple[str, str]]:
     asked = compiled(condition, one_model=model is not None)
     bound = {**_parameters(newest, model), **asked.parameters, **(parameters or {})}
+    reach = timedelta(seconds=ROUND_TRIP_S if asked.whole_traces else 0.0)
     if asked.whole_traces:
-        reach = timedelta(seconds=ROUND_TRIP_S)
         bound |= {"wide_start": newest.start - reach, "wide_end": newest.end + reach}
     tables = f"WITH {', '.join(asked.tables)} " if asked.tables else ""
     rows = lake.query(
@@ -114,6 +115,7 @@ def _values(
         f" WHERE kind IN ({', '.join(repr(kind) for kind in _TYPES)}) AND strlen(text) BETWEEN 1 AND $length_max"
         " GROUP BY ALL ORDER BY n DESC, text LIMIT $values_max",
         {**bound, "rows_max": rows_max, "length_max": VALUE_LENGTH_MAX, "values_max": VALUES_MAX},
+        within=(newest.start - reach, newest.end + reach),
     )
     return [(_TYPES[row["kind"]], row["text"]) for row in rows.to_pylist()]
 
@@ -122,7 +124,8 @@ def _newest(lake: Lake, window: Window, model: str | None, rows_max: int) -> Win
     """Return the end of the window that holds about `rows_max` rows; counting instants is cheaper than sorting them."""
     window = replace(window, start=max(window.start, window.end - timedelta(seconds=WINDOW_MAX_S)))
     for _ in range(_CUTS_MAX):
-        counted = lake.query(f"SELECT count(*) AS n FROM lake.spans WHERE {_inside(model)}", _parameters(window, model))
+        sql = f"SELECT count(*) AS n FROM lake.spans WHERE {_inside(model)}"
+        counted = lake.query(sql, _parameters(window, model), within=window.bounds)
         rows = counted["n"][0].as_py()
         if rows <= rows_max:
             break

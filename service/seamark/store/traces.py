@@ -16,7 +16,7 @@ from typing import Any
 
 from seamark.core.errors import Invalid, Problem
 from seamark.core.windows import Window
-from seamark.store.lake import Lake
+from seamark.store.lake import Lake, Within
 from seamark.store.repeats import trace_key
 from seamark.store.span_conditions import SpanCondition, compiled
 from seamark.wire.traceql import EVERYTHING, Condition
@@ -90,28 +90,34 @@ class TraceFound:
 
 def trace(lake: Lake, trace_id: bytes, *, window: Window | None = None, model: str | None = None) -> Trace:
     """Return the spans of one trace, of `model` alone where it is named; a window (of span starts) makes it quick."""
-    where = ["trace_key = $trace_key", "trace_id = $trace_id"]
-    parameters: dict[str, Any] = {"trace_key": trace_key(trace_id), "trace_id": trace_id}
+    where, key = ["trace_key = $trace_key", "trace_id = $trace_id"], trace_key(trace_id)
+    parameters: dict[str, Any] = {"trace_key": key, "trace_id": trace_id}
+    within = None if window is None else window.bounds
     _within(where, parameters, window, model)
     # Not sorted by the lake: a sorted and limited read would look for the ids twice.
     few = lake.query(
-        f"SELECT * FROM lake.spans WHERE {' AND '.join(where)} LIMIT $few_max", {**parameters, "few_max": _FEW + 1}
+        f"SELECT * FROM lake.spans WHERE {' AND '.join(where)} LIMIT $few_max",
+        {**parameters, "few_max": _FEW + 1},
+        within=within,
+        of_trace=key,
     )
     if few.num_rows <= _FEW:
         once: dict[tuple[Any, ...], dict[str, Any]] = {}
         for row in sorted(few.to_pylist(), key=lambda row: (row["start_at"], row["span_id"])):
             once.setdefault((row["span_id"], row["start_at"], row["model"]), row)
         return Trace([_span(row) for row in once.values()], len(once))
-    return _large(lake, where, parameters)
+    return _large(lake, where, parameters, within)
 
 
-def _large(lake: Lake, where: list[str], parameters: dict[str, Any]) -> Trace:
+def _large(lake: Lake, where: list[str], parameters: dict[str, Any], within: Within | None) -> Trace:
     """Read a trace whose size is unknown: it is measured before any of its text is read."""
     narrow = lake.query(
         "SELECT start_at, total FROM (SELECT span_id, min(start_at) AS start_at, count(*) OVER () AS total"
         f" FROM lake.spans WHERE {' AND '.join(where)} GROUP BY span_id)"
         " ORDER BY start_at, span_id LIMIT $spans_max",
         {**parameters, "spans_max": TRACE_SPANS_MAX},
+        within=within,
+        of_trace=parameters["trace_key"],
     )
     last = narrow["start_at"][-1].as_py()
     _within(where, parameters, Window(narrow["start_at"][0].as_py(), last + timedelta(microseconds=1)), None)
@@ -124,6 +130,8 @@ def _large(lake: Lake, where: list[str], parameters: dict[str, Any]) -> Trace:
         ") QUALIFY row_number() OVER (ORDER BY start_at, span_id) <= $spans_max)"
         " WHERE bytes_so_far <= $bytes_max ORDER BY start_at, span_id",
         {**parameters, "spans_max": TRACE_SPANS_MAX, "bytes_max": TRACE_BYTES_MAX},
+        within=(narrow["start_at"][0].as_py(), last),
+        of_trace=parameters["trace_key"],
     )
     return Trace([_span(row) for row in rows.to_pylist()], narrow["total"][0].as_py())
 
@@ -157,6 +165,7 @@ def whole(lake: Lake, keys: Sequence[dict[str, Any]], columns: str, model: str |
         f" AND start_at IN ({instants}) AND span_id IN (SELECT unnest($ids::BLOB[]))"
         + (" AND model = $model" if model is not None else ""),
         parameters if model is None else {**parameters, "model": model},
+        within=(parameters["first"], parameters["last"]),
     )
     found = {(row["trace_id"], row["span_id"]): row for row in rows.to_pylist()}
     wanted = [found.get((key["trace_id"], key["span_id"])) for key in keys]
@@ -176,7 +185,9 @@ def find_traces(lake: Lake, asked: Search, limit: int, spans_per_trace: int) -> 
     parameters |= _bound(asked, condition, asked.window)
     parameters |= {"from": min(starts) - reach, "until": max(starts) + reach}
     parameters["spans_max"] = max(0, min(spans_per_trace, SPANS_PER_TRACE_MAX))
-    rows = lake.query(_traces_sql(asked, condition, len(keys)), parameters).to_pylist()
+    seen = asked.window.bounds if condition.whole_traces else (min(starts), max(starts))
+    within = (seen[0] - reach, seen[1] + reach)
+    rows = lake.query(_traces_sql(asked, condition, len(keys)), parameters, within=within).to_pylist()
     told = {row["trace_id"]: row for row in rows}
     ordered = [told[key["trace_id"]] for key in keys if key["trace_id"] in told]
     return _traces(lake, ordered, asked.model)
@@ -267,9 +278,11 @@ def _first(
     if asked.model is not None:
         where = f"model = $model AND {where}"
     tables = f"WITH {', '.join(condition.tables)} " if condition.tables else ""
+    reach = timedelta(seconds=ROUND_TRIP_S if condition.whole_traces else 0.0)
     rows: list[dict[str, Any]] = lake.query(
         f"{tables}SELECT {told} FROM lake.spans AS found WHERE {where}{grouped} ORDER BY {order} LIMIT $rows_max",
         {**_bound(asked, condition, piece), "rows_max": rows_max},
+        within=(piece.start - reach, piece.end + reach),
     ).to_pylist()
     return rows
 

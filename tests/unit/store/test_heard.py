@@ -33,9 +33,9 @@ class Watched:
         self.may_repeat = lake.may_repeat
         self.asked: list[Any] = []
 
-    def query(self, sql: str, parameters: Any = ()) -> pa.Table:
+    def query(self, sql: str, parameters: Any = (), **options: Any) -> pa.Table:
         self.asked.append(parameters)
-        return self._lake.query(sql, parameters)
+        return self._lake.query(sql, parameters, **options)
 
 
 def test_small_looks_find_what_one_look_over_everything_finds(lake: LocalLake) -> None:
