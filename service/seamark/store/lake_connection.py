@@ -139,6 +139,7 @@ def _made(place: Place, *, attached: bool) -> duckdb.DuckDBPyConnection:
         with reaching(place):
             root.execute("SET GLOBAL TimeZone = 'UTC'")
             root.execute("SET parquet_metadata_cache = true")  # files never change: a footer is read once
+            root.execute("SET late_materialization_max_rows = 0")  # sorted and limited reads are read once, not twice
             if attached:
                 _attach_to(root, place)
             # From here on the instance reaches the lake's own files only, whatever SQL it is given.

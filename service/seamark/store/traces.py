@@ -142,7 +142,10 @@ def find(lake: Lake, asked: Search, limit: int) -> list[dict[str, Any]]:
     Each has trace_id, span_id (hex), model, version, service, instance, route, name, kind, start_at, duration_ms,
     failed, http_status, synthetic. Invalid where the status is none or a regular expression cannot be used.
     """
-    return whole(lake, _keys(lake, asked, max(1, min(limit, SEARCH_MAX))), _REQUEST_COLUMNS, asked.model)
+    keys = _keys(lake, asked, max(1, min(limit, SEARCH_MAX)))
+    if all("name" in key for key in keys):
+        return [_span({name: value for name, value in key.items() if name != "duration_ns"}) for key in keys]
+    return whole(lake, keys, _REQUEST_COLUMNS, asked.model)
 
 
 def whole(lake: Lake, keys: Sequence[dict[str, Any]], columns: str, model: str | None) -> list[dict[str, Any]]:
@@ -248,7 +251,10 @@ def _traces(lake: Lake, rows: Sequence[dict[str, Any]], model: str | None) -> li
 
 
 def _keys(lake: Lake, asked: Search, limit: int, *, by_trace: bool = False) -> list[dict[str, Any]]:
-    """Return trace_id, span_id and start_at of the first `limit` that match; `by_trace`, of one span of each trace."""
+    """Return trace_id, span_id and start_at of the first `limit` that match; `by_trace`, of one span of each trace.
+
+    Without `by_trace` the other columns of find() are there too, unless so many had to be read that they were left out.
+    """
     found: dict[Any, dict[str, Any]] = {}
     condition = _condition(asked)
     for piece in [asked.window] if asked.slowest else _slices(asked.window):
@@ -269,7 +275,8 @@ def _first(
     lake: Lake, asked: Search, condition: SpanCondition, piece: Window, rows_max: int, *, by_trace: bool
 ) -> list[dict[str, Any]]:
     order = "duration_ns DESC, start_at DESC, span_id" if asked.slowest else "start_at DESC, span_id"
-    told, grouped = "trace_id, span_id, start_at, duration_ns", ""
+    told = "trace_id, span_id, start_at, duration_ns" if by_trace else f"{_REQUEST_COLUMNS}, duration_ns"
+    grouped = ""
     if rows_max > _DISTINCT_ABOVE:
         told = "trace_id, arg_max(span_id, start_at) AS span_id, max(start_at) AS start_at"
         told += ", max(duration_ns) AS duration_ns"
