@@ -197,13 +197,14 @@ class LocalCatalog:
                 f"SEAMARK_LAKE: this catalog's lake lies in {facts.get('data_path')}, elsewhere than"
                 f" {self._place.data_path}"
             )
-        self._data_version = self._version()
+        version = self._version()
         inlined = [name for (name,) in self._execute("SELECT table_name FROM ducklake_inlined_data_tables")]
         for name in ["ducklake_delete_file", *inlined]:
             if self._execute(f'SELECT 1 FROM "{name}" WHERE {_LIVE} LIMIT 1').fetchone():
                 raise NeedsDuckDB
         self._tables = dict(self._read_tables())
         self._live = {name: tuple(self._read_files(name, table)) for name, table in self._tables.items()}
+        self._data_version = version
 
     def _read_tables(self) -> Iterator[tuple[str, _Table]]:
         rows = self._execute(
