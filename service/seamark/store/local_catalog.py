@@ -330,19 +330,17 @@ class LocalCatalog:
 
     def _schedule_unnamed(self) -> None:
         """Move files that no snapshot names to those that are to be deleted."""
-        oldest = "(SELECT min(snapshot_id) FROM ducklake_snapshot)"
-        gone = self._execute(
-            "SELECT f.data_file_id, f.path, f.path_is_relative, s.path || t.path FROM ducklake_data_file f"
-            " JOIN ducklake_table t USING (table_id) JOIN ducklake_schema s USING (schema_id)"
-            f" WHERE f.end_snapshot <= {oldest}"
-        ).fetchall()
-        self._many(
-            f"INSERT INTO ducklake_files_scheduled_for_deletion VALUES (?, ?, ?, {_NOW})",
-            [(number, folder + path if relative else path, relative) for number, path, relative, folder in gone],
+        unnamed = "end_snapshot <= (SELECT min(snapshot_id) FROM ducklake_snapshot)"
+        self._execute(
+            "INSERT INTO ducklake_files_scheduled_for_deletion SELECT f.data_file_id,"
+            " CASE WHEN f.path_is_relative THEN s.path || t.path || f.path ELSE f.path END, f.path_is_relative,"
+            f" {_NOW} FROM ducklake_data_file f JOIN ducklake_table t USING (table_id) JOIN ducklake_schema s"
+            f" USING (schema_id) WHERE f.{unnamed}"
         )
-        numbers = [(number,) for number, *_ in gone]
-        self._many(f"DELETE FROM {_STATS} WHERE data_file_id = ?", numbers)
-        self._many("DELETE FROM ducklake_data_file WHERE data_file_id = ?", numbers)
+        # One pass over each table: the catalog has no index for more.
+        numbers = f"SELECT data_file_id FROM ducklake_data_file WHERE {unnamed}"
+        self._execute(f"DELETE FROM {_STATS} WHERE data_file_id IN ({numbers})")
+        self._execute(f"DELETE FROM ducklake_data_file WHERE {unnamed}")
 
     # --- the connection ------------------------------------------------------------------------------------------
 
