@@ -232,4 +232,4 @@ def test_the_catalog_stops_growing_while_rows_keep_coming(lake: LocalLake, tmp_p
             settle(lake, datetime.now(UTC) + timedelta(seconds=seconds))
         sizes.append((tmp_path / "data" / "lake.sqlite").stat().st_size)
         assert len(files(tmp_path)) < 3 * merging.STEP
-    assert sizes[-1] <= 1.2 * sizes[1]
+    assert sizes[-1] <= 1.5 * sizes[1]  # of some forty pages each, a few for the files that live

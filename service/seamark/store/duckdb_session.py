@@ -87,6 +87,11 @@ class Session:
         with self._opening:
             return min(self._running, default=self._tickets + 1) <= self._marked
 
+    def renew(self) -> None:
+        """Let the next call open a new instance, and the old one end with its last cursor."""
+        with self._opening:
+            self._root = None
+
     def close(self) -> bool:
         """Close the instance; return whether there was one."""
         with self._opening:

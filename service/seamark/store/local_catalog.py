@@ -22,14 +22,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from seamark.core.errors import StartRefused, StoreUnavailable
 from seamark.core.records import TIME_COLUMN
 from seamark.store.lake import CommitFailed
 from seamark.store.lake_connection import Place
 from seamark.store.lake_schema import STORED
-from seamark.store.merging import DataFile, instant_range
+from seamark.store.merging import DataFile
+from seamark.store.new_file import NewFile
 from seamark.store.trace_index import remove_index
 
 _LOG = logging.getLogger(__name__)
@@ -51,6 +51,7 @@ class _Table:
     table_id: int
     folder: str  # below the data folder, with a trailing slash
     columns: Mapping[str, int]  # of the top level
+    time_column: str | None
     changed: int  # the snapshot of its latest column
     schema: pa.Schema  # with the columns' numbers, by which DuckDB finds them in a file
 
@@ -108,14 +109,14 @@ class LocalCatalog:
         return self._folder / self._tables[table].folder / name
 
     def commit(
-        self, added: Mapping[str, Sequence[Path]], removed: Mapping[str, Sequence[DataFile]] | None = None
+        self, added: Mapping[str, Sequence[NewFile]], removed: Mapping[str, Sequence[DataFile]] | None = None
     ) -> None:
         """Make files live and others not, all at once; durable when it returns.
 
         StoreUnavailable: nothing has changed. CommitFailed: the disk failed while it was written, and what is true will
         be known after a restart; the files must stay, and are removed here once they are known to be nobody's.
         """
-        facts = [(table, _Described.of(table, path)) for table, paths in added.items() for path in paths]
+        facts = [(table, file) for table, files in added.items() for file in files]
         gone = [(table, file) for table, files in (removed or {}).items() for file in files]
         with self._lock, self._telling():
             self._begin()
@@ -203,7 +204,7 @@ class LocalCatalog:
             if self._execute(f'SELECT 1 FROM "{name}" WHERE {_LIVE} LIMIT 1').fetchone():
                 raise NeedsDuckDB
         self._tables = dict(self._read_tables())
-        self._live = {name: tuple(self._read_files(name, table)) for name, table in self._tables.items()}
+        self._live = {name: tuple(self._read_files(table)) for name, table in self._tables.items()}
         self._data_version = version
 
     def _read_tables(self) -> Iterator[tuple[str, _Table]]:
@@ -220,15 +221,16 @@ class LocalCatalog:
             columns = {column: number for number, column, parent, _ in found if parent is None}
             inner = {parent: number for number, _, parent, _ in found if parent is not None}
             schema = _numbered(STORED[name], columns, inner) if name in STORED else pa.schema([])
-            yield name, _Table(table_id, folder, columns, max(begin for *_, begin in found), schema)
+            changed = max(begin for *_, begin in found)
+            yield name, _Table(table_id, folder, columns, TIME_COLUMN.get(name), changed, schema)
 
-    def _read_files(self, name: str, table: _Table) -> Iterator[DataFile]:
+    def _read_files(self, table: _Table) -> Iterator[DataFile]:
         rows = self._execute(
             "SELECT f.data_file_id, f.path, f.path_is_relative, f.record_count, f.file_size_bytes, f.begin_snapshot,"
             f" s.min_value, s.max_value FROM ducklake_data_file f LEFT JOIN {_STATS} s"
             f" ON s.data_file_id = f.data_file_id AND s.column_id = ? WHERE f.table_id = ? AND f.{_LIVE}"
             " ORDER BY f.data_file_id",
-            [table.columns.get(TIME_COLUMN.get(name, "")), table.table_id],
+            [table.columns.get(table.time_column or ""), table.table_id],
         )
         for number, path, relative, count, size, begin, first, last in rows:
             whole = str(self._folder / table.folder / path) if relative else path
@@ -249,7 +251,7 @@ class LocalCatalog:
     # --- writing -------------------------------------------------------------------------------------------------
 
     def _write(
-        self, added: Sequence[tuple[str, _Described]], gone: Sequence[tuple[str, DataFile]]
+        self, added: Sequence[tuple[str, NewFile]], gone: Sequence[tuple[str, DataFile]]
     ) -> list[tuple[str, DataFile]]:
         snapshot, schema_version, next_catalog, next_file = self._execute(
             "SELECT snapshot_id, schema_version, next_catalog_id, next_file_id FROM ducklake_snapshot"
@@ -282,7 +284,7 @@ class LocalCatalog:
             raise StoreUnavailable(f"another program has replaced {file.path}: left as it was")
         self._count(table, -file.rows, -file.file_bytes, 0)
 
-    def _add(self, table: _Table, facts: _Described, snapshot: int, number: int) -> None:
+    def _add(self, table: _Table, facts: NewFile, snapshot: int, number: int) -> None:
         file = facts.file
         self._count(table, file.rows, file.file_bytes, file.rows)
         self._execute(
@@ -294,9 +296,10 @@ class LocalCatalog:
             ],
         )
         rows = [
-            (number, table.table_id, table.columns[name], size, values, nulls, first, last)
-            for name, size, values, nulls, first, last in facts.columns
-            if name in table.columns
+            (number, table.table_id, table.columns[column.name], column.size, file.rows, column.nulls)
+            + (_texts(file) if column.name == table.time_column else (None, None))
+            for column in facts.columns
+            if column.name in table.columns
         ]
         self._many(f"INSERT INTO {_STATS} VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)", rows)
 
@@ -408,7 +411,7 @@ class LocalCatalog:
             self._connect()
             self._data_version = -1  # read everything anew
 
-    def _after_failure(self, error: sqlite3.Error, added: Sequence[tuple[str, _Described]]) -> None:
+    def _after_failure(self, error: sqlite3.Error, added: Sequence[tuple[str, NewFile]]) -> None:
         """Return where COMMIT has failed but its rows are there; else raise."""
         self._roll_back()
         if _is_busy(error):
@@ -445,44 +448,6 @@ def _changed(
     return changed
 
 
-@dataclass(frozen=True)
-class _Described:
-    """What the catalog is told of a file: of each column its name, bytes, values, nulls, least and greatest."""
-
-    file: DataFile
-    footer_bytes: int
-    columns: Sequence[tuple[str, int, int, int, str | None, str | None]]
-
-    @classmethod
-    def of(cls, table: str, path: Path) -> _Described:
-        footer = pq.read_metadata(path)
-        with path.open("rb") as file:
-            size = file.seek(-8, 2) + 8
-            footer_bytes = int.from_bytes(file.read(4), "little")
-        first, last = instant_range(table, footer)
-        return cls(
-            DataFile(str(path), footer.num_rows, size, first, last), footer_bytes, _columns(table, footer, first, last)
-        )
-
-
-def _columns(
-    table: str, footer: pq.FileMetaData, first: datetime | None, last: datetime | None
-) -> list[tuple[str, int, int, int, str | None, str | None]]:
-    found = []
-    for index in range(footer.num_columns):
-        name = footer.schema.column(index).path
-        chunks = [footer.row_group(number).column(index) for number in range(footer.num_row_groups)]
-        counted = all(chunk.statistics is not None and chunk.statistics.has_null_count for chunk in chunks)
-        if not counted:
-            continue  # a column without a line is one of which nothing is known
-        nulls = sum(chunk.statistics.null_count for chunk in chunks)
-        ranged = name == TIME_COLUMN.get(table) and first is not None and last is not None
-        texts = (_text(first), _text(last)) if ranged and first is not None and last is not None else (None, None)
-        size = sum(chunk.total_compressed_size for chunk in chunks)
-        found.append((name, size, footer.num_rows, nulls, *texts))
-    return found
-
-
 def _numbered(schema: pa.Schema, columns: Mapping[str, int], inner: Mapping[int, int]) -> pa.Schema:
     """Return the schema with the catalog's numbers of its columns, and of the values of lists."""
     fields = []
@@ -497,6 +462,12 @@ def _numbered(schema: pa.Schema, columns: Mapping[str, int], inner: Mapping[int,
 def _text(at: datetime) -> str:
     """Return an instant as DuckLake writes one."""
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f+00")
+
+
+def _texts(file: DataFile) -> tuple[str | None, str | None]:
+    if file.first_at is None or file.last_at is None:
+        return None, None
+    return _text(file.first_at), _text(file.last_at)
 
 
 def _range(first: str | None, last: str | None) -> tuple[datetime | None, datetime | None]:

@@ -43,12 +43,15 @@ from seamark.store.lake_schema import (
 from seamark.store.local_catalog import Live, LocalCatalog, NeedsDuckDB
 from seamark.store.local_upkeep import LocalUpkeep
 from seamark.store.merging import DataFile
+from seamark.store.new_file import NewFile, described
 from seamark.store.parquet import write_durably
 from seamark.store.repeats import KEPT_S, LATE, RATE_MAX, RecentSpans, hashes_of
 from seamark.store.trace_index import may_hold
 from seamark.store.upkeep import Keep
 
 _LOG = logging.getLogger(__name__)
+# DuckDB keeps every footer it has read, of files long gone too: 65 kB each, of which it counts 7.
+_RENEWED_AFTER = 500  # files
 _TABLE = re.compile(r'\blake\."?(\w+)"?')
 
 
@@ -63,6 +66,7 @@ class LocalLake:
         self._catalog = LocalCatalog(place, lake_connection.BUSY_TIMEOUT_MS)
         self._session = Session(place, connect_to_files)
         self._recent = RecentSpans()
+        self._written = 0  # files, since the session was new
         self._upkeep = LocalUpkeep(self._catalog, self._session, place, self._writing, keep or Keep())
 
     def open(self) -> None:
@@ -123,6 +127,9 @@ class LocalLake:
         if not self._maintaining.acquire(blocking=False):
             return False
         try:
+            if self._written >= _RENEWED_AFTER:
+                self._written = 0
+                self._session.renew()
             return self._upkeep.step(at, keep_days)
         finally:
             self._session.mark()
@@ -163,21 +170,24 @@ class LocalLake:
             self._recent.remember(hashes_of(spans))
 
     def _store(self, rows: Mapping[str, pa.Table]) -> None:
-        files: dict[str, Path] = {}
+        files: list[Path] = []
+        new: dict[str, list[NewFile]] = {}
         try:
             for name, table in rows.items():
+                files.append(self._catalog.path_for(name, f"{uuid4()}.parquet"))
                 schema = self._catalog.schema(name)
-                files[name] = self._catalog.path_for(name, f"{uuid4()}.parquet")
-                stored = stored_form(name, table)
-                write_durably(files[name], pa.Table.from_arrays(stored.columns, schema=schema))
-            self._catalog.commit({name: [path] for name, path in files.items()})
+                stored = pa.Table.from_arrays(stored_form(name, table).columns, schema=schema)
+                write_durably(files[-1], stored)
+                new[name] = [described(name, files[-1], stored)]
+            self._catalog.commit(new)
+            self._written += len(files)
         except CommitFailed:
             raise  # what the catalog may still come to name stays
         except OSError as error:
-            _remove(files.values())
+            _remove(files)
             raise StoreUnavailable(f"the lake's disk did not take the rows: {error.strerror or error}") from error
         except BaseException:
-            _remove(files.values())
+            _remove(files)
             raise
 
 

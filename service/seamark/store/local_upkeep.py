@@ -121,11 +121,11 @@ class LocalUpkeep:
         """Let one new file take the place of a group."""
         target = self._catalog.path_for(table, f"{uuid4()}.parquet")
         schema = self._catalog.schema(table).serialize().to_pybytes()
-        rows = self._rewriter.run(Rewrite(table, group, str(target), schema, old))
+        done = self._rewriter.run(Rewrite(table, group, str(target), schema, old))
         try:
-            if rows != (expected := sum(file.rows for file in group)):
-                raise StoreUnavailable(f"{rows} of {expected} rows of {table} were read: left as it was")
-            self._catalog.commit({table: [target]}, {table: group})
+            if done.rows != (expected := sum(file.rows for file in group)):
+                raise StoreUnavailable(f"{done.rows} of {expected} rows of {table} were read: left as it was")
+            self._catalog.commit({table: [done.new]}, {table: group})
         except CommitFailed:
             raise  # the catalog may still come to name it
         except BaseException:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from seamark.core.records import TABLES, TIME_COLUMN
+from seamark.core.records import TABLES
 from seamark.store.lake_schema import STORED, stored_form
 from seamark.store.parquet import shape
 from seamark.store.trace_index import remove_index, write_index
@@ -118,18 +118,6 @@ def _covers(group: Sequence[DataFile]) -> timedelta:
     firsts = [file.first_at for file in group if file.first_at is not None]
     lasts = [file.last_at for file in group if file.last_at is not None]
     return max(lasts) - min(firsts) if firsts and lasts else timedelta(0)
-
-
-def instant_range(table: str, footer: pq.FileMetaData) -> tuple[datetime | None, datetime | None]:
-    """Return the first and last instant of a file by its footer; None for both where it does not say."""
-    column = TIME_COLUMN.get(table)
-    if column is None or not footer.num_rows:
-        return None, None
-    index = footer.schema.names.index(column)
-    chunks = [footer.row_group(number).column(index).statistics for number in range(footer.num_row_groups)]
-    if not all(chunk is not None and chunk.has_min_max for chunk in chunks):
-        return None, None
-    return min(chunk.min for chunk in chunks).astimezone(UTC), max(chunk.max for chunk in chunks).astimezone(UTC)
 
 
 def merge_files(

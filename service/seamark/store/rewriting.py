@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from seamark.core.errors import StoreUnavailable
 from seamark.core.records import TIME_COLUMN
 from seamark.store.merging import DataFile, merge_files
+from seamark.store.new_file import NewFile, read_description
 from seamark.store.trace_index import remove_index
 
 INLINE_BYTES = 256 * 1024  # of all sources, up to which a rewrite is done in this process
@@ -54,23 +55,31 @@ class Rewrite(msgspec.Struct, frozen=True):
     old: Old | None = None
 
 
-class Outcome(msgspec.Struct, frozen=True):
-    """How many rows were read, or why it failed."""
+class Rewritten(msgspec.Struct, frozen=True):
+    """How many rows were read, and the new file."""
 
-    rows: int = 0
+    rows: int
+    new: NewFile
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What came of it, or why it failed."""
+
+    done: Rewritten | None = None
     error: str | None = None
 
 
-def rewrite(job: Rewrite) -> int:
-    """Do it here; return how many rows were read. OSError or pa.ArrowException leaves nothing behind."""
+def rewrite(job: Rewrite) -> Rewritten:
+    """Do it here. OSError or pa.ArrowException leaves nothing behind."""
     old = job.old
-    return merge_files(
+    rows = merge_files(
         job.table,
         job.sources,
         Path(job.target),
         schema=pa.ipc.read_schema(pa.py_buffer(job.schema)),
         keep=None if old is None else lambda rows: old.young(rows, job.table),
     )
+    return Rewritten(rows, read_description(job.table, Path(job.target)))
 
 
 class Rewriter:
@@ -80,8 +89,8 @@ class Rewriter:
         self._process: subprocess.Popen[bytes] | None = None
         self._rests = 0
 
-    def run(self, job: Rewrite) -> int:
-        """Return how many rows were read; StoreUnavailable leaves nothing behind."""
+    def run(self, job: Rewrite) -> Rewritten:
+        """Return what came of it; StoreUnavailable leaves nothing behind."""
         self._rests = 0
         try:
             if sum(file.file_bytes for file in job.sources) <= INLINE_BYTES:
@@ -91,9 +100,9 @@ class Rewriter:
             self.close()
             _remove(job.target)
             raise StoreUnavailable(f"files of {job.table} could not be rewritten: {error}") from error
-        if outcome.error is not None:
+        if outcome.done is None:
             raise StoreUnavailable(f"files of {job.table} could not be rewritten: {outcome.error}")
-        return outcome.rows
+        return outcome.done
 
     def rest(self) -> None:
         """Note that there was nothing to do."""

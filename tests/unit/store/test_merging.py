@@ -19,10 +19,10 @@ from seamark.store.merging import (
     SPAN_MAX,
     STEP,
     DataFile,
-    instant_range,
     merge_files,
     next_group,
 )
+from seamark.store.new_file import read_description
 from seamark.store.repeats import trace_key
 
 NOW = AT + timedelta(days=400)
@@ -83,17 +83,12 @@ def test_files_of_senders_with_a_wrong_clock_are_merged_among_themselves() -> No
     assert next_group([*wide, *near], NOW) == wide
 
 
-def facts_of(table: str, path: Path) -> DataFile:
-    footer = pq.read_metadata(path)
-    return DataFile(str(path), footer.num_rows, path.stat().st_size, *instant_range(table, footer))
-
-
 def written(folder: Path, table: str, parts: list[pa.Table]) -> list[DataFile]:
     files = []
     for number, part in enumerate(parts):
         path = folder / f"{table}-{number}.parquet"
         pq.write_table(part, path)
-        files.append(facts_of(table, path))
+        files.append(read_description(table, path).file)
     return files
 
 
@@ -118,7 +113,7 @@ def test_merged_rows_are_the_same_rows_by_model_and_time(tmp_path: Path, monkeyp
     for number in range(merged.num_row_groups):
         group = merged.read_row_group(number, columns=["model", "start_at"])
         assert group.to_pylist() == group.sort_by([("model", "ascending"), ("start_at", "ascending")]).to_pylist()
-    facts = facts_of("spans", tmp_path / "merged.parquet")
+    facts = read_description("spans", tmp_path / "merged.parquet").file
     assert facts.first_at == min(one.first_at for one in files if one.first_at)
 
 

@@ -50,7 +50,11 @@ def test_it_writes_what_this_process_would(rewriter: Rewriter, sources: list[Dat
     old = Old(AT + timedelta(minutes=90), AT + timedelta(days=2))
     for number, left_out in enumerate((None, old)):
         there, here = tmp_path / f"there{number}.parquet", tmp_path / f"here{number}.parquet"
-        assert rewriter.run(job(sources, there, left_out)) == rewriting.rewrite(job(sources, here, left_out)) == 120
+        done = rewriter.run(job(sources, there, left_out))
+        mine = rewriting.rewrite(job(sources, here, left_out))
+        assert done.rows == mine.rows == 120
+        assert done.new.columns == mine.new.columns
+        assert done.new.file.last_at == mine.new.file.last_at is not None
         assert pq.read_table(there).equals(pq.read_table(here))
         assert pq.read_table(there).num_rows == (120, 40)[number]
         assert Path(f"{there}.traces").read_bytes() == Path(f"{here}.traces").read_bytes()
@@ -64,7 +68,7 @@ def test_what_fails_there_is_told_here_and_the_next_goes_on(
     with pytest.raises(StoreUnavailable, match="nowhere"):
         rewriter.run(job([*sources, missing], target))
     assert not list(tmp_path.glob("target*"))
-    assert rewriter.run(job(sources, target)) == 120
+    assert rewriter.run(job(sources, target)).rows == 120
 
 
 def test_a_killed_process_is_started_anew(rewriter: Rewriter, sources: list[DataFile], tmp_path: Path) -> None:
@@ -76,7 +80,7 @@ def test_a_killed_process_is_started_anew(rewriter: Rewriter, sources: list[Data
     with pytest.raises(StoreUnavailable, match="ended with status -9"):
         rewriter.run(job(sources, tmp_path / "two.parquet"))
     killer.wait()
-    assert rewriter.run(job(sources, tmp_path / "two.parquet")) == 120
+    assert rewriter.run(job(sources, tmp_path / "two.parquet")).rows == 120
 
 
 def test_it_is_let_go_when_there_is_nothing_to_do(rewriter: Rewriter, sources: list[DataFile], tmp_path: Path) -> None:
@@ -88,12 +92,12 @@ def test_it_is_let_go_when_there_is_nothing_to_do(rewriter: Rewriter, sources: l
     assert psutil.pid_exists(pid)
     rewriter.rest()
     assert not psutil.pid_exists(pid)
-    assert rewriter.run(job(sources, tmp_path / "two.parquet")) == 120
+    assert rewriter.run(job(sources, tmp_path / "two.parquet")).rows == 120
 
 
 def test_small_ones_need_no_process(sources: list[DataFile], tmp_path: Path) -> None:
     rewriter = Rewriter()
-    assert rewriter.run(job(sources, tmp_path / "one.parquet")) == 120
+    assert rewriter.run(job(sources, tmp_path / "one.parquet")).rows == 120
     assert rewriter._process is None
 
 
