@@ -28,7 +28,7 @@ import pyarrow as pa
 
 from seamark.core.errors import CatalogNewer, StoreUnavailable
 from seamark.store import lake_connection
-from seamark.store.duckdb_session import Session
+from seamark.store.duckdb_session import Session, clean
 from seamark.store.lake import CommitFailed, LakeHealth, Within
 from seamark.store.lake_connection import Place, as_glob, connect, connect_to_files, quoted, reaching, remove_spill
 from seamark.store.lake_schema import (
@@ -119,8 +119,10 @@ class LocalLake:
         of_trace: int | None = None,
     ) -> pa.Table:
         """See Lake.query. Values go into `parameters` (`?` or `$name`), never into `sql`."""
-        live = self._catalog.live()
-        return self._session.query(_TABLE.sub(lambda found: _source(live, found[1], within, of_trace), sql), parameters)
+        with self._session.cursor() as cursor:  # from here on no file that lives is deleted
+            live = self._catalog.live()
+            sql = _TABLE.sub(lambda found: _source(live, found[1], within, of_trace), sql)
+            return cursor.execute(sql, clean(parameters)).to_arrow_table()
 
     def maintain(self, at: datetime, keep_days: float | None) -> bool:
         """See Lake.maintain. Does nothing while another thread maintains the lake."""
