@@ -5,14 +5,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from seamark.core.errors import CatalogNewer, Invalid, Problem
 from seamark.core.records import METRIC_POINTS, SPANS, TABLES, holds_bytes
 from seamark.store.repeats import trace_keys
+
+if TYPE_CHECKING:
+    import duckdb  # not for the process that rewrites files, which needs none of its memory
 
 # The number of the lake's present shape; a new lake is made in it. An older one takes each step after its own number:
 # STEPS[n] is the SQL that leads from n-1 to n. Whoever changes a schema of core/records.py adds the step here.

@@ -1,8 +1,8 @@
 """The catalog of a lake in a folder of ours: the tables of DuckLake 1.0 in SQLite, written as its specification says.
 
-DuckDB's extension asks and tells the same tables, and reads what is written here; it takes 24 ms and ten queries for
-what is one transaction of 2 ms here, and plans every read by SQL, while this process, the only one that writes, knows
-the files by heart. The specification: https://ducklake.select/docs/stable/specification/introduction
+DuckDB's extension asks and tells the same tables, and reads what is written here; it takes 24 ms for what is one
+transaction of under a millisecond here, and plans every read by SQL, while this process, the only one that writes,
+knows the files by heart. The specification: https://ducklake.select/docs/stable/specification/introduction
 
 SQLite must be one copy of its library for a file in a process, for a second one does not see the first one's locks:
 while a LocalCatalog is open, DuckDB must not attach the same file.

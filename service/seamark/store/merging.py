@@ -30,7 +30,7 @@ GROUP_BYTES_MAX = 64 * 1024 * 1024  # read by one merge
 GROUP_FILES_MAX = 64
 SPAN_MAX = timedelta(days=1)  # a merged file covers no more than this, so that retention drops it whole
 ROW_GROUP_ROWS = 32_768  # smaller ones make reads of few rows faster, and files no larger
-_SORTED_BYTES = 48 * 1024 * 1024  # sorted and written at a time, or _SORTED_ROWS where rows are small
+_SORTED_BYTES = 32 * 1024 * 1024  # sorted and written at a time, or _SORTED_ROWS where rows are small
 _SORTED_ROWS = 65_536
 _BATCH_ROWS = 8_192
 

@@ -6,6 +6,7 @@ its interpreter nor its memory. Small ones are done at once, where starting a pr
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -28,6 +29,12 @@ INLINE_BYTES = 256 * 1024  # of all sources, up to which a rewrite is done in th
 TIMEOUT_S = 600.0  # a rewrite takes seconds
 RESTS_MAX = 6  # rests in a row after which the process is let go
 
+# Its memory goes back to the system at once: it holds large pieces for a short time.
+_FRUGAL = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MALLOC_MMAP_THRESHOLD_": "131072",
+    "MALLOC_TRIM_THRESHOLD_": "131072",
+}
 _US = pa.timestamp("us", tz="UTC")
 
 
@@ -120,7 +127,9 @@ class Rewriter:
     def _ask(self, job: Rewrite) -> Outcome:
         if self._process is None or self._process.poll() is not None:
             command = [sys.executable, "-P", "-m", "seamark.store.rewrite_worker"]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - our own module
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **_FRUGAL}
+            )
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
