@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 from tests.lake_faults import failing_commits
-from tests.lake_rows import spans
+from tests.lake_rows import rows_of, spans
 
 from seamark.core.errors import CatalogNewer, StartRefused, StoreUnavailable
 from seamark.store import lake_connection
@@ -236,3 +237,59 @@ def test_nothing_is_written_outside_the_data_folder(tmp_path: Path, monkeypatch:
     lake.close()
     assert {path.name for path in tmp_path.iterdir()} == {"data"}
     assert not (tmp_path / "data" / "lake.spill").exists()
+
+
+@pytest.mark.parametrize("call", ["append", "merge"])
+def test_a_commit_in_doubt_that_happened_keeps_its_files(
+    lake: LocalLake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    for number in range(STEP):
+        lake.append({"spans": spans(2, first=2 * number)})
+    catalog, plain = lake._catalog, lake._catalog._load
+
+    def failing_once() -> None:
+        monkeypatch.setattr(catalog, "_load", plain)
+        raise sqlite3.OperationalError("the disk is away")
+
+    monkeypatch.setattr(catalog, "_load", failing_once)
+    with failing_commits(lake, after=True), pytest.raises(StoreUnavailable, match="away"):
+        if call == "append":
+            lake.append({"spans": spans(2, first=100)})
+        else:
+            lake.maintain(datetime.now(UTC), None)
+    rows = 2 * STEP + (2 if call == "append" else 0)
+    assert count(lake) == rows
+    lake.append({"labels": rows_of("labels", [{}])})
+    assert count(lake) == rows
+    lake.append({"spans": spans(1, first=200)})
+    lake.close()
+    again = open_lake(data_dir=tmp_path / "data", catalog_url="sqlite://")
+    assert count(again) == rows + 1
+    again.close()
+
+
+def test_what_cannot_be_cleaned_up_does_not_undo_a_commit(lake: LocalLake, tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "lake" / "main" / "spans" / "a-folder.parquet"
+    folder.mkdir(parents=True)
+    lake._catalog._doubtful = [folder]
+    lake.append({"spans": spans(3)})
+    assert count(lake) == 3
+
+
+def test_data_without_its_catalog_is_not_taken_for_a_new_lake(lake: LocalLake, tmp_path: Path) -> None:
+    lake.append({"spans": spans(3)})
+    lake.close()
+    catalog = tmp_path / "data" / "lake.sqlite"
+    catalog.rename(tmp_path / "away")
+    with pytest.raises(StartRefused, match=r"lake\.sqlite is missing"):
+        open_lake(data_dir=tmp_path / "data", catalog_url="sqlite://")
+    (tmp_path / "away").rename(catalog)
+    again = open_lake(data_dir=tmp_path / "data", catalog_url="sqlite://")
+    assert count(again) == 3
+    again.close()
+
+
+def test_a_closed_lake_is_not_maintained(lake: LocalLake) -> None:
+    lake.append({"spans": spans(3)})
+    lake.close()
+    assert not lake.maintain(datetime.now(UTC), 30)

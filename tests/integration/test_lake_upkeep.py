@@ -233,3 +233,17 @@ def test_the_catalog_stops_growing_while_rows_keep_coming(lake: LocalLake, tmp_p
         sizes.append((tmp_path / "data" / "lake.sqlite").stat().st_size)
         assert len(files(tmp_path)) < 3 * merging.STEP
     assert sizes[-1] <= 1.5 * sizes[1]  # of some forty pages each, a few for the files that live
+
+
+def test_old_rows_whose_file_could_not_be_rewritten_go_with_the_next_step(
+    lake: LocalLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+    old = spans(1, start_at=now - timedelta(days=5), received_at=now)
+    lake.append({"spans": pa.concat_tables([old, spans(1, first=1, start_at=now, received_at=now)])})
+    with monkeypatch.context() as broken:
+        broken.setattr(rewriting, "merge_files", lambda *_, **__: (_ for _ in ()).throw(OSError("no space")))
+        with pytest.raises(StoreUnavailable, match="no space"):
+            lake.maintain(now, 4)
+    settle(lake, now, 4)
+    assert lake.query("SELECT span_id FROM lake.spans").num_rows == 1

@@ -186,3 +186,60 @@ def test_a_narrowed_read_finds_what_the_whole_lake_has(tmp_path: Path) -> None:
         window = (AT + timedelta(minutes=first), AT + timedelta(minutes=last))
         assert ask(within=window) == ask()
     lake.close()
+
+
+OF_VERSION_2 = ("scope", "links", "gen_ai_model", "input_tokens", "output_tokens", "first_token_ns", "trace_key")
+
+
+def test_a_lake_of_the_first_version_is_led_up_when_it_is_opened(tmp_path: Path) -> None:
+    lake = opened(tmp_path)
+    lake.append({"spans": spans(5)})
+    lake.close()
+    through_duckdb(
+        tmp_path,
+        *(f'ALTER TABLE lake.spans DROP COLUMN "{name}"' for name in OF_VERSION_2),
+        "DROP TABLE lake.metric_points",
+        "UPDATE lake.seamark_lake_version SET version = 1",
+    )
+    lake = opened(tmp_path)
+    question = "SELECT count(*) AS n, count(trace_key) AS keys, count(scope) AS scopes FROM lake.spans"
+    assert lake.query(question).to_pylist() == [{"n": 5, "keys": 5, "scopes": 0}]
+    lake.append({"spans": spans(5, first=5), "metric_points": rows_of("metric_points", [{}])})
+    assert lake.query(question).to_pylist()[0]["n"] == 10
+    lake.close()
+
+
+def test_files_from_before_a_column_was_added_have_nulls_in_it(tmp_path: Path) -> None:
+    lake = opened(tmp_path)
+    lake.append({"labels": rows_of("labels", [{"label_text": "yes"}])})
+    lake.close()
+    # As if label_text had come later: the files that are there have no column of its number and name.
+    through_duckdb(
+        tmp_path,
+        "ALTER TABLE lake.labels DROP COLUMN label_text",
+        "CREATE OR REPLACE TABLE lake.labels AS SELECT * FROM lake.labels",
+        "ALTER TABLE lake.labels ADD COLUMN label_text VARCHAR",
+    )
+    lake = opened(tmp_path)
+    question = "SELECT count(*) AS n, count(label_text) AS texts FROM lake.labels"
+    assert lake.query(question).to_pylist() == [{"n": 1, "texts": 0}]
+    lake.append({"labels": rows_of("labels", [{"label_text": "yes"}])})
+    assert lake.query(question).to_pylist() == [{"n": 2, "texts": 1}]
+    lake.close()
+
+
+def test_few_rows_that_others_deleted_with_ducklakes_defaults_stay_deleted(tmp_path: Path) -> None:
+    lake = opened(tmp_path)
+    lake.append({"spans": spans(20)})
+    lake.close()
+    script = (
+        "import sys; from pathlib import Path; from seamark.store import lake_connection as c\n"
+        "attach = c._attach\n"
+        "c._attach = lambda place: attach(place).replace('DATA_INLINING_ROW_LIMIT 0, ', '')\n"
+        "root = c.connect(c.place_of(data_dir=Path(sys.argv[1]), catalog_url='sqlite://', location=None, s3=None))\n"
+        "root.execute('DELETE FROM lake.spans WHERE span_id IN (SELECT span_id FROM lake.spans LIMIT 3)')\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
+    lake = opened(tmp_path)
+    assert lake.query("SELECT count(*) AS n FROM lake.spans").to_pylist() == [{"n": 17}]
+    lake.close()

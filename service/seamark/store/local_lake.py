@@ -26,9 +26,10 @@ from uuid import uuid4
 import duckdb
 import pyarrow as pa
 
-from seamark.core.errors import CatalogNewer, StoreUnavailable
+from seamark.core.errors import CatalogNewer, StartRefused, StoreUnavailable
 from seamark.store import lake_connection
 from seamark.store.duckdb_session import Session, clean
+from seamark.store.ducklake_tables import NeedsDuckDB
 from seamark.store.lake import CommitFailed, LakeHealth, Within
 from seamark.store.lake_connection import Place, as_glob, connect, connect_to_files, quoted, reaching, remove_spill
 from seamark.store.lake_schema import (
@@ -40,7 +41,7 @@ from seamark.store.lake_schema import (
     newer,
     stored_form,
 )
-from seamark.store.local_catalog import Live, LocalCatalog, NeedsDuckDB
+from seamark.store.local_catalog import Live, LocalCatalog
 from seamark.store.local_upkeep import LocalUpkeep
 from seamark.store.merging import DataFile
 from seamark.store.new_file import NewFile, described
@@ -67,6 +68,7 @@ class LocalLake:
         self._session = Session(place, connect_to_files)
         self._recent = RecentSpans()
         self._written = 0  # files, since the session was new
+        self._closed = False
         self._upkeep = LocalUpkeep(self._catalog, self._session, place, self._writing, keep or Keep())
 
     def open(self) -> None:
@@ -79,7 +81,10 @@ class LocalLake:
         if not current:
             self._catalog.close()
             _make_ready(self._place)
-            self._catalog.open()
+            try:
+                self._catalog.open()
+            except NeedsDuckDB:
+                raise StartRefused(f"the lake in {self._place.data_path} holds what cannot be read here") from None
         self._recall()
 
     def append(self, tables: Mapping[str, pa.Table]) -> Mapping[str, pa.Table]:
@@ -129,6 +134,8 @@ class LocalLake:
         if not self._maintaining.acquire(blocking=False):
             return False
         try:
+            if self._closed:
+                return False
             if self._written >= _RENEWED_AFTER:
                 self._written = 0
                 self._session.renew()
@@ -145,9 +152,9 @@ class LocalLake:
 
     def close(self) -> None:
         """Wait for a running append and a running step of upkeep, then close."""
-        with self._maintaining:
+        with self._maintaining, self._writing:
+            self._closed = True
             self._upkeep.close()
-        with self._writing:
             if self._session.close():
                 remove_spill(self._place)
             self._catalog.close()
@@ -181,16 +188,20 @@ class LocalLake:
                 stored = pa.Table.from_arrays(stored_form(name, table).columns, schema=schema)
                 write_durably(files[-1], stored)
                 new[name] = [described(name, files[-1], stored)]
-            self._catalog.commit(new)
-            self._written += len(files)
-        except CommitFailed:
-            raise  # what the catalog may still come to name stays
         except OSError as error:
             _remove(files)
             raise StoreUnavailable(f"the lake's disk did not take the rows: {error.strerror or error}") from error
         except BaseException:
             _remove(files)
             raise
+        try:
+            self._catalog.commit(new)
+        except CommitFailed:
+            raise  # what the catalog may still come to name stays
+        except StoreUnavailable:
+            _remove(files)
+            raise
+        self._written += len(files)
 
 
 def _source(live: Live, table: str, within: Within | None, of_trace: int | None) -> str:
@@ -203,8 +214,11 @@ def _source(live: Live, table: str, within: Within | None, of_trace: int | None)
     if not files:
         return f"({empty_select(table)})"
     paths = ", ".join(quoted(as_glob(file.path)) for file in files)
-    by_name = "" if all(file.complete for file in files) else ", union_by_name = true"
-    return f"read_parquet([{paths}], hive_partitioning = false{by_name})"
+    if all(file.complete for file in files):
+        return f"read_parquet([{paths}], hive_partitioning = false)"
+    # Columns that none of them has are null.
+    read = f"read_parquet([{paths}], hive_partitioning = false, union_by_name = true)"
+    return f"({empty_select(table)} UNION ALL BY NAME SELECT * FROM {read})"
 
 
 def _reaches(file: DataFile, within: Within | None) -> bool:
@@ -214,7 +228,15 @@ def _reaches(file: DataFile, within: Within | None) -> bool:
 
 
 def _make_ready(place: Place) -> None:
-    """Make a new lake, or lead an older one up, with whole data files only."""
+    """Make a new lake, or lead an older one up, with whole data files only.
+
+    StartRefused where data files lie there but the catalog does not: in a new one they would be nobody's.
+    """
+    catalog = Path(place.catalog.removeprefix("sqlite:"))
+    if not catalog.exists() and any(Path(place.data_path).rglob("*.parquet")):
+        raise StartRefused(
+            f"{catalog} is missing, but {place.data_path} holds its data: put it back, or move the data away"
+        )
     root = connect(place)
     try:
         with reaching(place):

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -46,7 +47,8 @@ class LocalUpkeep:
         self._writing = writing
         self._keep = keep
         self._cut: datetime | None = None  # rows from before it are gone
-        self._checked: set[int] = set()  # files that hold none of them
+        self._checked: set[int] = set()  # files that hold none from before _checked_for
+        self._checked_for: datetime | None = None
         self._swept_at: datetime | None = None
         self._rewriter = Rewriter()
 
@@ -58,11 +60,14 @@ class LocalUpkeep:
         """Do a bounded amount of what is due; return whether more is due now."""
         self._sweep(at)
         self._clean_up()
-        more, failed = [keep_days is not None and self._drop_old_rows(at, keep_days)], None
-        for table in TABLES:
+        more, failed = [], None
+        steps = [partial(self._merge, table, at) for table in TABLES]
+        if keep_days is not None:
+            steps.insert(0, partial(self._drop_old_rows, at, keep_days))
+        for step in steps:
             try:
-                more.append(self._merge(table, at))
-            except StoreUnavailable as error:  # the other tables' files, and the disk, do not wait for this one's
+                more.append(step())
+            except StoreUnavailable as error:  # the other steps, and the disk, do not wait for this one
                 failed = error
         more.append(self._catalog.expire(at - timedelta(seconds=self._keep.snapshots_s), _SNAPSHOTS_PER_STEP))
         if failed is not None:
@@ -78,6 +83,8 @@ class LocalUpkeep:
         cut = (at - timedelta(days=keep_days)).replace(minute=0, second=0, microsecond=0)
         if cut == self._cut:
             return False
+        if cut != self._checked_for:
+            self._checked, self._checked_for = set(), cut
         for table in TIME_COLUMN:
             live = self._catalog.live().get(table, ())
             old = [file for file in live if file.last_at is not None and file.last_at < cut]
@@ -85,10 +92,10 @@ class LocalUpkeep:
                 self._catalog.commit({}, {table: old})
             for file in live:
                 if file not in old and file.file_id not in self._checked and _may_hold_old(file, cut, at + _FAR_AHEAD):
-                    self._checked.add(file.file_id)
                     if self._rewritten(table, file, cut, at + _FAR_AHEAD):
                         return True
-        self._cut, self._checked = cut, set()
+                    self._checked.add(file.file_id)
+        self._cut = cut
         return False
 
     def _rewritten(self, table: str, file: DataFile, cut: datetime, far: datetime) -> bool:
@@ -128,7 +135,7 @@ class LocalUpkeep:
             self._catalog.commit({table: [done.new]}, {table: group})
         except CommitFailed:
             raise  # the catalog may still come to name it
-        except BaseException:
+        except StoreUnavailable:
             _remove(target)
             raise
 

@@ -144,7 +144,7 @@ def merge_files(
                 for piece in _pieces(table, sources):
                     rows += piece.num_rows
                     if table == "spans":
-                        keys.append(np.asarray(piece["trace_key"]))
+                        keys.append(piece["trace_key"].drop_null().to_numpy())
                     kept = piece if keep is None else keep(piece)
                     writer.write_table(kept, row_group_size=ROW_GROUP_ROWS)
             file.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,8 +44,9 @@ def described(name: str, path: Path, rows: pa.Table) -> NewFile:
     first = last = None
     column = TIME_COLUMN.get(name)
     if column is not None:
-        ends = pc.min_max(rows[column]).as_py()
-        first, last = ends["min"].astimezone(UTC), ends["max"].astimezone(UTC)
+        with suppress(OverflowError, ValueError):  # beyond the years that Python knows
+            ends = pc.min_max(rows[column]).as_py()
+            first, last = ends["min"].astimezone(UTC), ends["max"].astimezone(UTC)
     columns = [
         Column(field.name, values.null_count)
         for field, values in zip(rows.schema, rows.columns, strict=True)

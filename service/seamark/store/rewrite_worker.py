@@ -27,6 +27,8 @@ def main() -> None:
         os.nice(_NICENESS)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != int(sys.argv[1]):
+            return  # it was gone before that
     for line in sys.stdin.buffer:
         sys.stdout.buffer.write(msgspec.json.encode(_done(line)) + b"\n")
         sys.stdout.buffer.flush()

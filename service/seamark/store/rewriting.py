@@ -103,11 +103,15 @@ class Rewriter:
             if sum(file.file_bytes for file in job.sources) <= INLINE_BYTES:
                 return rewrite(job)
             outcome = self._ask(job)
-        except (OSError, pa.ArrowException, msgspec.DecodeError) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             self.close()
             _remove(job.target)
             raise StoreUnavailable(f"files of {job.table} could not be rewritten: {error}") from error
+        except BaseException:
+            self.close()  # with the answer it may yet give
+            raise
         if outcome.done is None:
+            _remove(job.target)
             raise StoreUnavailable(f"files of {job.table} could not be rewritten: {outcome.error}")
         return outcome.done
 
@@ -126,7 +130,7 @@ class Rewriter:
 
     def _ask(self, job: Rewrite) -> Outcome:
         if self._process is None or self._process.poll() is not None:
-            command = [sys.executable, "-P", "-m", "seamark.store.rewrite_worker"]
+            command = [sys.executable, "-P", "-m", "seamark.store.rewrite_worker", str(os.getpid())]
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **_FRUGAL}
             )

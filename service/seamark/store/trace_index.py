@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,8 @@ import numpy.typing as npt
 
 SUFFIX = ".traces"  # after the data file's whole name
 _MAGIC = b"SMTRACE1"
+_HEAD_BYTES = 16  # the magic word and the number of hashes
+_BLOCK = 1024  # hashes read at once
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 
 Hashes = npt.NDArray[np.uint32]
@@ -46,34 +47,40 @@ def write_index(data_file: Path, keys: Iterable[npt.NDArray[np.int64]]) -> None:
 
 def may_hold(data_file: str, key: int) -> bool:
     """Whether the file may hold spans of the trace: always, where it has no index or one that is not whole."""
-    hashes = _read(data_file)
-    if hashes is None:
+    wanted = int(_hashes(np.array([key], dtype=np.int64))[0])
+    try:
+        descriptor = os.open(index_of(data_file), os.O_RDONLY)
+    except OSError:
         return True
-    wanted = _hashes(np.array([key], dtype=np.int64))[0]
-    place = int(np.searchsorted(hashes, wanted))
-    return place < len(hashes) and bool(hashes[place] == wanted)
+    try:
+        head = os.pread(descriptor, _HEAD_BYTES, 0)
+        count = int.from_bytes(head[8:], "little")
+        if head[:8] != _MAGIC or os.fstat(descriptor).st_size != _HEAD_BYTES + 4 * count:
+            return True
+        return _found(descriptor, count, wanted)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def _found(descriptor: int, count: int, wanted: int) -> bool:
+    """Search by halves, and the last block at once."""
+    low, high = 0, count
+    while high - low > _BLOCK:
+        middle = (low + high) // 2
+        if int.from_bytes(os.pread(descriptor, 4, _HEAD_BYTES + 4 * middle), "little") <= wanted:
+            low = middle
+        else:
+            high = middle
+    block = os.pread(descriptor, 4 * (high - low), _HEAD_BYTES + 4 * low)
+    return bool((np.frombuffer(block, dtype="<u4") == wanted).any())
 
 
 def remove_index(data_file: str | Path) -> None:
     """Remove it, if there is one."""
-    _read.cache_clear()  # what is still mapped would keep its disk
     with suppress(OSError):
         index_of(data_file).unlink(missing_ok=True)
-
-
-@lru_cache(maxsize=4096)
-def _read(data_file: str) -> Hashes | None:
-    """Return the hashes, read from disk page by page as they are asked for; a data file and its index never change."""
-    path = index_of(data_file)
-    try:
-        raw = np.memmap(path, dtype=np.uint8, mode="r")
-    except (OSError, ValueError):
-        return None
-    count = int.from_bytes(raw[8:16].tobytes(), "little") if len(raw) >= 16 else -1
-    if raw[:8].tobytes() != _MAGIC or len(raw) != 16 + 4 * count:
-        return None
-    hashes: Hashes = raw[16:].view("<u4")
-    return hashes
 
 
 def _hashes(keys: npt.NDArray[np.int64]) -> Hashes:

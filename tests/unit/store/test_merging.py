@@ -13,6 +13,7 @@ from tests.lake_rows import AT, predictions, rows_of, spans
 
 from seamark.core.records import SPANS, TABLES
 from seamark.store import merging
+from seamark.store.lake_schema import stored_form
 from seamark.store.merging import (
     GROUP_ROWS_MAX,
     ROWS_DONE,
@@ -24,6 +25,7 @@ from seamark.store.merging import (
 )
 from seamark.store.new_file import read_description
 from seamark.store.repeats import trace_key
+from seamark.store.trace_index import may_hold
 
 NOW = AT + timedelta(days=400)
 
@@ -141,3 +143,13 @@ def test_a_merge_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises((OSError, pa.ArrowException)):
         merge_files("spans", [good, bad], tmp_path / "merged.parquet")
     assert not (tmp_path / "merged.parquet").exists()
+
+
+def test_rows_without_a_key_do_not_hide_the_others_traces(tmp_path: Path) -> None:
+    rows = stored_form("spans", spans(50))
+    keys = rows["trace_key"].to_pylist()
+    place = rows.schema.names.index("trace_key")
+    with_null = rows.set_column(place, "trace_key", pa.array([None, *keys[1:]], pa.int64()))
+    target = tmp_path / "merged.parquet"
+    merge_files("spans", written(tmp_path, "spans", [with_null]), target)
+    assert all(may_hold(str(target), key) for key in keys[1:])
