@@ -154,17 +154,24 @@ def test_whole_files_of_another_program_are_seen_at_once(tmp_path: Path) -> None
     lake.close()
 
 
-def test_rows_that_another_program_deletes_meanwhile_stop_the_lake_and_not_its_next_start(tmp_path: Path) -> None:
+@pytest.mark.parametrize("healed_by", ["upkeep", "restart"])
+def test_rows_that_another_program_deletes_meanwhile_are_gone_for_good(tmp_path: Path, healed_by: str) -> None:
     lake = opened(tmp_path)
     lake.append({"spans": spans(5)})
     elsewhere(tmp_path, "DELETE FROM lake.spans WHERE span_id IN (SELECT span_id FROM lake.spans LIMIT 2)")
     for call in (lambda: lake.query("SELECT count(*) AS n FROM lake.spans"), lambda: lake.append({"spans": spans(9)})):
-        with pytest.raises(StoreUnavailable, match="restart"):
+        with pytest.raises(StoreUnavailable, match="deleted rows"):
             call()
+    if healed_by == "restart":
+        lake.close()
+        lake = opened(tmp_path)
+    for minutes in range(4):
+        lake.maintain(datetime.now(UTC) + timedelta(minutes=minutes), None)
+        assert lake.query("SELECT count(*) AS n FROM lake.spans").to_pylist() == [{"n": 3}]
+    lake.append({"spans": spans(1, first=20)})
+    assert lake.query("SELECT count(*) AS n FROM lake.spans").to_pylist() == [{"n": 4}]
     lake.close()
-    lake = opened(tmp_path)
-    assert lake.query("SELECT count(*) AS n FROM lake.spans").to_pylist() == [{"n": 3}]
-    lake.close()
+    assert through_duckdb(tmp_path, "SELECT count(*) FROM lake.spans") == [(4,)]
 
 
 def test_a_catalog_of_another_kind_is_refused_with_duckdbs_own_words(tmp_path: Path) -> None:

@@ -48,6 +48,10 @@ _LOG = logging.getLogger(__name__)
 Live = Mapping[str, tuple[DataFile, ...]]
 
 
+class RowsChanged(StoreUnavailable):
+    """Another program changed rows in a way that only DuckDB's extension can turn into whole data files."""
+
+
 class LocalCatalog:
     """Which files a lake has. Any thread may ask; whoever changes it waits for the other."""
 
@@ -281,7 +285,9 @@ class LocalCatalog:
             raise StoreUnavailable(f"the lake's catalog did not answer: {error}") from error
         except NeedsDuckDB:
             if self._tables:
-                raise StoreUnavailable("another program has changed rows of this lake: restart the service") from None
+                raise RowsChanged(
+                    "another program has deleted rows of this lake; its files are rewritten first"
+                ) from None
             raise
 
     def _disconnect(self) -> None:

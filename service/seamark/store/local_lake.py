@@ -41,7 +41,7 @@ from seamark.store.lake_schema import (
     newer,
     stored_form,
 )
-from seamark.store.local_catalog import Live, LocalCatalog
+from seamark.store.local_catalog import Live, LocalCatalog, RowsChanged
 from seamark.store.local_upkeep import LocalUpkeep
 from seamark.store.merging import DataFile
 from seamark.store.new_file import NewFile, described
@@ -139,6 +139,10 @@ class LocalLake:
             if self._written >= _RENEWED_AFTER:
                 self._written = 0
                 self._session.renew()
+            try:
+                self._catalog.live()
+            except RowsChanged:
+                self._make_whole_again()
             return self._upkeep.step(at, keep_days)
         finally:
             self._session.mark()
@@ -158,6 +162,16 @@ class LocalLake:
             if self._session.close():
                 remove_spill(self._place)
             self._catalog.close()
+
+    def _make_whole_again(self) -> None:
+        """Rewrite what another program changed. Until that is done the lake answers that it is closed."""
+        _LOG.warning("another program has deleted rows of this lake: its files are rewritten")
+        with self._writing:
+            self._catalog.close()
+            try:
+                _make_ready(self._place)
+            finally:
+                self._catalog.open()
 
     def _version(self) -> int | None:
         found = self.query(f"SELECT max(version) AS n FROM lake.{VERSION_TABLE}")["n"][0].as_py()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -9,14 +10,16 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from seamark import __version__
-from seamark.core.errors import ConfigInvalid, Problem, SeamarkError
+from seamark.core.errors import ConfigInvalid, Problem, SeamarkError, StoreUnavailable
 from seamark.core.findings import to_document
 from seamark.engine.exposition import metrics_text
+from seamark.engine.services import Services
 from seamark.web.asking import services_of
 from seamark.web.auth import Principal, require
 from seamark.web.bodies import read_body
 
 CONFIG_BYTES_MAX = 1024 * 1024
+FREE_BYTES_MIN = 1024 * 1024  # below it the disk is as good as full
 
 
 def router() -> APIRouter:
@@ -33,7 +36,8 @@ def router() -> APIRouter:
         """Whether rows can be taken and read: lake, catalog, configuration."""
         services = services_of(request)
         checks: dict[str, str] = {}
-        for name, check in (("lake", services.lake.health), ("catalog", services.catalog.database.current_revision)):
+        looks = {"lake": partial(_check_lake, services), "catalog": services.catalog.database.current_revision}
+        for name, check in looks.items():
             try:
                 check()
                 checks[name] = "ok"
@@ -81,3 +85,10 @@ def router() -> APIRouter:
         return {"changes": changes, "dry_run": dry_run}
 
     return routes
+
+
+def _check_lake(services: Services) -> None:
+    """StoreUnavailable where the lake does not answer, or its disk has no room for a row."""
+    free_bytes = services.lake.health().free_bytes
+    if free_bytes is not None and free_bytes < FREE_BYTES_MIN:
+        raise StoreUnavailable(f"the lake's disk is full: {free_bytes:,} bytes are free")
