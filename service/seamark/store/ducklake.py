@@ -160,20 +160,10 @@ class DuckLake:
         except CommitFailed:
             # PostgreSQL may be committing still, although the connection is lost: removing a file it then registers
             # would make its table unreadable. If it was not registered, it is swept as an orphan a day later.
-            if not self._place.embedded:
-                raise
-            if self.is_registered(*next(iter(files.items()))):
-                return
-            _remove(files.values())
             raise
         except Exception:
             _remove(files.values())
             raise
-
-    def is_registered(self, table: str, path: Path) -> bool:
-        """Whether the lake holds the data file `path`."""
-        sql = "SELECT count(*) AS n FROM ducklake_list_files('lake', ?) WHERE data_file = ?"
-        return bool(self.query(sql, [table, str(path)])["n"][0].as_py())
 
     def still_read(self) -> bool:
         """Whether a query or commit runs that began before the last step of upkeep ended."""

@@ -228,8 +228,6 @@ class LocalCatalog:
     def _version(self) -> int:
         return int(self._execute("PRAGMA data_version").fetchone()[0])
 
-    # --- writing -------------------------------------------------------------------------------------------------
-
     # --- the connection ------------------------------------------------------------------------------------------
 
     def _connect(self) -> None:

@@ -51,7 +51,7 @@ from seamark.store.trace_index import may_hold
 from seamark.store.upkeep import Keep
 
 _LOG = logging.getLogger(__name__)
-# DuckDB keeps every footer it has read, of files long gone too: 65 kB each, of which it counts 7.
+# DuckDB keeps every footer it has read, of files long gone too: 6 kB each, 400 MB after an hour of 20 files a second.
 _RENEWED_AFTER = 500  # files
 _TABLE = re.compile(r'\blake\."?(\w+)"?')
 
