@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from seamark.store.duckdb_session import Session
 from seamark.store.lake import CommitFailed, LakeHealth, Within
 from seamark.store.lake_connection import Place, connect, reaching, remove_spill
 from seamark.store.lake_schema import VERSION_TABLE, bring_up_to_date, conform, stored_form
-from seamark.store.parquet import write_durably
+from seamark.store.parquet import remove_files, write_durably
 from seamark.store.upkeep import Keep, Upkeep
 
 _ADVISORY_KEY = 0x5EA_3A2C_1A4E  # any number that nobody else locks
@@ -162,7 +162,7 @@ class DuckLake:
             # would make its table unreadable. If it was not registered, it is swept as an orphan a day later.
             raise
         except Exception:
-            _remove(files.values())
+            remove_files(files.values())
             raise
 
     def still_read(self) -> bool:
@@ -178,10 +178,10 @@ def _write(folder: Path, rows: Mapping[str, pa.Table]) -> dict[str, Path]:
             files[name] = folder / "main" / name / f"{uuid4()}.parquet"
             write_durably(files[name], table)
     except OSError as error:
-        _remove(files.values())
+        remove_files(files.values())
         raise StoreUnavailable(f"the lake's disk did not take the rows: {error.strerror or error}") from error
     except BaseException:
-        _remove(files.values())
+        remove_files(files.values())
         raise
     return files
 
@@ -196,9 +196,3 @@ def _insert(cursor: duckdb.DuckDBPyConnection, rows: Mapping[str, pa.Table]) -> 
         cursor.register("incoming", table)
         cursor.execute(f'INSERT INTO lake."{name}" BY NAME SELECT * FROM incoming')
         cursor.unregister("incoming")
-
-
-def _remove(paths: Iterable[Path]) -> None:
-    for path in paths:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)

@@ -41,7 +41,7 @@ from seamark.store.lake_connection import Place
 from seamark.store.lake_schema import STORED
 from seamark.store.merging import DataFile
 from seamark.store.new_file import NewFile
-from seamark.store.trace_index import remove_index
+from seamark.store.trace_index import remove_data_file
 
 _LOG = logging.getLogger(__name__)
 
@@ -332,9 +332,7 @@ class LocalCatalog:
             return
         for path in set(self._doubtful) - named:
             _LOG.warning("removed %s: it was never committed", path)
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-            remove_index(path)
+            remove_data_file(path)
         self._doubtful = []
 
 

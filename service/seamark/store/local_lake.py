@@ -16,8 +16,7 @@ import logging
 import re
 import shutil
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,7 @@ from seamark.store.local_catalog import Live, LocalCatalog, RowsChanged
 from seamark.store.local_upkeep import LocalUpkeep
 from seamark.store.merging import DataFile
 from seamark.store.new_file import NewFile, described
-from seamark.store.parquet import write_durably
+from seamark.store.parquet import remove_files, write_durably
 from seamark.store.repeats import KEPT_S, LATE, RATE_MAX, RecentSpans, hashes_of
 from seamark.store.trace_index import may_hold
 from seamark.store.upkeep import Keep
@@ -203,17 +202,17 @@ class LocalLake:
                 write_durably(files[-1], stored)
                 new[name] = [described(name, files[-1], stored)]
         except OSError as error:
-            _remove(files)
+            remove_files(files)
             raise StoreUnavailable(f"the lake's disk did not take the rows: {error.strerror or error}") from error
         except BaseException:
-            _remove(files)
+            remove_files(files)
             raise
         try:
             self._catalog.commit(new)
         except CommitFailed:
             raise  # what the catalog may still come to name stays
         except StoreUnavailable:
-            _remove(files)
+            remove_files(files)
             raise
         self._written += len(files)
 
@@ -264,9 +263,3 @@ def _make_whole(root: duckdb.DuckDBPyConnection) -> None:
     """Rewrite files of which rows were deleted, and write rows that lie in the catalog to files."""
     root.execute("CALL ducklake_flush_inlined_data('lake')")
     root.execute("CALL ducklake_rewrite_data_files('lake', delete_threshold => 0)")
-
-
-def _remove(paths: Iterable[Path]) -> None:
-    for path in paths:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)

@@ -26,7 +26,7 @@ from seamark.store.lake_connection import Place
 from seamark.store.local_catalog import LocalCatalog
 from seamark.store.merging import DataFile, next_group
 from seamark.store.rewriting import Old, Rewrite, Rewriter
-from seamark.store.trace_index import SUFFIX, remove_index
+from seamark.store.trace_index import SUFFIX, remove_data_file
 from seamark.store.upkeep import ORPHANS_KEEP_S, Keep
 
 _LOG = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ class LocalUpkeep:
         except CommitFailed:
             raise  # the catalog may still come to name it
         except StoreUnavailable:
-            _remove(target)
+            remove_data_file(target)
             raise
 
     # --- what nothing names ----------------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ class LocalUpkeep:
         if not unnamed or self._session.still_running():
             return
         for _, path in unnamed:
-            _remove(path)
+            remove_data_file(path)
         self._catalog.forget([number for number, _ in unnamed])
 
     def _sweep(self, at: datetime) -> None:
@@ -168,15 +168,9 @@ class LocalUpkeep:
                 with suppress(FileNotFoundError):
                     if data_file not in named and (own or path.stat().st_mtime < spared_from_s):
                         _LOG.warning("removed %s: nothing names it", path)
-                        _remove(path)
+                        remove_data_file(path)
         self._swept_at = at
 
 
 def _may_hold_old(file: DataFile, cut: datetime, far: datetime) -> bool:
     return file.first_at is None or file.last_at is None or file.first_at < cut or file.last_at > far
-
-
-def _remove(path: Path) -> None:
-    with suppress(OSError):
-        path.unlink(missing_ok=True)
-    remove_index(path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,13 @@ def write_durably(path: Path, table: pa.Table) -> None:
     except OSError:
         path.unlink(missing_ok=True)
         raise
+
+
+def remove_files(paths: Iterable[Path]) -> None:
+    """Remove them, as far as they are there and can be."""
+    for path in paths:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def shape(schema: pa.Schema, row_group_rows: int) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from seamark.core.errors import StoreUnavailable
 from seamark.core.records import TIME_COLUMN
 from seamark.store.merging import DataFile, merge_files
 from seamark.store.new_file import NewFile, read_description
-from seamark.store.trace_index import remove_index
+from seamark.store.trace_index import remove_data_file
 
 INLINE_BYTES = 256 * 1024  # of all sources, up to which a rewrite is done in this process
 TIMEOUT_S = 600.0  # a rewrite takes seconds
@@ -105,13 +104,13 @@ class Rewriter:
             outcome = self._ask(job)
         except (OSError, ValueError, pa.ArrowException) as error:
             self.close()
-            _remove(job.target)
+            remove_data_file(job.target)
             raise StoreUnavailable(f"files of {job.table} could not be rewritten: {error}") from error
         except BaseException:
             self.close()  # with the answer it may yet give
             raise
         if outcome.done is None:
-            _remove(job.target)
+            remove_data_file(job.target)
             raise StoreUnavailable(f"files of {job.table} could not be rewritten: {outcome.error}")
         return outcome.done
 
@@ -148,9 +147,3 @@ class Rewriter:
         if not answer:
             raise OSError(f"the process that rewrites ended with status {process.wait()}")
         return msgspec.json.decode(answer, type=Outcome)
-
-
-def _remove(path: str) -> None:
-    with suppress(OSError):
-        Path(path).unlink(missing_ok=True)
-    remove_index(path)

@@ -83,6 +83,13 @@ def remove_index(data_file: str | Path) -> None:
         index_of(data_file).unlink(missing_ok=True)
 
 
+def remove_data_file(data_file: str | Path) -> None:
+    """Remove a data file and its index, as far as they are there."""
+    with suppress(OSError):
+        Path(data_file).unlink(missing_ok=True)
+    remove_index(data_file)
+
+
 def _hashes(keys: npt.NDArray[np.int64]) -> Hashes:
     """Return 32 bits of each key that depend on all of it: ids may count up."""
     words = keys.astype(np.uint64) * _GAMMA
