@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -36,7 +37,10 @@ def router() -> APIRouter:
         """Whether rows can be taken and read: lake, catalog, configuration."""
         services = services_of(request)
         checks: dict[str, str] = {}
-        looks = {"lake": partial(_check_lake, services), "catalog": services.catalog.database.current_revision}
+        looks: dict[str, Callable[[], object]] = {
+            "lake": partial(_check_lake, services),
+            "catalog": services.catalog.database.current_revision,
+        }
         for name, check in looks.items():
             try:
                 check()
