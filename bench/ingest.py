@@ -9,7 +9,8 @@ What the figures are:
 * share of the ceiling: rows per CPU second of the service, divided by those of the same bodies when they are only
   unpacked and decoded by the service's own functions in a fresh process. What is missing to 1 is HTTP, commit and disk.
 * at 50 %: half the maximum just measured, each request due at its own instant; latencies count from that instant.
-* memory: resident, every half second; the slope is a straight line through the second half.
+* memory: resident, every half second, with what child processes have to themselves; the slope is a straight line
+  through the second half.
 * bytes per span: all data files after the lake's own maintain() found nothing left to do, once the service stopped.
 
 Bodies are made beforehand (bench/bodies.py) and sent once: each span has ids, times and values of its own.

@@ -27,7 +27,10 @@ SAMPLE_S = 0.5  # looking through all processes costs a little
 
 @dataclass
 class Server:
-    """A running server. `samples` are (monotonic instant, CPU seconds, resident bytes) of it and its children."""
+    """A running server. `samples` are (monotonic instant, CPU seconds, resident bytes) of it and its children.
+
+    Of a child only what it has to itself is added: the pages it shares with its parent are there once.
+    """
 
     url: str
     process: psutil.Process
@@ -79,10 +82,19 @@ def _spent(process: psutil.Process) -> tuple[float, int]:
         try:
             times = one.cpu_times()
             cpu_s += times.user + times.system
-            held += one.memory_info().rss
+            held += one.memory_info().rss if one.pid == process.pid else _private(one.pid)
         except psutil.NoSuchProcess:
             continue
     return cpu_s, held
+
+
+def _private(pid: int) -> int:
+    """Return the resident bytes that no other process shares; 0 where the kernel does not tell, or it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_"))
 
 
 def free_port() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import logging
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import uvicorn
 from fastapi import FastAPI
 
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from seamark.web.otlp_grpc import GrpcDoor
 
 log = logging.getLogger(__name__)
+
+_M_ARENA_MAX = -8  # malloc.h of the GNU C library
+_ARENAS = 2
 
 
 class _Server(uvicorn.Server):
@@ -55,6 +60,7 @@ def serve(settings: Settings) -> None:
     settings = replace(settings, data_dir=settings.data_dir.resolve())
     with hold_folder(settings.data_dir):
         _clear(settings.data_dir)
+        _spare_memory()
         _serve(settings)
     log.info("Seamark has stopped; everything acknowledged is stored")
 
@@ -63,6 +69,13 @@ def _clear(data_dir: Path) -> None:
     """Remove the work folders of a service that was killed."""
     for left in [*data_dir.glob("seamark-run-*"), *data_dir.glob("seamark-report-*")]:
         shutil.rmtree(left, ignore_errors=True)
+
+
+def _spare_memory() -> None:
+    """Let all threads, and Arrow, take memory from few heaps: each keeps what it once needed."""
+    if "CS_GNU_LIBC_VERSION" in os.confstr_names:
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
+    pa.set_memory_pool(pa.system_memory_pool())
 
 
 def _serve(settings: Settings) -> None:

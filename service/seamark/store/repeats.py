@@ -42,7 +42,7 @@ class RecentSpans:
     def __init__(self, buckets: int = _BUCKETS) -> None:
         """`buckets` is a power of two."""
         self._table: Hashes = np.zeros((buckets, _WAYS), dtype=np.uint64)
-        self._next: npt.NDArray[np.int64] = np.zeros(buckets, dtype=np.int64)
+        self._next: npt.NDArray[np.uint8] = np.zeros(buckets, dtype=np.uint8)  # counts on from 255 at 0
         self._shift = np.uint64(64 - (buckets.bit_length() - 1))
         self._late_hours: set[int] | None = set()  # since 1970; None: more than can be remembered
         self._arrived: deque[tuple[int, int]] = deque()  # (microseconds, spans) of the last KEPT_S
@@ -99,7 +99,7 @@ class RecentSpans:
         sizes = np.diff(np.append(starts, len(bucket)))
         place = np.arange(len(bucket)) - np.repeat(starts, sizes)
         self._table[bucket, (self._next[bucket] + place) % _WAYS] = hashes[order]
-        self._next[bucket[starts]] += sizes
+        self._next[bucket[starts]] += sizes.astype(np.uint8)
 
     def _bucket(self, hashes: Hashes) -> npt.NDArray[np.int64]:
         return (hashes >> self._shift).astype(np.int64)
