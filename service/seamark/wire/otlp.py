@@ -17,7 +17,7 @@ from seamark.wire.event_columns import decode_event_columns
 from seamark.wire.events import EventRows
 from seamark.wire.feature_columns import Places, Unusual
 from seamark.wire.otlp_arrow import span_columns
-from seamark.wire.otlp_json import JsonReader
+from seamark.wire.otlp_json import JsonReader, parse_traces
 from seamark.wire.otlp_json_columns import span_columns as json_span_columns
 from seamark.wire.otlp_protobuf import ProtobufReader
 from seamark.wire.points import decode_points
@@ -96,7 +96,7 @@ def _by_columns(bodies: Sequence[bytes], encoding: Encoding, received_at: Sequen
         if encoding is Encoding.PROTOBUF:
             columns = span_columns(bodies)
         else:
-            columns = json_span_columns([JsonReader().traces(body) for body in bodies])
+            columns = json_span_columns([parse_traces(body) for body in bodies])
         return span_rows(columns, [micros(at) for at in received_at])
     except (ValueError, DecodeError, InputRefused, Odd):
         return None

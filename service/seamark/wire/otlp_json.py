@@ -17,6 +17,7 @@ from msgspec import Struct
 from seamark.core.errors import BodyTooLarge, InputRefused
 from seamark.wire.attributes import ATTRIBUTES_MAX, CUT, DEPTH_MAX, TOO_DEEP, Attributes, Value
 from seamark.wire.budget import ValueBudget
+from seamark.wire.otlp_json_items import METRICS, Nesting, nested, read_each
 from seamark.wire.otlp_json_metrics import Metric, MetricsRequest, NumberPoint
 from seamark.wire.otlp_json_values import AnyValue, Double, Integer, KeyValue, Resource
 from seamark.wire.values import RowRefused, from_hex, shown
@@ -105,13 +106,13 @@ class JsonReader:
         self._budget = ValueBudget()
 
     def traces(self, body: bytes) -> TracesRequest:
-        return _parse(TracesRequest, body)
+        return _parse(TracesRequest, body, _TRACES)
 
     def logs(self, body: bytes) -> LogsRequest:
-        return _parse(LogsRequest, body)
+        return _parse(LogsRequest, body, _LOGS)
 
     def metrics(self, body: bytes) -> MetricsRequest:
-        return _parse(MetricsRequest, body)
+        return _parse(MetricsRequest, body, METRICS)
 
     def identifier(self, raw: str | None, what: str) -> bytes:
         """Return the bytes of an id written in hex."""
@@ -197,12 +198,27 @@ class JsonReader:
         return [self._value(value, depth) for value in values]
 
 
-def _parse(kind: type[Request], body: bytes) -> Request:
+_TRACES = nested("resourceSpans", "scopeSpans", "spans", Span)
+_LOGS = nested("resourceLogs", "scopeLogs", "logRecords", LogRecord)
+
+
+def parse_traces(body: bytes) -> TracesRequest:
+    """Return a request in which every span is of its form. InputRefused where one is not."""
+    return _parse(TracesRequest, body, None)
+
+
+def _parse(kind: type[Request], body: bytes, nesting: Nesting | None) -> Request:
+    """Return the request; with `nesting`, one in which items that are not of their form are marked."""
     # `{}` is three bytes and becomes thirty times as much: counted before anything is built.
     if body.count(b"{") > OBJECTS_MAX:
         raise BodyTooLarge(f"the request holds more than {OBJECTS_MAX:,} JSON objects; send smaller batches")
     try:
-        return msgspec.json.decode(body, type=kind)
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except msgspec.ValidationError:
+            if nesting is None:
+                raise
+        return read_each(kind, body, nesting)
     except (msgspec.DecodeError, UnicodeError) as error:
         raise InputRefused(f"the body is no {kind.__name__} in OTLP's JSON: {str(error)[:300]}") from None
     except RecursionError:

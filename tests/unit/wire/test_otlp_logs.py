@@ -199,3 +199,15 @@ def test_a_malformed_body_is_refused_whole():
     for encoding, body in ((Encoding.JSON, b'{"resourceLogs": 5}'), (Encoding.PROTOBUF, b"\xff\xff")):
         with pytest.raises(InputRefused):
             decode_logs(body, encoding, received_at=AT, new_id=str)
+
+
+@pytest.mark.parametrize("bad", [{"eventName": 5}, {"attributes": {}}, {"timeUnixNano": []}, None, 7])
+def test_a_json_record_that_is_not_of_its_form_costs_only_itself(bad):
+    tree = MessageToDict(request(prediction(), label()), use_integers_for_enums=True)
+    (scope,) = tree["resourceLogs"][0]["scopeLogs"]
+    scope["logRecords"].insert(0, scope["logRecords"][0] | bad if isinstance(bad, dict) else bad)
+    decoded = decode_logs(json.dumps(tree).encode(), Encoding.JSON, received_at=AT, new_id=lambda: "new")
+    assert {name: table.num_rows for name, table in decoded.tables.items()} == {"predictions": 1, "labels": 1}
+    (refusal,) = decoded.refusals
+    assert refusal.index == 0
+    assert "LogRecord in OTLP's JSON" in refusal.reason

@@ -243,6 +243,30 @@ def test_json_of_too_many_objects_is_refused_before_they_are_built(monkeypatch):
         decode_metrics(body, Encoding.JSON, received_at=AT)
 
 
+@pytest.mark.parametrize("bad", [{"asDouble": []}, {"attributes": 5}, {"timeUnixNano": {}}, None, "point"])
+def test_a_json_point_that_is_not_of_its_form_costs_only_itself(bad):
+    document = json.loads(to_otlp_json(request(gauge(number(), number()), gauge(number()))))
+    first = document["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0]
+    points = first["gauge"]["dataPoints"]
+    points.append(points[0] | bad if isinstance(bad, dict) else bad)
+    decoded = decode_metrics(json.dumps(document).encode(), Encoding.JSON, received_at=AT)
+    assert decoded.rows == 3
+    (refusal,) = decoded.refusals
+    assert refusal.index == 2
+    assert "NumberPoint in OTLP's JSON" in refusal.reason
+
+
+@pytest.mark.parametrize(("bad", "points"), [({"name": 5}, 2), ({"sum": {"isMonotonic": "yes"}}, 2), (None, 1)])
+def test_a_json_metric_that_is_not_of_its_form_costs_only_its_points(bad, points):
+    document = json.loads(to_otlp_json(request(gauge(number(), number()), gauge(number()))))
+    metrics = document["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
+    metrics[0] = metrics[0] | bad if isinstance(bad, dict) else bad
+    decoded = decode_metrics(json.dumps(document).encode(), Encoding.JSON, received_at=AT)
+    assert decoded.rows == 1
+    assert [refusal.index for refusal in decoded.refusals] == list(range(points))
+    assert all("Metric in OTLP's JSON" in refusal.reason for refusal in decoded.refusals)
+
+
 # --- exponential buckets ------------------------------------------------------------------------------------------
 
 

@@ -304,17 +304,45 @@ def test_json_that_is_read_but_wrong_is_a_refusal(changes, reason):
         b'"\xff"',
         b'{"resourceSpans": {}}',
         b'{"resourceSpans": [null]}',
-        json_body(kind="SPAN_KIND_SERVER"),
-        json_body(attributes=[{"key": 5}]),
         b'{"x":' * 100_000,
         b'{"resourceSpans":' + b"[" * 100_000,
         json_body(name="\ud800"),
-        b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"startTimeUnixNano": ' + b"9" * 5000 + b"}]}]}]}",
+        b'{"resourceSpans": [{"scopeSpans": 5}]}',
+        b'{"resourceSpans": [{"resource": {"attributes": [{"key": 5}]}, "scopeSpans": [{"spans": []}]}]}',
     ],
 )
 def test_a_body_that_is_not_otlp_json_is_refused_whole(body):
     with pytest.raises(InputRefused):
         decode_json(body)
+
+
+BAD_SPANS = [
+    {"kind": "SPAN_KIND_SERVER"},
+    {"attributes": [{"key": 5}]},
+    {"traceId": 7},
+    {"status": []},
+    {"events": {"name": "x"}},
+    {"startTimeUnixNano": {}},
+    None,
+    [],
+    "span",
+]
+
+
+@pytest.mark.parametrize("neighbours", [1, 60])  # 60 are read in columns where all are of their form
+@pytest.mark.parametrize("bad", BAD_SPANS)
+def test_a_span_that_is_not_of_its_form_costs_only_itself(bad, neighbours):
+    document = json.loads(json_body())
+    (scope,) = document["resourceSpans"][0]["scopeSpans"]
+    good = scope["spans"][0]
+    spans = [good | {"spanId": f"{number + 1:016x}"} for number in range(neighbours)]
+    scope["spans"] = [*spans, good | bad if isinstance(bad, dict) else bad]
+    document["resourceSpans"].append(document["resourceSpans"][0] | {"scopeSpans": [{"spans": None}, {}]})
+    decoded = decode_json(json.dumps(document).encode())
+    assert decoded.rows == neighbours
+    (refusal,) = decoded.refusals
+    assert refusal.index == neighbours
+    assert "Span in OTLP's JSON" in refusal.reason
 
 
 # The same on every worker: a parameter is a part of a test's name.
