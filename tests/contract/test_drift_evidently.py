@@ -14,6 +14,7 @@ import pytest
 from scipy.stats import ks_2samp
 
 from seamark.compute.drift import METHODS
+from seamark.compute.profiles import PROFILERS, numbers
 
 SCRIPT = Path(__file__).with_name("evidently_scores.py")
 
@@ -72,19 +73,20 @@ def test_scores_are_evidentlys() -> None:
     for case, expected in zip(asked, theirs, strict=True):
         dtype = float if case["kind"] == "numeric" else object
         before, after = np.array(case["reference"], dtype=dtype), np.array(case["current"], dtype=dtype)
+        profiles = [PROFILERS[case["kind"]](side) for side in (before, after)]
         where = f"{case['method']} of {case['name']}"
         if case["method"] == "ks":  # Evidently's score is scipy's p-value; the distance behind it is ours
             found = ks_2samp(before, after)
             assert found.pvalue == pytest.approx(expected, abs=1e-9), where
-            assert METHODS["ks"].score(before, after) == pytest.approx(found.statistic, abs=1e-9), where
+            assert METHODS["ks"].score(*profiles) == pytest.approx(found.statistic, abs=1e-9), where
         else:
             # Evidently's shares are all positive; a bin empty on both sides makes its JSD 0 * log 0 = 0, as ours.
-            assert METHODS[case["method"]].score(before, after) == pytest.approx(expected, rel=1e-9, abs=1e-9), where
+            assert METHODS[case["method"]].score(*profiles) == pytest.approx(expected, rel=1e-9, abs=1e-9), where
 
 
 def test_the_ks_p_value_is_scipys_where_evidently_uses_the_law() -> None:
     rng = np.random.default_rng(3)
     before, after = rng.normal(size=12_000), rng.normal(0.05, 1, size=700)
     expected = ks_2samp(before, after)
-    null = METHODS["ks"].null(before, after, rng)
+    null = METHODS["ks"].null(numbers(before), numbers(after), rng)
     assert null.p_value(float(expected.statistic)) == pytest.approx(expected.pvalue, abs=1e-9)

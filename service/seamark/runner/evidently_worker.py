@@ -81,10 +81,11 @@ def _method(name: str | None, kind: str) -> str | None:
     from evidently.legacy.core import ColumnType
 
     from seamark.compute.drift import METHODS
+    from seamark.compute.profiles import PROFILERS
 
     def score_and_decide(reference: Any, current: Any, _: Any, threshold: float) -> tuple[float, bool]:
-        kinds = (float, None) if kind == "numeric" else (str, str)
-        before, after = (side.dropna().astype(kinds[0]).to_numpy(dtype=kinds[1]) for side in (reference, current))
+        dtype = float if kind == "numeric" else object
+        before, after = (PROFILERS[kind](side.dropna().to_numpy(dtype=dtype)) for side in (reference, current))
         score = METHODS[name].score(before, after)
         return score, score >= threshold
 
