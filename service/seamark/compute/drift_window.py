@@ -20,12 +20,12 @@ Profiles = Mapping[str, Profile]
 
 # Both defaults raise as many false alarms as they are asked to (tests/unit/compute/test_drift_calibration.py). Found at
 # p <= 0.001 in windows of 300 rows against 10,000:
-#   numbers: a shift of 0.3 standard deviations by ks 86 %, wasserstein 92 %, jensenshannon 52 %, psi 34 %. ks needs no
+#   numbers: a shift of 0.3 standard deviations by ks 86 %, wasserstein 92 %, jensen_shannon 52 %, psi 34 %. ks needs no
 #   bins, and neither heavy tails nor stray huge values sway it; what it does not see is a wider spread (x 1.3: 10 %,
 #   wasserstein 82 %) or a few far values: name wasserstein for features where those count.
-#   texts: a new level of 3 % among 100 uneven ones by chisquare 100 %, jensenshannon 7 %; 12 % of the rows moved to one
-#   of 8 even levels 70 % and 65 %.
-DEFAULT_METHODS = {"numeric": "ks", "categorical": "chisquare"}
+#   texts: a new level of 3 % among 100 uneven ones by chi_square 100 %, jensen_shannon 7 %; 12 % of the rows moved to
+#   one of 8 even levels 70 % and 65 %.
+DEFAULT_METHODS = {"numeric": "ks", "categorical": "chi_square"}
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ def judge(
 
     `current` and `reference` map a feature to the profile of its column (compute/profiles.py), made by the profiler of
     its kind; `kinds` says "numeric" or "categorical" of each. Without a reference (None or empty) every feature is
-    `no_reference`. `spec.methods` names a method per feature; a method that does
-    not take the feature's kind gives way to the default of the kind, and the finding names the one that was used.
+    `no_reference`. `spec.methods` names a method per feature; a method that does not take the feature's kind gives way
+    to the default of the kind, and the finding names the one that was used.
 
     Features are decided together by Benjamini and Hochberg at q = `spec.false_alarms`, which with no drift at all
     bounds the chance that any feature of the window raises a false alarm. `threshold` is the score at which this

@@ -67,7 +67,8 @@ def _stretches(values: FloatArray, starts: IntArray, ends: IntArray) -> FloatArr
     lengths = ends - starts
     before = np.cumsum(lengths) - lengths
     places = np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
-    return values.take(places)
+    taken: FloatArray = values[places]
+    return taken
 
 
 METHOD = DriftMethod(

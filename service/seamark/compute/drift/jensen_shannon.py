@@ -38,7 +38,7 @@ def _distance(reference: FloatArray, current: FloatArray, weight: FloatArray | f
 
 
 METHOD = DriftMethod(
-    name="jensenshannon",
+    name="jensen_shannon",
     kinds=frozenset({"numeric", "categorical"}),
     score=score,
     null=null,

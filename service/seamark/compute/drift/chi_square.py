@@ -52,7 +52,7 @@ def _effect(before: FloatArray, after: FloatArray, n: float, m: float, weight: F
 
 
 METHOD = DriftMethod(
-    name="chisquare",
+    name="chi_square",
     kinds=frozenset({"categorical"}),
     score=score,
     null=null,
