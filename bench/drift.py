@@ -15,6 +15,7 @@ from typing import Any
 from bench.drift_data import CASES, FEATURES, LARGE, SHIFTED, Case, draw
 from bench.report import Result
 from seamark.compute import drift_window
+from seamark.compute.profiles import profile_all
 from seamark.core.specs import DriftSpec
 from seamark.core.windows import Window
 
@@ -75,7 +76,8 @@ def _drifted(case: Case, seed: int, *, shifted: bool, features: int = FEATURES) 
             {name: column.astype(object) for name, column in side.items()} for side in (reference, window)
         )
     started_s = time.perf_counter()
-    finding = drift_window.judge("bench", None, _WINDOW, window, reference, kinds, DriftSpec(), seed=seed)
+    profiles = [profile_all(side, kinds) for side in (window, reference)]
+    finding = drift_window.judge("bench", None, _WINDOW, *profiles, kinds, DriftSpec(), seed=seed)
     taken_s = time.perf_counter() - started_s
     return [feature.feature for feature in finding.features if feature.drifted], taken_s
 

@@ -59,7 +59,7 @@ def tables(rows: int = 500) -> tuple[pa.Table, pa.Table, dict[str, str]]:
 def test_the_report_shows_what_seamark_judged_and_stays_inside_its_page(tmp_path: Path) -> None:
     reference, current, kinds = tables(25_000)
     out = tmp_path / "report.html"
-    methods = {name: "ks" if kind == "numeric" else "chisquare" for name, kind in kinds.items()} | {"age": "psi"}
+    methods = {name: "ks" if kind == "numeric" else "chi_square" for name, kind in kinds.items()} | {"age": "psi"}
     thresholds: dict[str, float | None] = {**dict.fromkeys(kinds, 0.2), "constant": None}
     evidently.report(reference, current, kinds, out, 120.0, methods=methods, thresholds=thresholds)
 
@@ -69,8 +69,8 @@ def test_the_report_shows_what_seamark_judged_and_stays_inside_its_page(tmp_path
     for column, detected, method in (
         ("income", "detected", "ks, by Seamark"),
         ("age", "not detected", "PSI"),
-        ("plan", "detected", "chisquare, by Seamark"),
-        ("city", "not detected", "chisquare, by Seamark"),
+        ("plan", "detected", "chi_square, by Seamark"),
+        ("city", "not detected", "chi_square, by Seamark"),
     ):
         widget = page[page.index(f"Drift in column '{column}'") :][:600]
         assert f"Data drift {detected}. Drift detection method: {method}" in widget

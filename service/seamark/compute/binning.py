@@ -7,29 +7,33 @@ edges move with every window; all others: one bin per value. Source: Evidently's
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-from seamark.compute.columns import FloatArray, IntArray, count_levels, finite, is_numeric, scaled
+from seamark.compute.columns import FloatArray, IntArray
+from seamark.compute.profiles import Levels, Numbers, count_levels, scaled
 
 LEVELS_MAX = 20  # numeric columns with so few distinct values are counted value by value
 _EMPTY_SHARE = 1e-4  # what an empty bin is given, so that a logarithm exists
 
 
-def is_binned(reference: npt.NDArray[Any]) -> bool:
+def is_binned(reference: Numbers | Levels) -> bool:
     """Whether a column is counted in bins rather than value by value."""
-    return is_numeric(reference) and len(np.unique(finite(reference))) > LEVELS_MAX
+    return isinstance(reference, Numbers) and reference.distinct > LEVELS_MAX
 
 
-def bin_counts(reference: npt.NDArray[Any], current: npt.NDArray[Any]) -> tuple[IntArray, IntArray]:
+def bin_counts(reference: Numbers | Levels, current: Numbers | Levels) -> tuple[IntArray, IntArray]:
     """Return the counts of both samples over their common bins or levels; neither sample may be empty."""
-    if not is_binned(reference):
+    if not (isinstance(reference, Numbers) and isinstance(current, Numbers) and is_binned(reference)):
         return count_levels(reference, current)
-    (before, after), _ = scaled(finite(reference), finite(current))
-    both = np.concatenate([before, after])
-    edges = sturges_edges(float(both.min()), float(both.max()), len(both))
+    return histograms(reference, current, reference.rows + current.rows)
+
+
+def histograms(reference: Numbers, current: Numbers, values: int) -> tuple[IntArray, IntArray]:
+    """Return the counts of both samples over as many of Sturges' bins as `values` values get."""
+    (before, after), _ = scaled(reference, current)
+    low, high = min(before[0], after[0]), max(before[-1], after[-1])
+    edges = sturges_edges(float(low), float(high), values)
     return _histogram(before, edges), _histogram(after, edges)
 
 
@@ -59,8 +63,7 @@ def fill_empty(shares: FloatArray, there: npt.NDArray[np.bool_]) -> FloatArray:
     return np.where(shares == 0, fill, shares)
 
 
-def _histogram(values: FloatArray, edges: FloatArray) -> IntArray:
-    ordered = np.sort(values)
+def _histogram(ordered: FloatArray, edges: FloatArray) -> IntArray:
     below = np.searchsorted(ordered, edges[:-1], side="left")
     upto = np.searchsorted(ordered, edges[-1:], side="right")
     return np.diff(np.concatenate([below, upto])).astype(np.int64)

@@ -5,29 +5,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from seamark.compute.calibrate import benjamini_hochberg
-from seamark.compute.columns import present
 from seamark.compute.drift import METHODS
 from seamark.compute.drift.method import DriftMethod, NullDistribution
+from seamark.compute.profiles import Profile
 from seamark.core.findings import DriftFinding, DriftState, FeatureDrift
 from seamark.core.specs import DriftSpec
 from seamark.core.windows import Window
 
-Columns = Mapping[str, npt.NDArray[Any]]
+Profiles = Mapping[str, Profile]
 
 # Both defaults raise as many false alarms as they are asked to (tests/unit/compute/test_drift_calibration.py). Found at
 # p <= 0.001 in windows of 300 rows against 10,000:
-#   numbers: a shift of 0.3 standard deviations by ks 86 %, wasserstein 92 %, jensenshannon 52 %, psi 34 %. ks needs no
+#   numbers: a shift of 0.3 standard deviations by ks 86 %, wasserstein 92 %, jensen_shannon 52 %, psi 34 %. ks needs no
 #   bins, and neither heavy tails nor stray huge values sway it; what it does not see is a wider spread (x 1.3: 10 %,
 #   wasserstein 82 %) or a few far values: name wasserstein for features where those count.
-#   texts: a new level of 3 % among 100 uneven ones by chisquare 100 %, jensenshannon 7 %; 12 % of the rows moved to one
-#   of 8 even levels 70 % and 65 %.
-DEFAULT_METHODS = {"numeric": "ks", "categorical": "chisquare"}
+#   texts: a new level of 3 % among 100 uneven ones by chi_square 100 %, jensen_shannon 7 %; 12 % of the rows moved to
+#   one of 8 even levels 70 % and 65 %.
+DEFAULT_METHODS = {"numeric": "ks", "categorical": "chi_square"}
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,8 @@ def judge(
     model: str,
     version: str | None,
     window: Window,
-    current: Columns,
-    reference: Columns | None,
+    current: Profiles,
+    reference: Profiles | None,
     kinds: Mapping[str, str],
     spec: DriftSpec,
     reference_id: str | None = None,
@@ -52,10 +50,10 @@ def judge(
 ) -> DriftFinding:
     """Return what is known of each feature of `kinds`, in its order.
 
-    `current` and `reference` map a feature to its column with nulls (numeric: float, NaN is null; categorical: texts,
-    None is null); infinities count as nulls. `kinds` says "numeric" or "categorical" of each. Without a reference
-    (None or empty) every feature is `no_reference`. `spec.methods` names a method per feature; a method that does
-    not take the feature's kind gives way to the default of the kind, and the finding names the one that was used.
+    `current` and `reference` map a feature to the profile of its column (compute/profiles.py), made by the profiler of
+    its kind; `kinds` says "numeric" or "categorical" of each. Without a reference (None or empty) every feature is
+    `no_reference`. `spec.methods` names a method per feature; a method that does not take the feature's kind gives way
+    to the default of the kind, and the finding names the one that was used.
 
     Features are decided together by Benjamini and Hochberg at q = `spec.false_alarms`, which with no drift at all
     bounds the chance that any feature of the window raises a false alarm. `threshold` is the score at which this
@@ -82,12 +80,11 @@ def method_for(feature: str, kind: str, spec: DriftSpec) -> DriftMethod:
 
 
 def _measure(
-    feature: str, kind: str, current: Columns, reference: Columns | None, spec: DriftSpec, seed: int
+    feature: str, kind: str, current: Profiles, reference: Profiles | None, spec: DriftSpec, seed: int
 ) -> FeatureDrift | _Judged:
     method = method_for(feature, kind, spec)
-    before = present(reference[feature], kind) if reference and feature in reference else None
-    after = present(current[feature], kind) if feature in current else None
-    rows, reference_rows = (0 if after is None else len(after)), (0 if before is None else len(before))
+    before, after = reference.get(feature) if reference else None, current.get(feature)
+    rows, reference_rows = (0 if after is None else after.rows), (0 if before is None else before.rows)
     drift = FeatureDrift(feature, kind, method.name, DriftState.NO_DRIFT, rows, reference_rows)
     if not reference:
         return replace(drift, state=DriftState.NO_REFERENCE)
@@ -95,7 +92,7 @@ def _measure(
         return replace(drift, state=DriftState.NOT_IN_WINDOW)
     if before is None:
         return replace(drift, state=DriftState.NOT_IN_REFERENCE)
-    if not rows and len(current[feature]):
+    if not rows and after.nulls:
         return replace(drift, state=DriftState.ALL_NULL)
     if min(rows, reference_rows) < max(spec.rows_min, 1):
         return replace(drift, state=DriftState.TOO_FEW_ROWS)

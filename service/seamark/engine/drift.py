@@ -13,6 +13,7 @@ from uuid import uuid4
 import pyarrow as pa
 
 from seamark.compute import drift_window, quality
+from seamark.compute.profiles import Profile, profile_all
 from seamark.core.errors import NotFound
 from seamark.core.findings import DriftFinding, FeatureQuality
 from seamark.core.records import FeatureSchema
@@ -27,11 +28,26 @@ _CACHED = 16
 
 
 class ReferenceCache:
-    """The columns of the references last used: they never change, only newer ones come."""
+    """The columns and profiles of the references last used: they never change, only newer ones come."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._columns: OrderedDict[str, FeatureColumns] = OrderedDict()
+        self._profiles: OrderedDict[str, dict[str, Profile]] = OrderedDict()
+
+    def profiles(self, services: Services, reference: ReferenceSet) -> dict[str, Profile]:
+        """A reference's profiles, made once."""
+        with self._lock:
+            if reference.id in self._profiles:
+                self._profiles.move_to_end(reference.id)
+                return self._profiles[reference.id]
+        columns = self.columns(services, reference)
+        profiles = profile_all(columns_of(columns), kinds_of(columns))
+        with self._lock:
+            self._profiles[reference.id] = profiles
+            while len(self._profiles) > _CACHED:
+                self._profiles.popitem(last=False)
+        return profiles
 
     def columns(self, services: Services, reference: ReferenceSet) -> FeatureColumns:
         """A reference's columns, read from the lake once."""
@@ -57,13 +73,14 @@ def judge(services: Services, model: str, version: str | None, window: Window) -
     current = _current(services, model, version, window)
     reference = services.catalog.references.current(model, version)
     held = _cache.columns(services, reference) if reference else None
+    kinds = kinds_of(held, current)
     return drift_window.judge(
         model,
         version,
         window,
-        columns_of(current),
-        columns_of(held) if held else {},
-        kinds_of(held, current),
+        profile_all(columns_of(current), kinds),
+        _cache.profiles(services, reference) if reference else {},
+        kinds,
         drift,
         reference_id=reference.id if reference else None,
         # One window and reference always give one answer: resampling is seeded by what it is about.

@@ -20,8 +20,13 @@ POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
     "img-src data: blob:; font-src data:; form-action 'none'; base-uri 'none'"
 )
-# Evidently's own methods of the same figure. The others it has only as p-values, or not at all.
-EVIDENTLY_METHODS = frozenset({"psi", "jensenshannon", "wasserstein"})
+# Evidently's names of the methods it has with the same figure. The others it has only as p-values, or not at all.
+EVIDENTLY_METHODS = {
+    "psi": "psi",
+    "jensen_shannon": "jensenshannon",
+    "wasserstein": "wasserstein",
+    "hellinger": "hellinger",
+}
 _PR_SET_PDEATHSIG = 1
 
 
@@ -76,15 +81,16 @@ def _make(work_dir: Path, columns: Sequence[Mapping[str, Any]]) -> str:
 def _method(name: str | None, kind: str) -> str | None:
     """Return Evidently's name of a Seamark method; one it does not have is given to it, with Seamark's own score."""
     if name is None or name in EVIDENTLY_METHODS:
-        return name
+        return EVIDENTLY_METHODS.get(name or "")
     from evidently.legacy.calculations.stattests.registry import StatTest, register_stattest
     from evidently.legacy.core import ColumnType
 
     from seamark.compute.drift import METHODS
+    from seamark.compute.profiles import PROFILERS
 
     def score_and_decide(reference: Any, current: Any, _: Any, threshold: float) -> tuple[float, bool]:
-        kinds = (float, None) if kind == "numeric" else (str, str)
-        before, after = (side.dropna().astype(kinds[0]).to_numpy(dtype=kinds[1]) for side in (reference, current))
+        dtype = float if kind == "numeric" else object
+        before, after = (PROFILERS[kind](side.dropna().to_numpy(dtype=dtype)) for side in (reference, current))
         score = METHODS[name].score(before, after)
         return score, score >= threshold
 

@@ -6,17 +6,15 @@ import numpy as np
 import pytest
 
 from seamark.compute.binning import bin_counts, fill_empty, is_binned, sturges_edges
-from seamark.compute.columns import count_levels, finite, present, scaled, texts
+from seamark.compute.columns import finite
 from seamark.compute.permutation import split_bins, split_levels
+from seamark.compute.profiles import count_levels, levels, numbers, scaled
 
 
 def test_nulls_and_infinities_are_no_values() -> None:
     assert finite(np.array([1.0, np.nan, np.inf, -np.inf, 2.0])).tolist() == [1.0, 2.0]
     assert finite(np.array([1, None, "x", "3", True], dtype=object)).tolist() == [1.0, 3.0, 1.0]
     assert finite(np.array([True, False])).tolist() == [1.0, 0.0]
-    assert texts(np.array(["a", None, float("nan"), 3], dtype=object)).tolist() == ["a", "3"]
-    assert present(np.array([None, None], dtype=object), "categorical").tolist() == []
-    assert present(np.array([None, None], dtype=object), "numeric").tolist() == []
 
 
 def test_a_column_that_is_whole_is_not_copied() -> None:
@@ -24,18 +22,22 @@ def test_a_column_that_is_whole_is_not_copied() -> None:
     assert finite(column) is column
 
 
+def objects(*values: object) -> np.ndarray:
+    return np.array(values, dtype=object)
+
+
 def test_levels_of_either_side_are_counted() -> None:
-    before, after = count_levels(np.array(["a", "b", "a"], dtype=object), np.array(["c", "a"], dtype=object))
-    assert before.tolist() == [2, 1, 0] and after.tolist() == [1, 0, 1]
-    before, after = count_levels(np.array([2.0, 1.0, np.inf]), np.array([3.0, 1.0]))
+    before, after = count_levels(levels(objects("a", "b", "a")), levels(objects("c", "a")))
+    assert sorted(zip(before.tolist(), after.tolist(), strict=True)) == [(0, 1), (1, 0), (2, 1)]
+    before, after = count_levels(numbers(np.array([2.0, 1.0, np.inf])), numbers(np.array([3.0, 1.0])))
     assert before.tolist() == [1, 1, 0] and after.tolist() == [1, 0, 1]
 
 
 def test_huge_columns_are_scaled_alike() -> None:
-    (a, b), exponent = scaled(np.array([1e308, -1e308]), np.array([1.0]))
-    assert np.abs(a).max() <= 1 and np.ldexp(a, exponent).tolist() == [1e308, -1e308]
+    (a, b), exponent = scaled(numbers(np.array([1e308, -1e308])), numbers(np.array([1.0])))
+    assert np.abs(a).max() <= 1 and np.ldexp(a, exponent).tolist() == [-1e308, 1e308]
     assert b[0] == np.ldexp(1.0, -exponent)
-    assert scaled(np.array([1e100]))[1] == 0
+    assert scaled(numbers(np.array([1e100])))[1] == 0
 
 
 @pytest.mark.parametrize("rows", [(30, 30), (1000, 77), (5000, 5000), (1024, 1024)])
@@ -43,15 +45,15 @@ def test_bins_are_numpys_sturges_bins(rows: tuple[int, int]) -> None:
     rng = np.random.default_rng(rows[0])
     before, after = rng.normal(3, 10, rows[0]), rng.lognormal(0, 1, rows[1])
     edges = np.histogram_bin_edges(np.concatenate([before, after]), bins="sturges")
-    ours = bin_counts(before, after)
+    ours = bin_counts(numbers(before), numbers(after))
     assert ours[0].tolist() == np.histogram(before, edges)[0].tolist()
     assert ours[1].tolist() == np.histogram(after, edges)[0].tolist()
     assert sturges_edges(2.0, 2.0, 10).tolist() == [1.5, 2.5]
 
 
 def test_up_to_twenty_values_are_counted_one_by_one() -> None:
-    assert not is_binned(np.arange(20.0)) and is_binned(np.arange(21.0))
-    assert not is_binned(np.array(["a"] * 30, dtype=object))
+    assert not is_binned(numbers(np.arange(20.0))) and is_binned(numbers(np.arange(21.0)))
+    assert not is_binned(levels(objects(*["a"] * 30)))
 
 
 def test_empty_bins_are_filled_as_evidently_does() -> None:

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import binom
 
 from seamark.compute.drift_window import judge
+from seamark.compute.profiles import profile_all
 from seamark.core.findings import DriftState
 from seamark.core.specs import DriftSpec
 from seamark.core.windows import Window
@@ -38,9 +39,11 @@ def test_false_alarms_are_as_rare_as_asked(reference_rows: int, rows: int) -> No
     rng = np.random.default_rng(reference_rows + rows)
     alarms = 0
     for _ in range(REFERENCES):
-        reference = columns(reference_rows, rng)
+        reference = profile_all(columns(reference_rows, rng), KINDS)
         for window in range(WINDOWS_EACH):
-            finding = judge("m", None, WINDOW, columns(rows, rng), reference, KINDS, SPEC, seed=window)
+            finding = judge(
+                "m", None, WINDOW, profile_all(columns(rows, rng), KINDS), reference, KINDS, SPEC, seed=window
+            )
             alarms += any(f.state in (DriftState.DRIFT, DriftState.CERTAIN_SMALL) for f in finding.features)
     # Windows that share a reference are not quite independent; the bound leaves one in ten thousand.
     assert alarms <= binom.isf(1e-4, REFERENCES * WINDOWS_EACH, SPEC.false_alarms)
@@ -49,12 +52,12 @@ def test_false_alarms_are_as_rare_as_asked(reference_rows: int, rows: int) -> No
 @pytest.mark.slow
 def test_half_a_standard_deviation_is_found_in_three_hundred_rows() -> None:
     rng = np.random.default_rng(1)
-    reference = columns(10_000, rng)
+    reference = profile_all(columns(10_000, rng), KINDS)
     found = others = 0
     for window in range(200):
         current = columns(300, rng)
         current["number"] = current["number"] + 0.5
-        finding = judge("m", None, WINDOW, current, reference, KINDS, SPEC, seed=window)
+        finding = judge("m", None, WINDOW, profile_all(current, KINDS), reference, KINDS, SPEC, seed=window)
         found += bool(finding.features[0].drifted)
         others += sum(bool(f.drifted) for f in finding.features[1:])
     assert found > 0.95 * 200
@@ -65,12 +68,12 @@ def test_half_a_standard_deviation_is_found_in_three_hundred_rows() -> None:
 @pytest.mark.parametrize("feature, levels, share", [("eight", 8, 0.2), ("hundred", 100, 0.35)])
 def test_rows_that_moved_to_half_the_levels_are_found(feature: str, levels: int, share: float) -> None:
     rng = np.random.default_rng(2)
-    reference = columns(10_000, rng)
+    reference = profile_all(columns(10_000, rng), KINDS)
     found = 0
     for window in range(60):
         current = columns(1_000, rng)
         moved = rng.random(1_000) < share
         current[feature] = np.where(moved, LEVELS[rng.integers(0, levels // 2, 1_000)], current[feature])
-        finding = judge("m", None, WINDOW, current, reference, KINDS, SPEC, seed=window)
+        finding = judge("m", None, WINDOW, profile_all(current, KINDS), reference, KINDS, SPEC, seed=window)
         found += any(f.feature == feature and f.drifted for f in finding.features)
     assert found > 0.9 * 60

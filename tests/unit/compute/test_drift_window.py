@@ -9,6 +9,7 @@ import pytest
 
 from seamark.compute.drift import METHODS
 from seamark.compute.drift_window import DEFAULT_METHODS, judge, method_for
+from seamark.compute.profiles import profile_all
 from seamark.core.findings import DriftFinding, DriftState
 from seamark.core.specs import DriftSpec
 from seamark.core.windows import Window
@@ -26,7 +27,8 @@ def texts(shares: list[float], rows: int, rng: np.random.Generator) -> np.ndarra
 
 
 def run(current, reference, kinds, spec=SPEC, **more) -> DriftFinding:
-    return judge("m", "1", WINDOW, current, reference, kinds, spec, **more)
+    profiles = [columns and profile_all(columns, kinds) for columns in (current, reference)]
+    return judge("m", "1", WINDOW, *profiles, kinds, spec, **more)
 
 
 def test_only_what_moved_drifts() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from seamark.compute.drift import chisquare, jensenshannon, ks, psi, wasserstein
+from seamark.compute.drift import chi_square, hellinger, jensen_shannon, ks, psi, total_variation, wasserstein
 from seamark.compute.drift.method import DriftMethod
 
 METHODS: dict[str, DriftMethod] = {
     "psi": psi.METHOD,
-    "jensenshannon": jensenshannon.METHOD,
+    "jensen_shannon": jensen_shannon.METHOD,
     "ks": ks.METHOD,
     "wasserstein": wasserstein.METHOD,
-    "chisquare": chisquare.METHOD,
+    "chi_square": chi_square.METHOD,
+    "hellinger": hellinger.METHOD,
+    "total_variation": total_variation.METHOD,
 }

@@ -6,25 +6,42 @@ import numpy as np
 from scipy.stats import kstwo
 
 from seamark.compute.calibrate import fit_null
-from seamark.compute.columns import count_levels, finite
-from seamark.compute.drift.method import Column, DriftMethod, NullDistribution
+from seamark.compute.columns import FloatArray, IntArray
+from seamark.compute.drift.method import DriftMethod, NullDistribution
 from seamark.compute.permutation import split_bins
+from seamark.compute.profiles import Numbers, count_levels
 
 _ATOMS_MAX = 256  # columns with at most so many distinct values are split value by value
 
 
-def score(reference: Column, current: Column) -> float:
-    """Return D = max |F_reference - F_current|, between 0 and 1; 0 where a sample is empty."""
-    before, after = np.sort(finite(reference)), np.sort(finite(current))
-    if not before.size or not after.size:
+def score(reference: Numbers, current: Numbers) -> float:
+    """Return D = max |F_reference - F_current|, between 0 and 1; 0 where a sample is empty.
+
+    Between two of the reference's marks the gap can be no larger than from the one function at the left mark to the
+    other at the right. So only the stretches that may hold a larger gap than any mark are looked at value by value: of
+    a million rows against a million a few per cent, and the figure is exact.
+    """
+    if not reference.rows or not current.rows:
         return 0.0
-    both = np.concatenate([before, after])
-    gap = np.searchsorted(before, both, side="right") / before.size
-    gap -= np.searchsorted(after, both, side="right") / after.size
-    return float(np.abs(gap).max())
+    values, before = reference.marks
+    after = np.searchsorted(current.ordered, values, side="right")
+    before, after = np.append(before, reference.rows), np.append(after, current.rows)
+    left, right = before / reference.rows, after / current.rows
+    best = float(np.abs(left - right).max())
+    left_from, right_from = np.append(0.0, left[:-1]), np.append(0.0, right[:-1])
+    worth = np.flatnonzero(np.maximum(left - right_from, right - left_from) > best)
+    inside = np.concatenate(
+        [
+            _stretches(side.ordered, np.append(0, ends[:-1])[worth], ends[worth])
+            for side, ends in ((reference, before), (current, after))
+        ]
+    )
+    gap = np.searchsorted(reference.ordered, inside, side="right") / reference.rows
+    gap -= np.searchsorted(current.ordered, inside, side="right") / current.rows
+    return max(best, float(np.abs(gap).max(initial=0.0)))
 
 
-def null(reference: Column, current: Column, rng: np.random.Generator) -> NullDistribution:
+def null(reference: Numbers, current: Numbers, rng: np.random.Generator) -> NullDistribution:
     """Return D's distribution when nothing moved.
 
     Continuous columns: Kolmogorov's finite-sample law at the effective size nm / (n + m), as in scipy's
@@ -32,17 +49,26 @@ def null(reference: Column, current: Column, rng: np.random.Generator) -> NullDi
     2011). That law overstates p where values repeat, so columns of few distinct values are split anew instead. Between
     lies a column of many distinct values and one heavy one (zeros, say): there the law stays, on the cautious side.
     """
-    before, after = finite(reference), finite(current)
-    counts = count_levels(before, after)
-    if len(counts[0]) > _ATOMS_MAX:
-        effective = max(1, round(len(before) * len(after) / (len(before) + len(after))))
+    n, m = reference.rows, current.rows
+    counts = count_levels(reference, current) if max(reference.distinct, current.distinct) <= _ATOMS_MAX else None
+    if counts is None or len(counts[0]) > _ATOMS_MAX:
+        effective = max(1, round(n * m / (n + m)))
         return NullDistribution(
             p_value=lambda d: float(kstwo.sf(d, effective)), score_at=lambda p: float(kstwo.isf(p, effective))
         )
     drawn = split_bins(*counts, rng)
-    gaps = drawn.reference.cumsum(axis=1) / len(before) - drawn.current.cumsum(axis=1) / len(after)
+    gaps = drawn.reference.cumsum(axis=1) / n - drawn.current.cumsum(axis=1) / m
     fitted = fit_null(np.abs(gaps).max(axis=1), power=2.0)
     return NullDistribution(fitted.p_value, fitted.score_at)
+
+
+def _stretches(values: FloatArray, starts: IntArray, ends: IntArray) -> FloatArray:
+    """Return values[start:end] of every pair, one after the other."""
+    lengths = ends - starts
+    before = np.cumsum(lengths) - lengths
+    places = np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
+    taken: FloatArray = values[places]
+    return taken
 
 
 METHOD = DriftMethod(

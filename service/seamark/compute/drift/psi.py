@@ -7,21 +7,20 @@ import numpy as np
 from seamark.compute.binning import bin_counts, fill_empty
 from seamark.compute.calibrate import fit_null
 from seamark.compute.columns import FloatArray
-from seamark.compute.drift.method import Column, DriftMethod, NullDistribution
+from seamark.compute.drift.method import DriftMethod, NullDistribution
 from seamark.compute.permutation import split_levels
+from seamark.compute.profiles import Levels, Numbers
 
 
-def score(reference: Column, current: Column) -> float:
+def score(reference: Numbers | Levels, current: Numbers | Levels) -> float:
     """Return the PSI, sum (r - c) ln(r / c) over Evidently's bins; 0 where a sample is empty."""
-    if not len(reference) or not len(current):
+    if not reference.rows or not current.rows:
         return 0.0
     before, after = bin_counts(reference, current)
-    if not before.sum() or not after.sum():
-        return 0.0
     return max(0.0, float(_psi(before / before.sum(), after / after.sum(), np.ones(len(before)))))
 
 
-def null(reference: Column, current: Column, rng: np.random.Generator) -> NullDistribution:
+def null(reference: Numbers | Levels, current: Numbers | Levels, rng: np.random.Generator) -> NullDistribution:
     """Return PSI's distribution when nothing moved, filled bins included."""
     before, after = bin_counts(reference, current)
     drawn = split_levels(before, after, rng)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from seamark.compute.calibrate import fit_null
-from seamark.compute.columns import IntArray, finite, scaled
-from seamark.compute.drift.method import Column, DriftMethod, NullDistribution
+from seamark.compute.columns import FloatArray, IntArray
+from seamark.compute.drift.method import DriftMethod, NullDistribution
 from seamark.compute.permutation import split_bins
+from seamark.compute.profiles import Numbers, scaled
 
 _NORM_MIN = 0.001  # Evidently's floor, in the column's own unit
 _SCORE_MAX = 1e300  # a constant column against the largest floats
@@ -16,28 +18,24 @@ _QUANTILES = 64
 _CELLS = 60_000  # some 550 splits: large groups cost more to split than small ones
 
 
-def score(reference: Column, current: Column) -> float:
+def score(reference: Numbers, current: Numbers) -> float:
     """Return the area between both distribution functions over max(std of reference, 0.001); 0 where one is empty."""
-    (before, after), exponent = scaled(finite(reference), finite(current))
-    if not before.size or not after.size:
+    if not reference.rows or not current.rows:
         return 0.0
-    before, after = np.sort(before), np.sort(after)
-    both = np.sort(np.concatenate([before, after]))
-    gap = np.searchsorted(before, both[:-1], side="right") / before.size
-    gap -= np.searchsorted(after, both[:-1], side="right") / after.size
-    return min(float(np.abs(gap) @ np.diff(both)) / max(float(np.std(before)), _norm_min(exponent)), _SCORE_MAX)
+    both, theirs, exponent = _merged(reference, current)
+    before = np.cumsum(theirs[:-1])
+    gap = before / reference.rows - (np.arange(1, len(both)) - before) / current.rows
+    spread = reference.spread if exponent == 0 else float(np.std(np.ldexp(reference.ordered, -exponent)))
+    return min(float(np.abs(gap) @ np.diff(both)) / max(spread, _norm_min(exponent)), _SCORE_MAX)
 
 
-def null(reference: Column, current: Column, rng: np.random.Generator) -> NullDistribution:
+def null(reference: Numbers, current: Numbers, rng: np.random.Generator) -> NullDistribution:
     """Return the distance's distribution when nothing moved.
 
     Pooled values are grouped by rank, one by one at both ends where a heavy tail's distance comes from, and groups are
     split: the cost is that of some hundred groups whatever the sizes. Each split is normed by its own reference.
     """
-    (before, after), exponent = scaled(finite(reference), finite(current))
-    both = np.concatenate([before, after])
-    order = np.argsort(both, kind="stable")
-    values, theirs = both[order], order < before.size
+    values, theirs, exponent = _merged(reference, current)
     starts = _groups(len(values))
     ours = np.add.reduceat((~theirs).astype(np.int64), starts)
     drawn = split_bins(np.add.reduceat(theirs.astype(np.int64), starts), ours, rng, _CELLS)
@@ -45,14 +43,22 @@ def null(reference: Column, current: Column, rng: np.random.Generator) -> NullDi
     middle = float(values[len(values) // 2])  # sums of squares lose less about a middle value
     means = np.add.reduceat(values - middle, starts) / sizes
     squares = np.add.reduceat((values - middle) ** 2, starts) / sizes
-    share = drawn.reference / before.size
-    gap = share.cumsum(axis=1) - drawn.current.cumsum(axis=1) / after.size
+    share = drawn.reference / reference.rows
+    gap = share.cumsum(axis=1) - drawn.current.cumsum(axis=1) / current.rows
     norm = np.sqrt(np.maximum(share @ squares - (share @ means) ** 2, 0.0))
     distance = np.abs(gap[:, :-1]) @ np.diff(means)
     with np.errstate(over="ignore"):
         normed = np.minimum(distance / np.maximum(norm, _norm_min(exponent)), _DRAWN_MAX)
     fitted = fit_null(normed, power=2.0)
     return NullDistribution(fitted.p_value, fitted.score_at)
+
+
+def _merged(reference: Numbers, current: Numbers) -> tuple[FloatArray, npt.NDArray[np.bool_], int]:
+    """Return all values ascending, which of them are the reference's, and the exponent that scaling left."""
+    parts, exponent = scaled(reference, current)
+    both = np.concatenate(parts)
+    order = np.argsort(both, kind="stable")  # which merges two ordered runs
+    return both[order], order < reference.rows, exponent
 
 
 def _groups(size: int) -> IntArray:

@@ -8,21 +8,20 @@ from scipy.special import rel_entr
 from seamark.compute.binning import bin_counts
 from seamark.compute.calibrate import fit_null
 from seamark.compute.columns import FloatArray
-from seamark.compute.drift.method import Column, DriftMethod, NullDistribution
+from seamark.compute.drift.method import DriftMethod, NullDistribution
 from seamark.compute.permutation import split_levels
+from seamark.compute.profiles import Levels, Numbers
 
 
-def score(reference: Column, current: Column) -> float:
+def score(reference: Numbers | Levels, current: Numbers | Levels) -> float:
     """Return the distance over Evidently's bins, natural logarithm: 0 to sqrt(ln 2) = 0.83; 0 where one is empty."""
-    if not len(reference) or not len(current):
+    if not reference.rows or not current.rows:
         return 0.0
     before, after = bin_counts(reference, current)
-    if not before.sum() or not after.sum():
-        return 0.0
     return float(_distance(before / before.sum(), after / after.sum(), 1.0))
 
 
-def null(reference: Column, current: Column, rng: np.random.Generator) -> NullDistribution:
+def null(reference: Numbers | Levels, current: Numbers | Levels, rng: np.random.Generator) -> NullDistribution:
     """Return the distance's distribution when nothing moved."""
     before, after = bin_counts(reference, current)
     drawn = split_levels(before, after, rng)
@@ -39,7 +38,7 @@ def _distance(reference: FloatArray, current: FloatArray, weight: FloatArray | f
 
 
 METHOD = DriftMethod(
-    name="jensenshannon",
+    name="jensen_shannon",
     kinds=frozenset({"numeric", "categorical"}),
     score=score,
     null=null,

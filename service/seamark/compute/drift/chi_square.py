@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from seamark.compute.calibrate import fit_null
-from seamark.compute.columns import FloatArray, count_levels
-from seamark.compute.drift.method import Column, DriftMethod, NullDistribution
+from seamark.compute.columns import FloatArray
+from seamark.compute.drift.method import DriftMethod, NullDistribution
 from seamark.compute.permutation import split_levels
+from seamark.compute.profiles import Levels, count_levels
 
 _ROWS_MIN = 5  # of a level, in both samples together
 
 
-def score(reference: Column, current: Column) -> float:
+def score(reference: Levels, current: Levels) -> float:
     """Return w = sqrt(sum (r - c)^2 / pooled) over levels; 0 where a sample is empty.
 
     w^2 is the two-sample chi-square times (n + m) / (n m): unlike the statistic it does not grow with the window, and
@@ -20,13 +21,13 @@ def score(reference: Column, current: Column) -> float:
     W. Cochran, Biometrics 10, 1954), so that single rows of rare levels cannot outweigh all others; a new level that
     comes 5 times stands for itself.
     """
-    if not len(reference) or not len(current):
+    if not reference.rows or not current.rows:
         return 0.0
     before, after = (counts.astype(np.float64) for counts in count_levels(reference, current))
     return float(_effect(before, after, float(before.sum()), float(after.sum()), np.ones_like(before)))
 
 
-def null(reference: Column, current: Column, rng: np.random.Generator) -> NullDistribution:
+def null(reference: Levels, current: Levels, rng: np.random.Generator) -> NullDistribution:
     """Return w's distribution when nothing moved.
 
     Evidently holds the window against the reference's shares as if they were known; here both samples are samples.
@@ -51,7 +52,7 @@ def _effect(before: FloatArray, after: FloatArray, n: float, m: float, weight: F
 
 
 METHOD = DriftMethod(
-    name="chisquare",
+    name="chi_square",
     kinds=frozenset({"categorical"}),
     score=score,
     null=null,

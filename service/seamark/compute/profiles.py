@@ -1,0 +1,171 @@
+"""A column as it arrives becomes its profile: what drift methods ask of it, sorted and counted once.
+
+A reference's profile is made once and kept; a window's once for all that look at it. Each kind of feature has a profile
+of its own, a line in PROFILERS and methods that take it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from seamark.compute.columns import FloatArray, IntArray, finite, is_null
+
+# Above this, sums and spreads of a column could overflow; a column is scaled down by a power of two before.
+HUGE = 1e150
+_MARKS = 16_384
+
+
+class Profile(Protocol):
+    """What every profile tells, whatever the kind of its feature."""
+
+    @property
+    def rows(self) -> int:
+        """Rows that have a value."""
+
+    @property
+    def nulls(self) -> int:
+        """Rows that have none."""
+
+    @property
+    def nbytes(self) -> int:
+        """About how much memory it holds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """A column of numbers: its finite values, ascending. NaN and infinities count as nulls."""
+
+    ordered: FloatArray
+    nulls: int = 0
+
+    @property
+    def rows(self) -> int:
+        return len(self.ordered)
+
+    @property
+    def nbytes(self) -> int:
+        return self.ordered.nbytes + 16 * _MARKS
+
+    @cached_property
+    def distinct(self) -> int:
+        """How many different values there are."""
+        return len(self._starts)
+
+    @property
+    def levels(self) -> tuple[FloatArray, IntArray]:
+        """The different values, ascending, and how often each occurs."""
+        starts = self._starts
+        return self.ordered[starts], np.diff(starts, append=self.rows)
+
+    @cached_property
+    def largest(self) -> float:
+        """The greatest magnitude; 0 without values."""
+        return max(abs(float(self.ordered[0])), abs(float(self.ordered[-1]))) if self.rows else 0.0
+
+    @cached_property
+    def spread(self) -> float:
+        """The standard deviation (of all, not of a sample), in the column's own unit; see `scaled` for huge values."""
+        return float(np.std(self.ordered))
+
+    @cached_property
+    def marks(self) -> tuple[FloatArray, IntArray]:
+        """Some values, at most 16,385, evenly among the ranks, and how many rows lie at or below each."""
+        step = max(1, -(-self.rows // _MARKS))
+        values = np.unique(np.append(self.ordered[::step], self.ordered[-1:]))
+        return values, np.searchsorted(self.ordered, values, side="right").astype(np.int64)
+
+    @cached_property
+    def _starts(self) -> IntArray:
+        if not self.rows:
+            return np.empty(0, dtype=np.int64)
+        return np.flatnonzero(np.append(True, self.ordered[1:] != self.ordered[:-1])).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """A column of texts: each level once, in no certain order, and how often it occurs."""
+
+    names: pa.StringArray
+    counts: IntArray
+    nulls: int = 0
+
+    @cached_property
+    def rows(self) -> int:
+        return int(self.counts.sum())
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.names.nbytes) + self.counts.nbytes
+
+
+def numbers(column: npt.NDArray[Any]) -> Numbers:
+    """Return the profile of a column of numbers, whose array stays as it is; NaN, infinities and None are nulls."""
+    values = finite(column)
+    return Numbers(np.sort(values), len(column) - len(values))
+
+
+def levels(column: npt.NDArray[Any] | pa.Array | pa.ChunkedArray) -> Levels:
+    """Return the profile of a column of texts: an Arrow column, or an array of objects in which None and NaN are nulls.
+
+    What is no text counts as its text; a lone surrogate, which no UTF-8 has, as its escape.
+    """
+    if isinstance(column, np.ndarray):
+        texts = [None if is_null(value) else str(value) for value in column.tolist()]
+        safe = [text.encode("utf-8", "backslashreplace") if text is not None else None for text in texts]
+        column = pa.array(safe, pa.binary()).cast(pa.string())
+    counted = pc.value_counts(column.drop_null())
+    names, counts = (counted.field(name) for name in ("values", "counts"))
+    return Levels(names.cast(pa.string()), np.asarray(counts, dtype=np.int64), column.null_count)
+
+
+# How a column of each kind is profiled.
+PROFILERS: dict[str, Callable[[Any], Profile]] = {"numeric": numbers, "categorical": levels}
+
+
+def profile_all(columns: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, Profile]:
+    """Return the profiles of the columns whose kind is known, by name."""
+    return {name: PROFILERS[kinds[name]](column) for name, column in columns.items() if name in kinds}
+
+
+def scaled(*profiles: Numbers) -> tuple[list[FloatArray], int]:
+    """Return ordered values over 2 ** exponent, and the exponent: 0 but where a value's square would overflow."""
+    largest = max((profile.largest for profile in profiles), default=0.0)
+    if largest < HUGE:
+        return [profile.ordered for profile in profiles], 0
+    exponent = int(np.frexp(largest)[1])
+    return [np.ldexp(profile.ordered, -exponent) for profile in profiles], exponent
+
+
+def count_levels(reference: Numbers | Levels, current: Numbers | Levels) -> tuple[IntArray, IntArray]:
+    """Return how often each level occurs in the reference and in the window, aligned; levels of either are counted.
+
+    Numbers come by value, texts by their counts, so that the order in which rows were read tells nowhere.
+    """
+    if isinstance(reference, Levels) and isinstance(current, Levels):
+        before, after = _count_texts(reference, current)
+        order = np.lexsort((after, before))
+        return before[order], after[order]
+    assert isinstance(reference, Numbers) and isinstance(current, Numbers), "profiles of one kind are compared"
+    (theirs, before), (ours, after) = reference.levels, current.levels
+    values = np.unique(np.concatenate([theirs, ours]))
+    aligned = np.zeros((2, len(values)), dtype=np.int64)
+    aligned[0, np.searchsorted(values, theirs)] = before
+    aligned[1, np.searchsorted(values, ours)] = after
+    return aligned[0], aligned[1]
+
+
+def _count_texts(reference: Levels, current: Levels) -> tuple[IntArray, IntArray]:
+    places = pc.index_in(current.names, value_set=reference.names)
+    known = np.asarray(places.is_valid())
+    after = np.zeros(len(reference.counts), dtype=np.int64)
+    after[np.asarray(places.drop_null())] = current.counts[known]
+    fresh = current.counts[~known]
+    return np.append(reference.counts, np.zeros_like(fresh)), np.append(after, fresh)
