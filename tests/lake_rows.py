@@ -58,6 +58,16 @@ _PLAIN: dict[str, dict[str, Any]] = {
         "received_at": AT,
     },
     "labels": {"model": "churn", "label_number": 1.0, "at": AT, "received_at": AT},
+    "inference_payloads": {
+        "model": "churn",
+        "version": "v1",
+        "half": "request",
+        "at": AT,
+        "synthetic": False,
+        "body": b'{"instances": [[1, 2]]}',
+        "body_bytes": 23,
+        "received_at": AT,
+    },
     "load_samples": {"run_id": "run-1", "segment": 0, "due_s": 0.0, "ok": True},
     "reference_rows": {"reference_id": "ref-1", "schema_id": SCHEMA.schema_id},
 }
@@ -82,4 +92,6 @@ def predictions(count: int, *, first: int = 0, **same: Any) -> pa.Table:
 def _ids(table: str, index: int) -> dict[str, Any]:
     if table == "spans":
         return {"trace_id": (index + 1).to_bytes(16, "big"), "span_id": (index + 1).to_bytes(8, "big")}
+    if table == "inference_payloads":
+        return {"inference_id": f"i{index}"}
     return {"prediction_id": f"p{index}"} if table in ("predictions", "labels") else {}

@@ -23,7 +23,7 @@ from seamark.core.clock import Clock, SystemClock
 from seamark.core.errors import DataFolderBusy, StartRefused
 from seamark.core.specs import ChannelSpec, Known
 from seamark.delivery.channels import CHANNELS
-from seamark.engine import dispatch, loadtests, maintain, reports
+from seamark.engine import dispatch, inference, loadtests, maintain, reports
 from seamark.engine.configuration import Configuration
 from seamark.engine.evaluate import Evaluator
 from seamark.engine.scheduler import Job, loop
@@ -42,6 +42,7 @@ from seamark.web import (
     api_docs,
     auth,
     autoscale,
+    cloudevents,
     guard,
     ingest,
     keys,
@@ -189,6 +190,7 @@ def jobs(services: Services, stopping: Callable[[], bool]) -> list[Job]:
     """Every job of the engine with its interval; those that only one node may run wait for the lead."""
     leads = Leadership(services.catalog.database, EVALUATION_LEADER).holds
     evaluator = Evaluator()
+    joiner = inference.Joiner()
     schedule = loadtests.Schedule(services.clock.now())
 
     def led(run: Callable[[Services, datetime], object]) -> Callable[[Services, datetime], object]:
@@ -200,6 +202,7 @@ def jobs(services: Services, stopping: Callable[[], bool]) -> list[Job]:
         Job(loadtests.JOB, 1.0, lambda s, at: loadtests.work(s, at, stopping)),
         Job("dispatch-alerts", 1.0, lambda s, at: dispatch.dispatch(s, at, stopping)),
         Job("make-drift-reports", 2.0, lambda s, at: reports.make_reports(s, at, stopping)),
+        Job("join-inferences", 10.0, led(lambda s, at: joiner.tick(s, at, stopping))),
         Job("maintain-lake", 10.0, led(lambda s, at: maintain.maintain_lake(s, at, stopping))),
         Job("prune-catalog", 60.0, led(maintain.prune_catalog)),
     ]
@@ -221,6 +224,7 @@ def create_app(services: Services, *, host: str = "127.0.0.1", role: str = "all"
     app.state.stopping = asyncio.Event()  # set at the signal: whoever waits or streams ends its answer
     for room in (
         ingest,
+        cloudevents,
         autoscale,
         measures,
         models,

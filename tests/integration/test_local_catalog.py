@@ -206,12 +206,14 @@ def test_a_lake_of_the_first_version_is_led_up_when_it_is_opened(tmp_path: Path)
         tmp_path,
         *(f'ALTER TABLE lake.spans DROP COLUMN "{name}"' for name in OF_VERSION_2),
         "DROP TABLE lake.metric_points",
+        "DROP TABLE lake.inference_payloads",
         "UPDATE lake.seamark_lake_version SET version = 1",
     )
     lake = opened(tmp_path)
     question = "SELECT count(*) AS n, count(trace_key) AS keys, count(scope) AS scopes FROM lake.spans"
     assert lake.query(question).to_pylist() == [{"n": 5, "keys": 5, "scopes": 0}]
     lake.append({"spans": spans(5, first=5), "metric_points": rows_of("metric_points", [{}])})
+    lake.append({"inference_payloads": rows_of("inference_payloads", [{}])})
     assert lake.query(question).to_pylist()[0]["n"] == 10
     lake.close()
 

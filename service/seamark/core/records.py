@@ -133,6 +133,25 @@ LABELS = pa.schema(
     ]
 )
 
+# A row per logged half of an inference, waiting for its other half: `half` is request or response, and `body` what the
+# model server was sent or answered, as it was. A row `joined` (without a body) says that the predictions are stored.
+INFERENCE_PAYLOADS = pa.schema(
+    [
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("version", pa.string(), nullable=False),
+        pa.field("inference_id", pa.string(), nullable=False),
+        pa.field("half", pa.string(), nullable=False),
+        pa.field("at", AT, nullable=False),
+        pa.field("trace_id", pa.binary()),
+        pa.field("segment", pa.string()),  # JSON object
+        pa.field("synthetic", pa.bool_(), nullable=False),
+        pa.field("feature_names", pa.list_(pa.string())),  # of features that come without names
+        pa.field("body", pa.binary()),
+        pa.field("body_bytes", pa.int64(), nullable=False),
+        pa.field("received_at", AT, nullable=False),
+    ]
+)
+
 # A row per request of a load test. Offsets count from the run's first instant. `latency_ms` counts from the instant
 # the request was due, `service_latency_ms` from the instant it was sent; both are null for a request never sent.
 LOAD_SAMPLES = pa.schema(
@@ -165,12 +184,27 @@ TABLES: dict[str, pa.Schema] = {
     "metric_points": METRIC_POINTS,
     "predictions": PREDICTIONS,
     "labels": LABELS,
+    "inference_payloads": INFERENCE_PAYLOADS,
     "load_samples": LOAD_SAMPLES,
     "reference_rows": REFERENCE_ROWS,
 }
 
 # The column that says when a row happened; reads and retention are by it.
-TIME_COLUMN = {"spans": "start_at", "metric_points": "at", "predictions": "at", "labels": "at"}
+TIME_COLUMN = {
+    "spans": "start_at",
+    "metric_points": "at",
+    "predictions": "at",
+    "labels": "at",
+    "inference_payloads": "received_at",
+}
+
+# Tables whose rows are soon of no use to anyone, however long the others are kept.
+KEEP_DAYS_MAX = {"inference_payloads": 1.0}
+
+
+def keep_days_of(table: str, keep_days: float) -> float:
+    """Return how many days a table's rows are kept where all rows are kept `keep_days`."""
+    return min(keep_days, KEEP_DAYS_MAX.get(table, keep_days))
 
 
 @dataclass(frozen=True)

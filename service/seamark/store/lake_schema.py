@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from seamark.core.errors import CatalogNewer, Invalid, Problem
-from seamark.core.records import METRIC_POINTS, SPANS, TABLES, holds_bytes
+from seamark.core.records import INFERENCE_PAYLOADS, METRIC_POINTS, SPANS, TABLES, holds_bytes
 from seamark.store.repeats import trace_keys
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # The number of the lake's present shape; a new lake is made in it. An older one takes each step after its own number:
 # STEPS[n] is the SQL that leads from n-1 to n. Whoever changes a schema of core/records.py adds the step here.
-LAKE_VERSION = 2
+LAKE_VERSION = 3
 VERSION_TABLE = "seamark_lake_version"
 
 _NO_NUL = "\ufffd"
@@ -74,6 +74,7 @@ STEPS: Mapping[int, Sequence[str]] = {
         "UPDATE lake.spans SET trace_key = (CAST('0x' || right(hex(trace_id), 16) AS UBIGINT) >> 1)::BIGINT",
         create_table("metric_points", METRIC_POINTS),
     ),
+    3: (create_table("inference_payloads", INFERENCE_PAYLOADS),),
 }
 
 

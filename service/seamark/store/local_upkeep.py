@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seamark.core.errors import StoreUnavailable
-from seamark.core.records import TABLES, TIME_COLUMN
+from seamark.core.records import TABLES, TIME_COLUMN, keep_days_of
 from seamark.store.duckdb_session import Session
 from seamark.store.lake import CommitFailed
 from seamark.store.lake_connection import Place
@@ -27,7 +27,7 @@ from seamark.store.local_catalog import LocalCatalog
 from seamark.store.merging import DataFile, next_group
 from seamark.store.rewriting import Old, Rewrite, Rewriter
 from seamark.store.trace_index import SUFFIX, remove_data_file
-from seamark.store.upkeep import ORPHANS_KEEP_S, Keep
+from seamark.store.upkeep import ORPHANS_KEEP_S, Keep, whole_hour
 
 _LOG = logging.getLogger(__name__)
 _SNAPSHOTS_PER_STEP = 500
@@ -80,19 +80,24 @@ class LocalUpkeep:
 
     def _drop_old_rows(self, at: datetime, keep_days: float) -> bool:
         """Drop by whole hours: files whole, and one a step that is older in part. Return whether there was one."""
-        cut = (at - timedelta(days=keep_days)).replace(minute=0, second=0, microsecond=0)
+        cut = whole_hour(at - timedelta(days=keep_days))
         if cut == self._cut:
             return False
         if cut != self._checked_for:
             self._checked, self._checked_for = set(), cut
         for table in TIME_COLUMN:
             live = self._catalog.live().get(table, ())
-            old = [file for file in live if file.last_at is not None and file.last_at < cut]
+            table_cut = whole_hour(at - timedelta(days=keep_days_of(table, keep_days)))
+            old = [file for file in live if file.last_at is not None and file.last_at < table_cut]
             if old:
                 self._catalog.commit({}, {table: old})
             for file in live:
-                if file not in old and file.file_id not in self._checked and _may_hold_old(file, cut, at + _FAR_AHEAD):
-                    if self._rewritten(table, file, cut, at + _FAR_AHEAD):
+                if (
+                    file not in old
+                    and file.file_id not in self._checked
+                    and _may_hold_old(file, table_cut, at + _FAR_AHEAD)
+                ):
+                    if self._rewritten(table, file, table_cut, at + _FAR_AHEAD):
                         return True
                     self._checked.add(file.file_id)
         self._cut = cut
@@ -102,7 +107,7 @@ class LocalUpkeep:
         """Write the file anew without its old rows; return whether it had any."""
         old = Old(cut, far)
         try:
-            narrow = pq.read_table(file.path, columns=[TIME_COLUMN[table], "received_at"], use_threads=False)
+            narrow = pq.read_table(file.path, columns=sorted({TIME_COLUMN[table], "received_at"}), use_threads=False)
         except (OSError, pa.ArrowException) as error:
             raise StoreUnavailable(f"old rows of {table} could not be dropped: {error}") from error
         left = old.young(narrow, table).num_rows

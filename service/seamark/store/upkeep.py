@@ -17,7 +17,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from seamark.core.errors import StoreUnavailable
-from seamark.core.records import TABLES, TIME_COLUMN
+from seamark.core.records import TABLES, TIME_COLUMN, keep_days_of
 from seamark.store.lake_connection import METADATA_SCHEMA, Place, quoted
 
 _SNAPSHOTS_PER_STEP = 500
@@ -25,6 +25,11 @@ _DELETE_TRIES = 10
 ORPHANS_KEEP_S = 86400.0
 _MERGE_BELOW_BYTES = 8 * 1024 * 1024  # larger files are left as they are: nothing is rewritten over and over
 _MERGES_PER_TABLE = 1  # files written by one step, each of at most target_file_size
+
+
+def whole_hour(at: datetime) -> datetime:
+    """Return the hour's beginning: rows are dropped by whole hours, once each."""
+    return at.replace(minute=0, second=0, microsecond=0)
 
 
 class Queries(Protocol):
@@ -84,13 +89,14 @@ class Upkeep:
         """Delete by whole hours, once each: DuckLake drops a file whole when no row of it is left."""
         if keep_days is None:
             return
-        cut = (at - timedelta(days=keep_days)).replace(minute=0, second=0, microsecond=0)
+        cut = whole_hour(at - timedelta(days=keep_days))
         if cut == self._cut:
             return
         for table, column in TIME_COLUMN.items():
+            table_cut = whole_hour(at - timedelta(days=keep_days_of(table, keep_days)))
             # What a sender's clock put far into the future goes by its arrival.
             old = f'"{column}" < $1 OR (received_at < $1 AND "{column}" > $2)'
-            self._delete(f'DELETE FROM lake."{table}" WHERE {old}', [cut, at + timedelta(days=1)])
+            self._delete(f'DELETE FROM lake."{table}" WHERE {old}', [table_cut, at + timedelta(days=1)])
         self._cut = cut
 
     def _delete(self, sql: str, instants: list[datetime]) -> None:

@@ -14,6 +14,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from seamark.core.findings import Alert, ModelOverview
+from seamark.core.inference import HALVES
 from seamark.telemetry.families import Page, family
 from seamark.telemetry.generative import Generative
 from seamark.telemetry.readings import LakeFigures, LastRun, put_alerts, put_lake, put_overviews, put_runs
@@ -22,7 +23,8 @@ from seamark.wire.cut import cut_from
 
 CLASSIC = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = openmetrics.CONTENT_TYPE_LATEST
-CUT = ("attributes", "events", "links", "depth", "names")
+CUT = ("attributes", "events", "links", "depth", "names", "features", "outcomes")
+JOINED_BY = ("arrival", "job")
 SIGNALS = ("traces", "logs", "metrics", "predictions", "labels", "cloudevents")
 
 
@@ -40,6 +42,8 @@ class Telemetry:
         self._generative = Generative(self._traffic.labels)
         self._rows = {(signal, outcome): 0 for signal in SIGNALS for outcome in ("accepted", "refused")}
         self._cut = dict.fromkeys(CUT, 0)
+        self._joined = dict.fromkeys(JOINED_BY, 0)
+        self._alone = dict.fromkeys(HALVES, 0)
         self._commits = DurationCounts()
         self._committed_rows = 0
         self._job_interval_s: dict[str, float] = {}
@@ -73,6 +77,17 @@ class Telemetry:
         with self._lock:
             for what, count in cut.items():
                 self._cut[what] += count
+
+    def count_joined(self, by: str, inferences: int) -> None:
+        """Count inferences whose halves were joined, by one of JOINED_BY. KeyError otherwise."""
+        with self._lock:
+            self._joined[by] += inferences
+
+    def count_alone(self, alone: Mapping[str, int]) -> None:
+        """Count halves whose other half did not come in time, by which they are. KeyError for what is no half."""
+        with self._lock:
+            for half, count in alone.items():
+                self._alone[half] += count
 
     def observe_commit(self, seconds: float, tables: Mapping[str, pa.Table]) -> None:
         """Count one group commit to the lake: how long it took, and what it made durable."""
@@ -117,6 +132,10 @@ class Telemetry:
                     page.put("seamark_ingest_spans_total", (outcome,), count)
             for what, count in self._cut.items():
                 page.put("seamark_ingest_cut_total", (what,), count)
+            for by, count in self._joined.items():
+                page.put("seamark_inferences_joined_total", (by,), count)
+            for half, count in self._alone.items():
+                page.put("seamark_inference_halves_alone_total", (half,), count)
             page.put("seamark_ingest_committed_rows_total", (), self._committed_rows)
             for job, failures in self._job_failures.items():
                 page.put("seamark_job_failures_total", (job,), failures)

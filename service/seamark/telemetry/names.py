@@ -135,7 +135,15 @@ SELF: dict[str, Metric] = {
     ),
     "seamark_ingest_rows_total": _counter("signal outcome", "Rows received, by signal: accepted (durable) or refused."),
     "seamark_ingest_cut_total": _counter(
-        "what", "Things cut from accepted rows: attributes, events, links, depth (values nested too deep), names."
+        "what",
+        "Things cut from accepted rows: attributes, events, links, depth (values nested too deep), names; of KServe's"
+        " payloads features and outcomes.",
+    ),
+    "seamark_inferences_joined_total": _counter(
+        "by", "Inferences of KServe whose request and response were joined: at the second's arrival, or by the job."
+    ),
+    "seamark_inference_halves_alone_total": _counter(
+        "half", "Requests and responses of KServe whose other half did not come within 15 minutes."
     ),
     "seamark_ingest_commit_seconds": _histogram("", "How long a group commit to the lake took."),
     "seamark_ingest_committed_rows_total": _counter("", "Rows made durable by those commits."),

@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from seamark.core.errors import SeamarkError, StoreUnavailable
 from seamark.core.records import Decoded
+from seamark.engine.inference import HeldHalves
 from seamark.engine.services import Services
 from seamark.web.auth import Principal
 from seamark.web.bodies import THREAD_BYTES, InFlight
@@ -40,11 +41,12 @@ Result = TypeVar("Result")
 
 
 class Intake:
-    """What all doors of one service share: bodies in flight, recent bodies, schemas the catalog has."""
+    """What all doors of one service share: bodies in flight, bodies and halves held, schemas the catalog has."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self.in_flight = InFlight(BODIES_AT_ONCE * services.max_body_bytes)
+        self.halves = HeldHalves()
         self._recent = RecentBodies()
         self._traces = {encoding: DecodeQueue(encoding) for encoding in Encoding}
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
@@ -58,7 +60,7 @@ class Intake:
 
         async def store() -> bytes:
             decoded = await self._decoded(signal, encoding, body)
-            await self._commit(who, decoded)
+            await self.commit(who, decoded)
             refused = len(decoded.refusals)
             self._services.telemetry.count_rows(signal, decoded.rows, refused)
             message = reasons(decoded.refusals, decoded.rows + refused, _ITEMS[signal])
@@ -66,7 +68,7 @@ class Intake:
 
         # An answer given to one key must not be had with another: what a key is bound to belongs to the name.
         look = partial(_looked_at, signal, encoding, body)
-        digest = look() if len(body) <= LOOK_INLINE_BYTES else await self._work(body, look)
+        digest = look() if len(body) <= LOOK_INLINE_BYTES else await self.work(body, look)
         name = (signal, encoding, who.model, digest)
         return await self._recent.once(name, self._services.clock.monotonic_s(), store)
 
@@ -74,15 +76,15 @@ class Intake:
         received_at = self._services.clock.now()
         if signal == "traces" and len(body) >= SPAN_COLUMNS_FROM_BYTES:
             return await self._traces[encoding].decode(body, received_at)
-        return await self._work(body, partial(_DECODERS[signal], body, encoding, received_at=received_at))
+        return await self.work(body, partial(_DECODERS[signal], body, encoding, received_at=received_at))
 
     async def records(
         self, who: Principal, signal: str, decode: Callable[..., Decoded], body: bytes, media_type: str
     ) -> bytes:
         """Store predictions or labels sent as records; return the JSON that names what was refused, and every id."""
         received_at = self._services.clock.now()
-        decoded = await self._work(body, partial(decode, body, media_type, received_at=received_at))
-        await self._commit(who, decoded)
+        decoded = await self.work(body, partial(decode, body, media_type, received_at=received_at))
+        await self.commit(who, decoded)
         refused = decoded.refusals
         self._services.telemetry.count_rows(signal, decoded.rows, len(refused))
         return msgspec.json.encode(
@@ -94,7 +96,7 @@ class Intake:
             }
         )
 
-    async def _commit(self, who: Principal, decoded: Decoded) -> None:
+    async def commit(self, who: Principal, decoded: Decoded) -> None:
         """Return when the rows are durable. Whatever else happens, the sender is told to keep them."""
         services = self._services
         _check_models(who, decoded)
@@ -120,7 +122,7 @@ class Intake:
         while len(self._schemas) > SCHEMAS_REMEMBERED:
             self._schemas.popitem(last=False)
 
-    async def _work(self, body: bytes, work: Callable[[], Result]) -> Result:
+    async def work(self, body: bytes, work: Callable[[], Result]) -> Result:
         """Return what `work` on `body` returns; a large body's is done in a thread, few at once."""
         if len(body) <= THREAD_BYTES:
             return work()
