@@ -166,6 +166,7 @@ def _steady(folder: Path, rate_rps: float, times: _Times) -> dict[str, Any]:
             window_s=times.steady_s,
         )
         memory = _memory(server, load)
+    print(f"at half the maximum: {memory}, {load.latencies}; counting its rows", file=sys.stderr, flush=True)
     stored = _checked(place, payload.table, (warm.acknowledged + load.acknowledged) * payload.rows)
     with opened(place) as lake:
         before = bytes_per_row(lake, place, payload.table)

@@ -12,6 +12,7 @@ from seamark.store.lakes import LAKES
 
 KEYS = {"spans": "trace_id, span_id", "predictions": "prediction_id"}
 STEPS_MAX = 2_000
+COUNTED_AT_ONCE = 4_000_000  # different rows: more would not fit into the lake's memory
 _QUIET_STEPS = 2  # that change nothing: then nothing is left to do
 
 
@@ -27,8 +28,15 @@ def opened(folder: Path) -> Iterator[Lake]:
 
 def count(lake: Lake, table: str) -> tuple[int, int]:
     """Return the rows of a table, and how many different ones those are."""
-    found = lake.query(f"SELECT count(*) AS n, count(DISTINCT ({KEYS[table]})) AS one FROM lake.{table}").to_pylist()[0]
-    return found["n"], found["one"]
+    rows, keys = _rows(lake, table), KEYS[table]
+    parts = rows // COUNTED_AT_ONCE + 1
+    counted = f"SELECT count(DISTINCT ({keys})) AS n FROM lake.{table} WHERE hash({keys}) % {parts} ="
+    return rows, sum(lake.query(f"{counted} {part}")["n"][0].as_py() for part in range(parts))
+
+
+def _rows(lake: Lake, table: str) -> int:
+    found: int = lake.query(f"SELECT count(*) AS n FROM lake.{table}")["n"][0].as_py()
+    return found
 
 
 def compact(lake: Lake) -> int:
@@ -59,4 +67,4 @@ def disk_bytes(folder: Path) -> int:
 
 def bytes_per_row(lake: Lake, folder: Path, table: str) -> float:
     """Return the bytes on disk for each row of `table`, the only one that has rows."""
-    return disk_bytes(folder) / count(lake, table)[0]
+    return disk_bytes(folder) / _rows(lake, table)
