@@ -256,6 +256,21 @@ def test_after_a_stop_pairs_of_the_last_hour_are_joined(services: Services) -> N
     assert [row["prediction_id"] for row in predictions(services)] == ["i"]
 
 
+def test_a_half_that_was_long_in_its_commit_is_found_at_the_next_search(services: Services) -> None:
+    on_a_node(services, lambda node: node.send("request", "i", {"instances": [[1]]}))
+    joiner, at = Joiner(), services.clock.now()
+    joiner.tick(services, at + timedelta(seconds=1))
+    services.clock.advance(2)
+    joiner.tick(services, at + timedelta(seconds=100))
+    on_a_node(
+        services, lambda node: node.send("response", "i", {"predictions": [1]})
+    )  # received 98 s before it is there
+    joiner.tick(services, at + timedelta(seconds=110))
+    assert predictions(services) == []
+    joiner.tick(services, at + timedelta(seconds=1 + inference.SEARCH_EVERY_S))
+    assert [row["prediction_id"] for row in predictions(services)] == ["i"]
+
+
 def test_a_backlog_is_joined_in_steps_and_goes_on_at_the_next_tick(services: Services, monkeypatch: Any) -> None:
     monkeypatch.setattr(inference, "PAIRS_LISTED", 3)
     monkeypatch.setattr(inference, "PAIRS_AT_ONCE", 2)
