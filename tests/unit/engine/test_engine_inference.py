@@ -400,7 +400,10 @@ def test_keys_by_header_and_in_the_url(services: Services) -> None:
             {"Authorization": "Basic !!!"},
             {"Authorization": "Basic " + base64.b64encode(b"\xff\xfe").decode()},
         ]
-        return statuses([await node.send("request", "i", {"instances": [[1]]}, headers=one) for one in given])
+        answers = [await node.send("request", "i", {"instances": [[1]]}, headers=one) for one in given]
+        kinds = {answer.headers["content-type"] for answer in answers if answer.status_code != 200}
+        assert kinds == {"application/problem+json"}
+        return statuses(answers)
 
     assert on_a_node(services, scenario) == [401, 200, 200, 200, 200, 403, 403, 401, 401, 401]
 
