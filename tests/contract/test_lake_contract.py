@@ -19,8 +19,10 @@ from tests.lake_places import PLACES, LakePlace, data_files
 from tests.lake_rows import AT, predictions, rows_of, spans
 
 from seamark.core.errors import Invalid, SeamarkError, StoreUnavailable
+from seamark.core.inference import REQUEST, RESPONSE, Half
 from seamark.core.records import TABLES
 from seamark.core.windows import Window
+from seamark.store import inference_payloads
 from seamark.store.lake import Lake
 from seamark.store.lakes import LAKES
 from seamark.store.spans import latency_points
@@ -374,3 +376,27 @@ def _written(s3: Any) -> str:
     if s3 is None:
         return "None"
     return f"S3Options({s3.endpoint!r}, {s3.region!r}, {s3.access_key_id!r}, {s3.secret_access_key!r})"
+
+
+def test_halves_of_inferences_wait_until_they_are_joined_and_a_day_at_most(lake: Lake) -> None:
+    def half(name: str, kind: str, seconds: int) -> Half:
+        at_us = round((AT + timedelta(seconds=seconds)).timestamp() * 1_000_000)
+        return Half("churn", "1", name, kind, at_us, at_us, f"{name} {kind}".encode(), feature_names=("age", "plan"))
+
+    halves = [half("a", RESPONSE, 0), half("a", REQUEST, 1), half("b", REQUEST, 2), half("c", REQUEST, 3)]
+    again = [half("c", RESPONSE, 4), half("a", RESPONSE, 50)]
+    lake.append({"inference_payloads": inference_payloads.rows_of(halves)})
+    lake.append({"inference_payloads": inference_payloads.rows_of(again)})
+    window, late = Window.trailing(AT + timedelta(seconds=60), 60.0), Window.trailing(AT + timedelta(seconds=60), 20.0)
+
+    def waiting(asked: Window) -> list[str]:
+        return [pair.key[2] for pair in inference_payloads.waiting_pairs(lake, window, asked, 10)]
+
+    assert waiting(window) == ["a", "c"]
+    assert waiting(late) == ["a"]  # of c nothing was received lately
+    assert inference_payloads.read_pairs(lake, window, [halves[0].key]) == [(halves[1], halves[0])]
+    lake.append({"inference_payloads": inference_payloads.joined_rows([halves[1]])})
+    assert waiting(window) == ["c"]
+    assert inference_payloads.count_alone(lake, window, window) == {REQUEST: 1}
+    settle(lake, AT + timedelta(hours=26), 30.0)
+    assert count(lake, "inference_payloads") == 0

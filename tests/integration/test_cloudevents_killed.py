@@ -8,6 +8,7 @@ import os
 import random
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from service_process import ServiceProcess
 from seamark.store.lakes import open_ducklake as open_lake
 
 LOGGERS = 4
+INFERENCES = 20  # acknowledged before each kill, at least
 
 
 def event(half: str, inference_id: str, body: bytes, content_type: str) -> dict[str, str]:
@@ -41,12 +43,24 @@ def event(half: str, inference_id: str, body: bytes, content_type: str) -> dict[
     }
 
 
+def send(connection: http.client.HTTPConnection, half: str, inference_id: str, body: bytes, kind: str) -> int:
+    """Send one half and return the answer's status."""
+    connection.request("POST", "/api/v1/cloudevents", body, event(half, inference_id, body, kind))
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
+
+
 @dataclass
 class Ledger:
     """Rows of each inference, and the halves of it that were acknowledged."""
 
     rows: dict[str, int] = field(default_factory=dict)
     acknowledged: dict[str, set[str]] = field(default_factory=dict)
+
+    def halves(self) -> int:
+        """How many halves were acknowledged."""
+        return sum(map(len, list(self.acknowledged.values())))
 
 
 class Logger:
@@ -57,22 +71,19 @@ class Logger:
         self._ledger = ledger
 
     def run(self, port: int, stop: threading.Event) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        while not stop.is_set():
-            inference_id, count = os.urandom(8).hex(), self._rng.choice([1, 3])
-            self._ledger.rows[inference_id] = count
-            self._ledger.acknowledged[inference_id] = set()
-            halves = self._halves(count)
-            for half, body, kind in halves if self._rng.random() < 0.7 else halves[::-1]:
-                try:
-                    headers = event(half, inference_id, body, kind)
-                    connection.request("POST", "/api/v1/cloudevents", body, headers)
-                    answer = connection.getresponse()
-                    answer.read()
-                except (OSError, http.client.HTTPException):
-                    return
-                if answer.status == 200:
-                    self._ledger.acknowledged[inference_id].add(half)
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+            while not stop.is_set():
+                inference_id, count = os.urandom(8).hex(), self._rng.choice([1, 3])
+                self._ledger.rows[inference_id] = count
+                self._ledger.acknowledged[inference_id] = set()
+                halves = self._halves(count)
+                for half, body, kind in halves if self._rng.random() < 0.7 else halves[::-1]:
+                    try:
+                        status = send(connection, half, inference_id, body, kind)
+                    except (OSError, http.client.HTTPException):
+                        return
+                    if status == 200:
+                        self._ledger.acknowledged[inference_id].add(half)
 
     def _halves(self, count: int) -> list[tuple[str, bytes, str]]:
         if self._rng.random() < 0.5:
@@ -100,7 +111,9 @@ def kill_again_and_again(data: Path, moments: int, seed: int) -> None:
             threads = [threading.Thread(target=one.run, args=(service.port, stop)) for one in loggers]
             for thread in threads:
                 thread.start()
-            time.sleep(rng.uniform(0.3, 1.5))
+            wanted = ledger.halves() + INFERENCES * 2
+            service.until(lambda wanted=wanted: ledger.halves() >= wanted, "the loggers to be answered", 60.0)
+            time.sleep(rng.uniform(0.0, 0.5))
             service.process.kill()
             service.process.wait()
             stop.set()
@@ -108,17 +121,18 @@ def kill_again_and_again(data: Path, moments: int, seed: int) -> None:
                 thread.join()
     complete = {name for name, halves in ledger.acknowledged.items() if len(halves) == 2}
     alone = {name for name, halves in ledger.acknowledged.items() if len(halves) == 1}
-    assert len(complete) > 50
+    assert len(complete) >= moments * (INFERENCES - 2 * LOGGERS)
     late = sorted(alone)  # the other halves of those that were cut off come now, to a process that holds nothing
     with ServiceProcess(data) as service:
-        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
-        for name in late:
-            missing = "response" if "request" in ledger.acknowledged[name] else "request"
-            count = ledger.rows[name]
-            document = {"predictions": [1] * count} if missing == "response" else {"instances": [[1.0, 2.0]] * count}
-            body = json.dumps(document).encode()
-            connection.request("POST", "/api/v1/cloudevents", body, event(missing, name, body, "application/json"))
-            assert connection.getresponse().read()
+        with closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)) as connection:
+            for name in late:
+                missing = "response" if "request" in ledger.acknowledged[name] else "request"
+                count = ledger.rows[name]
+                document = (
+                    {"predictions": [1] * count} if missing == "response" else {"instances": [[1.0, 2.0]] * count}
+                )
+                body = json.dumps(document).encode()
+                assert send(connection, missing, name, body, "application/json") == 200
         expected = {
             f"{name}-{place}" if ledger.rows[name] > 1 else name
             for name in complete | alone

@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 
-from seamark.core.errors import InputRefused
 from seamark.core.inference import REQUEST, Half, Key
 from seamark.core.records import FeatureSchema
 from seamark.core.windows import Window
@@ -25,7 +24,9 @@ from seamark.wire.inference import Joined, join
 log = logging.getLogger(__name__)
 
 WAIT_S = 900.0  # from the first half of an inference to the second; after that it counts as alone
-LATE_S = 86_400.0  # how far a process that has just started looks back
+LATE_S = 3_600.0  # how far a process that has just started looks back
+COMMIT_S = 60.0  # from a half's arrival until a query sees it, as good as always
+SEARCH_EVERY_S = 300.0  # and so often what took longer is found
 HELD_BYTES_MAX = 64 * 1024 * 1024
 HELD_MAX = 20_000
 PAIRS_LISTED = 10_000
@@ -80,28 +81,44 @@ class Joiner:
     """The job that joins what waits in the lake, and counts what waited too long. One node runs it at a time."""
 
     def __init__(self) -> None:
-        self._counted_to: datetime | None = None
+        self._settled_to: datetime | None = None  # what was received before it is joined, or alone for good
+        self._alone_from: datetime | None = None  # of what was received before it another process counted
+        self._looked_to: datetime | None = None  # the last tick that came to its end
+        self._searched_at: datetime | None = None  # when the whole window was looked through
 
     def tick(self, services: Services, at: datetime, stopping: Callable[[], bool] = lambda: False) -> None:
-        """Join every pair received within WAIT_S, at the first tick within LATE_S; in steps, for at most STEPS_S."""
-        first = self._counted_to is None
-        window = Window.trailing(at, LATE_S if first else WAIT_S + STEPS_S)
-        done = self._join_all(services, window, stopping)
-        alone_since = at - timedelta(seconds=WAIT_S)
-        counted_to = self._counted_to or alone_since
-        if done and counted_to < alone_since:
-            alone = inference_payloads.count_alone(
-                services.lake, Window(counted_to, at), Window(counted_to, alone_since)
-            )
-            services.telemetry.count_alone(alone)
-        # While there is a backlog nothing is counted, nor does the window become shorter.
-        if done:
-            self._counted_to = max(counted_to, alone_since)
+        """Join every pair received within WAIT_S, at the first tick within LATE_S; in steps, for at most STEPS_S.
 
-    def _join_all(self, services: Services, window: Window, stopping: Callable[[], bool]) -> bool:
+        What is left over is the next tick's, however old it has become meanwhile.
+        """
+        late = at - timedelta(seconds=WAIT_S)
+        if self._settled_to is None or self._alone_from is None:
+            self._settled_to, self._alone_from = at - timedelta(seconds=LATE_S), late
+        window = Window(self._settled_to, at)
+        if not self._join_all(services, window, self._asked(window), stopping):
+            self._searched_at = None
+            return
+        begin = max(self._settled_to, self._alone_from)
+        if begin < late:
+            alone = inference_payloads.count_alone(services.lake, Window(begin, at), Window(begin, late))
+            services.telemetry.count_alone(alone)
+        self._settled_to, self._looked_to = max(self._settled_to, late), at
+
+    def _asked(self, window: Window) -> Window:
+        """Return when one half at least of what is looked for was received: lately, or now and then at any time.
+
+        What was received before the last tick had its turn, but for what was being committed meanwhile.
+        """
+        searched, looked_to = self._searched_at, self._looked_to
+        if searched is None or looked_to is None or (window.end - searched).total_seconds() >= SEARCH_EVERY_S:
+            self._searched_at = window.end
+            return window
+        return Window(max(window.start, looked_to - timedelta(seconds=COMMIT_S)), window.end)
+
+    def _join_all(self, services: Services, window: Window, asked: Window, stopping: Callable[[], bool]) -> bool:
         """Return whether nothing more is to be joined."""
         begun_s = services.clock.monotonic_s()
-        while pairs := inference_payloads.waiting_pairs(services.lake, window, PAIRS_LISTED):
+        while pairs := inference_payloads.waiting_pairs(services.lake, window, asked, PAIRS_LISTED):
             for some in _steps(pairs):
                 if stopping() or services.clock.monotonic_s() - begun_s >= STEPS_S:
                     return False
@@ -120,7 +137,7 @@ class Joiner:
             over.append(max(request, response, key=lambda half: half.received_us))
             try:
                 joined = join(request, response)
-            except InputRefused as error:  # each could be read alone, together they are too much
+            except Exception as error:  # noqa: BLE001 - one that cannot be joined must not keep the others waiting
                 unread += 1
                 log.warning("inference %.100r of %.100r is left out: %s", request.inference_id, request.model, error)
                 continue

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import pyarrow as pa
 
@@ -20,11 +21,13 @@ from seamark.store.lake import Lake
 
 _KEY = "model, version, inference_id"
 _US = 'CAST(epoch_us("at") AS BIGINT) AS at_us, CAST(epoch_us(received_at) AS BIGINT) AS received_us'
+# Of those inferences of which a half was received in [$asked_start, $asked_end): the others are not even grouped.
 _WAITING = f"""
-    SELECT {_KEY}, min(received_at) AS first_at, count(DISTINCT half) AS halves, min(half) AS half,
+    SELECT {_KEY}, min(received_at) AS first_at, min(half) AS half, min(half) <> max(half) AS complete,
         sum(body_bytes) AS body_bytes
-    FROM lake.inference_payloads WHERE received_at >= $start AND received_at < $end
-    GROUP BY {_KEY} HAVING count(*) FILTER (half = '{JOINED}') = 0
+    FROM lake.inference_payloads WHERE received_at >= $start AND received_at < $end AND inference_id IN (
+        SELECT inference_id FROM lake.inference_payloads WHERE received_at >= $asked_start AND received_at < $asked_end)
+    GROUP BY {_KEY} HAVING NOT bool_or(half = '{JOINED}')
 """
 
 
@@ -46,11 +49,14 @@ def joined_rows(halves: Sequence[Half]) -> pa.Table:
     return _table([_row(half, JOINED, None) for half in halves])
 
 
-def waiting_pairs(lake: Lake, window: Window, pairs_max: int) -> list[Pair]:
-    """Return the inferences of which both halves were received in the window and wait, the oldest first."""
+def waiting_pairs(lake: Lake, window: Window, asked: Window, pairs_max: int) -> list[Pair]:
+    """Return the inferences of which both halves were received in the window, one of them in `asked`, and wait.
+
+    The oldest come first.
+    """
     found = lake.query(
-        f"SELECT {_KEY}, body_bytes FROM ({_WAITING}) WHERE halves = 2 ORDER BY first_at, {_KEY} LIMIT $pairs_max",
-        {"start": window.start, "end": window.end, "pairs_max": pairs_max},
+        f"SELECT {_KEY}, body_bytes FROM ({_WAITING}) WHERE complete ORDER BY first_at, {_KEY} LIMIT $pairs_max",
+        {**_times(window, asked), "pairs_max": pairs_max},
         within=window.bounds,
     )
     return [
@@ -78,12 +84,15 @@ def read_pairs(lake: Lake, window: Window, keys: Sequence[Key]) -> list[tuple[Ha
 def count_alone(lake: Lake, window: Window, first: Window) -> dict[str, int]:
     """Return, by half, of how many inferences only one half was received in the window, that one within `first`."""
     found = lake.query(
-        f"SELECT half, count(*) AS n FROM ({_WAITING}) WHERE halves = 1 AND first_at >= $first_start"
-        " AND first_at < $first_end GROUP BY half",
-        {"start": window.start, "end": window.end, "first_start": first.start, "first_end": first.end},
+        f"SELECT half, count(*) AS n FROM ({_WAITING}) WHERE NOT complete AND first_at < $asked_end GROUP BY half",
+        _times(window, first),
         within=window.bounds,
     )
     return {row["half"]: int(row["n"]) for row in found.to_pylist()}
+
+
+def _times(window: Window, asked: Window) -> dict[str, datetime]:
+    return {"start": window.start, "end": window.end, "asked_start": asked.start, "asked_end": asked.end}
 
 
 def _row(half: Half, kind: str, body: bytes | None) -> tuple[object, ...]:

@@ -12,7 +12,7 @@ import binascii
 from functools import partial
 
 from fastapi import APIRouter, Depends, Request, Security
-from fastapi.security import HTTPBasic
+from fastapi.security import HTTPBearer
 from starlette.responses import JSONResponse
 
 from seamark.core.errors import InputRefused
@@ -52,7 +52,7 @@ def router() -> APIRouter:
     return routes
 
 
-async def _logger(request: Request, _shown: object = Security(HTTPBasic(auto_error=False))) -> Principal:
+async def _logger(request: Request, _shown: object = Security(HTTPBearer(auto_error=False))) -> Principal:
     """The request's Principal, who holds `ingest`, by a key as elsewhere or as the password of Basic authentication."""
     key = _basic(request.headers.get("authorization", "")) or presented(request)
     return await admitted(gate_of(request.app), key, "ingest")

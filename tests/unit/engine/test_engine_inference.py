@@ -248,11 +248,26 @@ def test_a_half_that_stays_alone_is_counted_once(services: Services) -> None:
     assert [row["prediction_id"] for row in predictions(services)] == ["j"]
 
 
-def test_after_a_long_stop_pairs_of_the_day_are_joined(services: Services) -> None:
+def test_after_a_stop_pairs_of_the_last_hour_are_joined(services: Services) -> None:
     on_a_node(services, lambda node: node.send("request", "i", {"instances": [[1]]}))
-    services.clock.advance(7_200)
+    services.clock.advance(3_000)
     on_a_node(services, lambda node: node.send("response", "i", {"predictions": [1]}))
     Joiner().tick(services, services.clock.now() + timedelta(seconds=1))
+    assert [row["prediction_id"] for row in predictions(services)] == ["i"]
+
+
+def test_a_half_that_was_long_in_its_commit_is_found_at_the_next_search(services: Services) -> None:
+    on_a_node(services, lambda node: node.send("request", "i", {"instances": [[1]]}))
+    joiner, at = Joiner(), services.clock.now()
+    joiner.tick(services, at + timedelta(seconds=1))
+    services.clock.advance(2)
+    joiner.tick(services, at + timedelta(seconds=100))
+    on_a_node(
+        services, lambda node: node.send("response", "i", {"predictions": [1]})
+    )  # received 98 s before it is there
+    joiner.tick(services, at + timedelta(seconds=110))
+    assert predictions(services) == []
+    joiner.tick(services, at + timedelta(seconds=1 + inference.SEARCH_EVERY_S))
     assert [row["prediction_id"] for row in predictions(services)] == ["i"]
 
 
@@ -268,7 +283,8 @@ def test_a_backlog_is_joined_in_steps_and_goes_on_at_the_next_tick(services: Ser
     joiner, stop = Joiner(), iter([False, False, True])
     joiner.tick(services, services.clock.now() + timedelta(seconds=1), lambda: next(stop))
     assert len(predictions(services)) == 3
-    joiner.tick(services, services.clock.now() + timedelta(seconds=2))
+    services.clock.advance(2 * WAIT_S)  # old by now, and still to be joined
+    joiner.tick(services, services.clock.now())
     assert len({row["prediction_id"] for row in predictions(services)}) == len(predictions(services)) == 10
 
 
@@ -333,6 +349,30 @@ def test_a_full_buffer_says_when_to_come_again(services: Services) -> None:
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 
 
+def test_one_that_cannot_be_joined_keeps_no_other_waiting(services: Services, monkeypatch: Any) -> None:
+    for half, document in [("request", {"instances": [[1]]}), ("response", {"predictions": [1]})]:
+
+        async def scenario(node: Node, half: str = half, document: Any = document) -> None:
+            for name in ("a", "bad", "c"):
+                await node.send(half, name, document)
+
+        on_a_node(services, scenario)
+
+    def fails(request: Half, response: Half) -> Any:
+        if request.inference_id == "bad":
+            raise ValueError("nobody foresaw this")
+        return join(request, response)
+
+    join = inference.join
+    monkeypatch.setattr(inference, "join", fails)
+    joiner = Joiner()
+    for seconds in (1, 11):
+        joiner.tick(services, services.clock.now() + timedelta(seconds=seconds))
+    assert [row["prediction_id"] for row in predictions(services)] == ["a", "c"]
+    assert counted(services)["inferences_joined", "job"] == 2
+    assert counted(services)["ingest_rows", "refused", "cloudevents"] == 1
+
+
 def add_key(services: Services, scope: str, model: str | None, seed: int) -> str:
     made = new_key(scope, bytes([seed]) * RANDOM_BYTES)
     services.catalog.keys.add(KeyRecord(made.key_id, made.hash, scope, model, services.clock.now(), None))
@@ -360,7 +400,10 @@ def test_keys_by_header_and_in_the_url(services: Services) -> None:
             {"Authorization": "Basic !!!"},
             {"Authorization": "Basic " + base64.b64encode(b"\xff\xfe").decode()},
         ]
-        return statuses([await node.send("request", "i", {"instances": [[1]]}, headers=one) for one in given])
+        answers = [await node.send("request", "i", {"instances": [[1]]}, headers=one) for one in given]
+        kinds = {answer.headers["content-type"] for answer in answers if answer.status_code != 200}
+        assert kinds == {"application/problem+json"}
+        return statuses(answers)
 
     assert on_a_node(services, scenario) == [401, 200, 200, 200, 200, 403, 403, 401, 401, 401]
 

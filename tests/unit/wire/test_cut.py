@@ -12,6 +12,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from seamark.telemetry.meter import CUT
 from seamark.wire.attributes import TEXT_BYTES_MAX
 from seamark.wire.cut import WHAT, cut_from
+from seamark.wire.inference import CUT as CUT_OF_INFERENCES
 from seamark.wire.otlp import Encoding, decode_traces
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -88,6 +89,6 @@ def test_events_links_depth_and_names_are_counted_apart() -> None:
     assert (cut["depth"], cut["names"]) == (1, 2)  # the name is also the route
 
 
-@pytest.mark.parametrize("what", WHAT)
+@pytest.mark.parametrize("what", [*WHAT, *CUT_OF_INFERENCES])
 def test_every_count_has_its_line_on_the_metrics_page(what: str) -> None:
     assert what in CUT

@@ -274,6 +274,7 @@ def test_lists_a_matrix_and_its_bytes_are_the_same_rows(matrix):
         (b"\x1f\x8b\x08\x00", "compressed"),
         (b'{"instances": [NaN]}', "no JSON"),
         (b'{"instances": ["\xff"]}', "no JSON"),
+        (b'{"instances": [{"a": "\\ud800"}]}', "no JSON"),
         (b'{"instances":' + b"[" * 100_000, "no JSON|too deep"),
         (b'{"instances":' * 100_000, "no JSON|too deep"),
         (body({"instances": {"a": 1}}), "no list"),
