@@ -6,7 +6,7 @@ of its own, a line in PROFILERS and methods that take it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from seamark.compute.columns import FloatArray, IntArray, finite, is_null
+from seamark.compute.columns import FloatArray, IntArray, as_floats, is_null
 
 # Above this, sums and spreads of a column could overflow; a column is scaled down by a power of two before.
 HUGE = 1e150
@@ -108,8 +108,15 @@ class Levels:
 
 def numbers(column: npt.NDArray[Any]) -> Numbers:
     """Return the profile of a column of numbers, whose array stays as it is; NaN, infinities and None are nulls."""
-    values = finite(column)
-    return Numbers(np.sort(values), len(column) - len(values))
+    return sorted_numbers([np.array(as_floats(column))], len(column))
+
+
+def sorted_numbers(parts: Sequence[FloatArray], rows: int) -> Numbers:
+    """Return the profile of a column of `rows` rows; an only part is sorted where it lies."""
+    values = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    values.sort()  # infinities and NaN come to lie at the ends
+    first, end = np.searchsorted(values, -np.inf, side="right"), np.searchsorted(values, np.inf, side="left")
+    return Numbers(values[first:end], rows - int(end - first))
 
 
 def levels(column: npt.NDArray[Any] | pa.Array | pa.ChunkedArray) -> Levels:
@@ -124,6 +131,28 @@ def levels(column: npt.NDArray[Any] | pa.Array | pa.ChunkedArray) -> Levels:
     counted = pc.value_counts(column.drop_null())
     names, counts = (counted.field(name) for name in ("values", "counts"))
     return Levels(names.cast(pa.string()), np.asarray(counts, dtype=np.int64), column.null_count)
+
+
+def joined(parts: Sequence[Levels], rows: int) -> Levels:
+    """Return the profile of a column of `rows` rows from those of parts of it."""
+    if len(parts) == 1:
+        return Levels(parts[0].names, parts[0].counts, rows - parts[0].rows)
+    names = pa.chunked_array([part.names for part in parts], pa.string())
+    table = pa.table({"name": names, "n": np.concatenate([part.counts for part in parts])})
+    summed = table.group_by("name").aggregate([("n", "sum")])
+    counts = np.asarray(summed["n_sum"], dtype=np.int64)
+    return Levels(summed["name"].combine_chunks(), counts, rows - int(counts.sum()))
+
+
+def of_kind(profile: Numbers | Levels, kind: str) -> Numbers | Levels:
+    """Return the profile as one of the other kind, where a feature came as another: texts as numbers where they are."""
+    if isinstance(profile, Levels) and kind == "numeric":
+        values = as_floats(np.array(profile.names.to_pylist(), dtype=object))
+        return sorted_numbers([np.repeat(values, profile.counts)], profile.rows + profile.nulls)
+    if isinstance(profile, Numbers) and kind == "categorical":
+        values, counts = profile.levels
+        return Levels(pa.array([str(value) for value in values.tolist()], pa.string()), counts, profile.nulls)
+    return profile
 
 
 # How a column of each kind is profiled.

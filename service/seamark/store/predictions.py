@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from seamark.core.records import FeatureSchema
 from seamark.core.windows import Window
+from seamark.store.feature_profiles import PROFILED_ROWS_MAX, FeatureProfiles, profile_rows
 from seamark.store.features import FeatureColumns, named_columns
 from seamark.store.lake import Lake
 
@@ -37,8 +38,7 @@ def feature_columns(
     if version is not None:
         where += " AND version = $version"
         parameters["version"] = version
-    found = lake.query(f"SELECT count(DISTINCT prediction_id) AS n {where}", parameters, within=window.bounds)
-    total = int(found["n"][0].as_py())
+    total = _count(lake, "count(DISTINCT prediction_id)", where, parameters, window)
     once = f"SELECT DISTINCT ON (prediction_id) prediction_id, schema_id, numeric, categorical {where}"
     if total <= rows_max:
         sql = f"SELECT schema_id, numeric, categorical FROM ({once})"
@@ -50,6 +50,42 @@ def feature_columns(
         within=window.bounds,
     )
     return named_columns(rows, schemas, sampled=True)
+
+
+def feature_profiles(
+    lake: Lake,
+    schemas: Mapping[int, FeatureSchema],
+    model: str,
+    version: str | None,
+    window: Window,
+    rows_max: int = PROFILED_ROWS_MAX,
+) -> FeatureProfiles:
+    """Return the profiles of the features of the window's predictions, of one version or of all (None).
+
+    Every prediction counts once. Over `rows_max` they are about so many, always the same ones of the same rows.
+    """
+    where, parameters = _REAL, _range(model, window)
+    if version is not None:
+        where += " AND version = $version"
+        parameters["version"] = version
+    found = lake.query(f"SELECT schema_id, count(*) AS n {where} GROUP BY ALL", parameters, within=window.bounds)
+    counts = dict(zip(found["schema_id"].to_pylist(), found["n"].to_pylist(), strict=True))
+    total = sum(counts.values())
+    if total > rows_max:
+        # A repeat has its original's hash: both are in the sample or neither.
+        where += " AND hash(prediction_id) < $hashes_end"
+        parameters["hashes_end"] = 2**64 * rows_max // total
+    if total and _repeats(lake, where, parameters, window):
+        columns = "prediction_id, schema_id, numeric, categorical"
+        where = (
+            f"FROM (WITH sent AS (SELECT {columns} {where}), repeated AS MATERIALIZED"
+            " (SELECT prediction_id FROM sent GROUP BY ALL HAVING count(*) > 1)"
+            f" SELECT {columns} FROM sent WHERE prediction_id NOT IN (FROM repeated)"
+            f" UNION ALL SELECT DISTINCT ON (prediction_id) {columns} FROM sent"
+            " WHERE prediction_id IN (FROM repeated)) WHERE true"
+        )
+    present = {schema_id: schemas[schema_id] for schema_id in sorted(counts) if schema_id in schemas}
+    return profile_rows(lake, where, parameters, present, within=window.bounds, sampled=total > rows_max)
 
 
 def recent_inputs(
@@ -87,10 +123,19 @@ def recent_inputs(
 
 def count(lake: Lake, model: str, window: Window) -> int:
     """Return how many predictions the window holds."""
-    found = lake.query(
-        f"SELECT count(DISTINCT prediction_id) AS n {_REAL}", _range(model, window), within=window.bounds
-    )
+    return _count(lake, "count(DISTINCT prediction_id)", _REAL, _range(model, window), window)
+
+
+def _count(lake: Lake, what: str, where: str, parameters: Mapping[str, Any], window: Window) -> int:
+    found = lake.query(f"SELECT {what} AS n {where}", parameters, within=window.bounds)
     return int(found["n"][0].as_py())
+
+
+def _repeats(lake: Lake, where: str, parameters: Mapping[str, Any], window: Window) -> bool:
+    """Whether a prediction_id may come twice: where no two hashes are alike, none does."""
+    found = lake.query(f"SELECT hash(prediction_id) AS hashed {where}", parameters, within=window.bounds)
+    hashes = np.sort(found["hashed"].to_numpy())
+    return bool((hashes[1:] == hashes[:-1]).any())
 
 
 def _finite(values: np.ndarray[Any, np.dtype[np.float64]]) -> list[float | None]:

@@ -6,20 +6,17 @@ import numpy as np
 import pytest
 
 from seamark.compute.binning import bin_counts, fill_empty, is_binned, sturges_edges
-from seamark.compute.columns import finite
+from seamark.compute.columns import as_floats
 from seamark.compute.permutation import split_bins, split_levels
 from seamark.compute.profiles import count_levels, levels, numbers, scaled
 
 
-def test_nulls_and_infinities_are_no_values() -> None:
-    assert finite(np.array([1.0, np.nan, np.inf, -np.inf, 2.0])).tolist() == [1.0, 2.0]
-    assert finite(np.array([1, None, "x", "3", True], dtype=object)).tolist() == [1.0, 3.0, 1.0]
-    assert finite(np.array([True, False])).tolist() == [1.0, 0.0]
-
-
-def test_a_column_that_is_whole_is_not_copied() -> None:
+def test_what_is_no_number_is_nan() -> None:
+    found = as_floats(np.array([1, None, "x", "3", True], dtype=object))
+    np.testing.assert_array_equal(found, [1.0, np.nan, np.nan, 3.0, 1.0])
+    assert as_floats(np.array([True, False])).tolist() == [1.0, 0.0]
     column = np.arange(5.0)
-    assert finite(column) is column
+    assert as_floats(column) is column
 
 
 def objects(*values: object) -> np.ndarray:
