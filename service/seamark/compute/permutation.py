@@ -14,8 +14,7 @@ import numpy as np
 
 from seamark.compute.columns import FloatArray, IntArray
 
-_CELLS = 100_000  # about 12 ms
-_DRAWS_MAX = 2000
+_CELLS_EACH = 50  # at least: of a few cells more splits would tell nothing new
 _DRAWS_MIN = 64
 
 
@@ -31,16 +30,18 @@ class Splits:
     weight: FloatArray
 
 
-def split_levels(reference: IntArray, current: IntArray, rng: np.random.Generator) -> Splits:
+def split_levels(reference: IntArray, current: IntArray, rng: np.random.Generator, cells: int) -> Splits:
     """Return random splits of levels or bins whose order means nothing, given their counts in both samples.
+
+    `cells` bounds the cost: about so many are drawn, in 64 splits at least.
 
     A bin that both samples leave empty stays a cell: PSI fills it on either side, and not with the same.
     """
     pooled, rows = reference + current, int(current.sum())
     once = int((pooled == 1).sum())
-    cells = np.append(pooled[pooled != 1], once)
-    after = _draw(cells, rows, _CELLS, rng)
-    before = cells - after
+    sizes = np.append(pooled[pooled != 1], once)
+    after = _draw(sizes, rows, cells, rng)
+    before = sizes - after
     one, none = np.ones((len(after), 1)), np.zeros((len(after), 1))
     return Splits(
         np.hstack([before[:, :-1], one, none]),
@@ -49,14 +50,14 @@ def split_levels(reference: IntArray, current: IntArray, rng: np.random.Generato
     )
 
 
-def split_bins(reference: IntArray, current: IntArray, rng: np.random.Generator, cells: int = _CELLS) -> Splits:
-    """Return random splits of bins whose order counts, given their counts in both samples; `cells` bounds the cost."""
+def split_bins(reference: IntArray, current: IntArray, rng: np.random.Generator, cells: int) -> Splits:
+    """Return random splits of bins whose order counts, given their counts in both samples; `cells` as above."""
     pooled = reference + current
     after = _draw(pooled, int(current.sum()), cells, rng)
     return Splits(pooled - after, after, np.ones_like(after))
 
 
 def _draw(pooled: IntArray, rows: int, cells: int, rng: np.random.Generator) -> FloatArray:
-    draws = int(np.clip(cells // max(len(pooled), 1), _DRAWS_MIN, _DRAWS_MAX))
+    draws = max(cells // max(len(pooled), _CELLS_EACH), _DRAWS_MIN)
     drawn = rng.multivariate_hypergeometric(pooled, rows, size=draws, method="marginals")
     return drawn.astype(np.float64)

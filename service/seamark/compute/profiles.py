@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -179,9 +179,7 @@ def count_levels(reference: Numbers | Levels, current: Numbers | Levels) -> tupl
     Numbers come by value, texts by their counts, so that the order in which rows were read tells nowhere.
     """
     if isinstance(reference, Levels) and isinstance(current, Levels):
-        before, after = _count_texts(reference, current)
-        order = np.lexsort((after, before))
-        return before[order], after[order]
+        return _count_texts(reference, current)
     assert isinstance(reference, Numbers) and isinstance(current, Numbers), "profiles of one kind are compared"
     (theirs, before), (ours, after) = reference.levels, current.levels
     values = np.unique(np.concatenate([theirs, ours]))
@@ -191,10 +189,14 @@ def count_levels(reference: Numbers | Levels, current: Numbers | Levels) -> tupl
     return aligned[0], aligned[1]
 
 
+@lru_cache(maxsize=1)
 def _count_texts(reference: Levels, current: Levels) -> tuple[IntArray, IntArray]:
+    """Align by name, which takes longer than all else: a score and its null ask one after the other."""
     places = pc.index_in(current.names, value_set=reference.names)
     known = np.asarray(places.is_valid())
     after = np.zeros(len(reference.counts), dtype=np.int64)
     after[np.asarray(places.drop_null())] = current.counts[known]
     fresh = current.counts[~known]
-    return np.append(reference.counts, np.zeros_like(fresh)), np.append(after, fresh)
+    before, after = np.append(reference.counts, np.zeros_like(fresh)), np.append(after, fresh)
+    order = np.lexsort((after, before))
+    return before[order], after[order]

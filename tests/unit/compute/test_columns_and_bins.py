@@ -63,21 +63,28 @@ def test_empty_bins_are_filled_as_evidently_does() -> None:
 def test_splits_keep_every_row_and_the_window_its_size() -> None:
     rng = np.random.default_rng(1)
     before, after = np.array([50, 3, 1, 0, 0, 2]), np.array([10, 0, 0, 1, 0, 1])
-    for splits in (split_levels(before, after, rng), split_bins(before, after, rng)):
+    for splits in (split_levels(before, after, rng, 5000), split_bins(before, after, rng, 5000)):
         assert ((splits.current * splits.weight).sum(axis=1) == after.sum()).all()
         assert ((splits.reference * splits.weight).sum(axis=1) == before.sum()).all()
-    ordered = split_bins(before, after, rng)
+    ordered = split_bins(before, after, rng, 5000)
     assert (ordered.reference + ordered.current == before + after).all()
+
+
+def test_splits_are_as_many_as_the_cells_pay_for() -> None:
+    rng = np.random.default_rng(4)
+    for size, cells, splits in ((10, 10_000, 200), (100, 10_000, 100), (1000, 10_000, 64), (10, 100_000, 2000)):
+        counts = np.full(size, 5)
+        assert len(split_bins(counts, counts, rng, cells).current) == splits
 
 
 def test_levels_of_one_row_are_one_cell_whatever_their_number() -> None:
     before = np.ones(10_000, dtype=np.int64)
-    splits = split_levels(before, np.zeros_like(before), np.random.default_rng(2))
+    splits = split_levels(before, np.zeros_like(before), np.random.default_rng(2), 5000)
     assert splits.reference.shape[1] == 2
 
 
 def test_an_average_split_has_the_windows_share() -> None:
     before, after = np.array([900, 80, 9]), np.array([5, 5, 1])
-    splits = split_bins(before, after, np.random.default_rng(3))
+    splits = split_bins(before, after, np.random.default_rng(3), 100_000)
     expected = (before + after) * after.sum() / (before + after).sum()
     assert splits.current.mean(axis=0) == pytest.approx(expected, rel=0.1, abs=0.02)
