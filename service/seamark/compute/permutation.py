@@ -14,7 +14,7 @@ import numpy as np
 
 from seamark.compute.columns import FloatArray, IntArray
 
-_CELLS_EACH = 50  # at least: of a few cells more splits would tell nothing new
+_DRAWS_MAX = 2000
 _DRAWS_MIN = 64
 
 
@@ -33,7 +33,7 @@ class Splits:
 def split_levels(reference: IntArray, current: IntArray, rng: np.random.Generator, cells: int) -> Splits:
     """Return random splits of levels or bins whose order means nothing, given their counts in both samples.
 
-    `cells` bounds the cost: about so many are drawn, in 64 splits at least.
+    `cells` bounds the cost: about so many are drawn, in 64 to 2,000 splits.
 
     A bin that both samples leave empty stays a cell: PSI fills it on either side, and not with the same.
     """
@@ -58,6 +58,6 @@ def split_bins(reference: IntArray, current: IntArray, rng: np.random.Generator,
 
 
 def _draw(pooled: IntArray, rows: int, cells: int, rng: np.random.Generator) -> FloatArray:
-    draws = max(cells // max(len(pooled), _CELLS_EACH), _DRAWS_MIN)
+    draws = int(np.clip(cells // max(len(pooled), 1), _DRAWS_MIN, _DRAWS_MAX))
     drawn = rng.multivariate_hypergeometric(pooled, rows, size=draws, method="marginals")
     return drawn.astype(np.float64)
