@@ -52,17 +52,18 @@ class Numbers:
 
     @property
     def nbytes(self) -> int:
-        return self.ordered.nbytes + 16 * _MARKS
+        return self.ordered.nbytes + 8 * _MARKS
 
-    @cached_property
-    def distinct(self) -> int:
-        """How many different values there are."""
-        return len(self._starts)
+    def has_levels_over(self, limit: int) -> bool:
+        """Whether there are more than `limit` different values; of most columns the marks alone tell."""
+        return len(self.marks) > limit or (self.rows > limit and len(self.levels[0]) > limit)
 
     @property
     def levels(self) -> tuple[FloatArray, IntArray]:
         """The different values, ascending, and how often each occurs."""
-        starts = self._starts
+        differs = np.ones(self.rows, dtype=np.bool_)
+        np.not_equal(self.ordered[1:], self.ordered[:-1], out=differs[1:])
+        starts = np.flatnonzero(differs)
         return self.ordered[starts], np.diff(starts, append=self.rows)
 
     @cached_property
@@ -76,17 +77,15 @@ class Numbers:
         return float(np.std(self.ordered))
 
     @cached_property
-    def marks(self) -> tuple[FloatArray, IntArray]:
-        """Some values, at most 16,385, evenly among the ranks, and how many rows lie at or below each."""
+    def marks(self) -> FloatArray:
+        """Some of the values, ascending, at most 16,385, evenly among the ranks; the greatest is one."""
         step = max(1, -(-self.rows // _MARKS))
-        values = np.unique(np.append(self.ordered[::step], self.ordered[-1:]))
-        return values, np.searchsorted(self.ordered, values, side="right").astype(np.int64)
+        return np.unique(np.append(self.ordered[::step], self.ordered[-1:]))
 
-    @cached_property
-    def _starts(self) -> IntArray:
-        if not self.rows:
-            return np.empty(0, dtype=np.int64)
-        return np.flatnonzero(np.append(True, self.ordered[1:] != self.ordered[:-1])).astype(np.int64)
+    def counts_at(self, values: FloatArray) -> tuple[IntArray, IntArray]:
+        """Return how many rows lie below each value, and how many at or below it."""
+        below, upto = (np.searchsorted(self.ordered, values, side=side) for side in ("left", "right"))
+        return below, upto
 
 
 @dataclass(frozen=True, eq=False)

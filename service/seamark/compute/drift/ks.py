@@ -25,22 +25,11 @@ def score(reference: Numbers, current: Numbers) -> float:
     """
     if not reference.rows or not current.rows:
         return 0.0
-    values, before = reference.marks
-    after = np.searchsorted(current.ordered, values, side="right")
-    before, after = np.append(before, reference.rows), np.append(after, current.rows)
-    left, right = before / reference.rows, after / current.rows
-    best = float(np.abs(left - right).max())
-    left_from, right_from = np.append(0.0, left[:-1]), np.append(0.0, right[:-1])
-    worth = np.flatnonzero(np.maximum(left - right_from, right - left_from) > best)
-    inside = np.concatenate(
-        [
-            _stretches(side.ordered, np.append(0, ends[:-1])[worth], ends[worth])
-            for side, ends in ((reference, before), (current, after))
-        ]
-    )
-    gap = np.searchsorted(reference.ordered, inside, side="right") / reference.rows
-    gap -= np.searchsorted(current.ordered, inside, side="right") / current.rows
-    return max(best, float(np.abs(gap).max(initial=0.0)))
+    sides = (_Steps(reference, reference.marks), _Steps(current, reference.marks))
+    best = _widest(sides[0].at, sides[1].at)
+    worth = np.flatnonzero(np.maximum(sides[0].highest - sides[1].lowest, sides[1].highest - sides[0].lowest) > best)
+    inside = np.concatenate([side.values(worth) for side in sides])
+    return max(best, _widest(*(side.counts_at(inside)[1] / side.rows for side in (reference, current))))
 
 
 def null(reference: Numbers, current: Numbers, rng: np.random.Generator) -> NullDistribution:
@@ -52,7 +41,8 @@ def null(reference: Numbers, current: Numbers, rng: np.random.Generator) -> Null
     lies a column of many distinct values and one heavy one (zeros, say): there the law stays, on the cautious side.
     """
     n, m = reference.rows, current.rows
-    counts = count_levels(reference, current) if max(reference.distinct, current.distinct) <= _ATOMS_MAX else None
+    many = reference.has_levels_over(_ATOMS_MAX) or current.has_levels_over(_ATOMS_MAX)
+    counts = None if many else count_levels(reference, current)
     if counts is None or len(counts[0]) > _ATOMS_MAX:
         effective = max(1, round(n * m / (n + m)))
         return NullDistribution(
@@ -75,13 +65,28 @@ def _score_at(p: float, effective: int) -> float:
     return float(kstwo.isf(p, effective))
 
 
-def _stretches(values: FloatArray, starts: IntArray, ends: IntArray) -> FloatArray:
-    """Return values[start:end] of every pair, one after the other."""
-    lengths = ends - starts
-    before = np.cumsum(lengths) - lengths
-    places = np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
-    taken: FloatArray = values[places]
-    return taken
+class _Steps:
+    """A column's distribution function at some marks, and in the stretches before, between and after them."""
+
+    def __init__(self, column: Numbers, marks: FloatArray) -> None:
+        below, upto = column.counts_at(marks)
+        self._ordered = column.ordered
+        self._starts, self._ends = np.append(0, upto), np.append(below, column.rows)
+        self.at: FloatArray = upto / column.rows
+        self.lowest: FloatArray = self._starts / column.rows
+        self.highest: FloatArray = self._ends / column.rows
+
+    def values(self, stretches: IntArray) -> FloatArray:
+        """Return the values within these stretches, the marks not among them."""
+        starts = self._starts[stretches]
+        lengths = self._ends[stretches] - starts
+        before = np.cumsum(lengths) - lengths
+        taken: FloatArray = self._ordered[np.arange(lengths.sum()) + np.repeat(starts - before, lengths)]
+        return taken
+
+
+def _widest(one: FloatArray, other: FloatArray) -> float:
+    return float(np.abs(one - other).max(initial=0.0))
 
 
 METHOD = DriftMethod(
