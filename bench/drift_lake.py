@@ -29,6 +29,7 @@ from seamark.core.windows import Window
 from seamark.engine import drift, evaluate
 from seamark.engine.configuration import Configuration
 from seamark.engine.services import Services
+from seamark.serving import spare_memory
 from seamark.store.buffer import WriteBuffer
 from seamark.store.catalog import Catalog
 from seamark.store.catalog.database import Database
@@ -169,6 +170,7 @@ def _memory_mb(name: str) -> float:
 
 def main() -> None:
     """Do what the command line says."""
+    spare_memory()  # as the service does
     what, folder, asked = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])
     with services_of(folder) as services:
         print(json.dumps({"fill": fill, "window": window, "hours": hours}[what](services, asked)))
