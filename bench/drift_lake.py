@@ -142,8 +142,11 @@ def hours(services: Services, asked: dict[str, Any]) -> dict[str, Any]:
     for tick in range(1 + asked["ticks"]):  # the first one meets references it does not know
         at = END - timedelta(seconds=every_s * (asked["ticks"] - tick))
         started_s = time.process_time()
+        hour = Window.trailing(at, specs[0].drift.window_s) if specs[0].drift else None
+        assert hour is not None
+        together = {hour.span_s: drift.Together(services, asked["models"], hour)}
         for spec in specs:
-            evaluate.judge_drift(services, spec, at)
+            evaluate.judge_drift(services, spec, at, together)
         cpu_s.append(time.process_time() - started_s)
     return {"every_s": every_s, "first_cpu_s": cpu_s[0], "tick_cpu_s": float(np.median(cpu_s[1:]))}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from threading import Lock
 from typing import Any
@@ -69,12 +69,44 @@ class ReferenceCache:
 _cache = ReferenceCache()
 
 
-def judge(services: Services, model: str, version: str | None, window: Window) -> DriftFinding:
-    """Return what drifted in a window, by the model's drift settings or the defaults."""
+class Together:
+    """The windows of many models that are due at one instant, read group by group; each is given out once.
+
+    Models whose windows are small lie in the same files, and reading those is most of the work.
+    """
+
+    def __init__(self, services: Services, models: Sequence[str], window: Window) -> None:
+        self._services, self._window = services, window
+        self._waiting: list[str] = list(models)
+        self._groups: list[list[str]] | None = None  # None: nobody has asked yet
+        self._read: dict[str, FeatureProfiles] = {}
+
+    def take(self, model: str) -> FeatureProfiles | None:
+        """Return a model's window, or None where it is to be read alone."""
+        if self._groups is None:
+            self._groups = []  # should reading fail, each is read alone
+            lake = self._services.lake
+            self._groups = predictions.groups_to_read_together(lake, self._waiting, self._window)
+        group = next((group for group in self._groups if model in group), None)
+        if group is not None:
+            self._groups.remove(group)
+            schemas = {name: self._services.catalog.schemas.of(name) for name in group}
+            self._read = predictions.feature_profiles_together(self._services.lake, schemas, self._window)
+        return self._read.pop(model, None)
+
+
+def judge(
+    services: Services, model: str, version: str | None, window: Window, current: FeatureProfiles | None = None
+) -> DriftFinding:
+    """Return what drifted in a window, by the model's drift settings or the defaults.
+
+    `current` is what the window holds, where it was read already.
+    """
     spec = services.configuration.model(model)
     drift = (spec.drift if spec else None) or DriftSpec()
-    schemas = services.catalog.schemas.of(model)
-    current = predictions.feature_profiles(services.lake, schemas, model, version, window)
+    if current is None:
+        schemas = services.catalog.schemas.of(model)
+        current = predictions.feature_profiles(services.lake, schemas, model, version, window)
     reference = services.catalog.references.current(model, version)
     held = _cache.profiles(services, reference) if reference else None
     kinds = kinds_of(held, current)

@@ -50,37 +50,109 @@ def profile_rows(
     `schemas` are those that may occur, by schema_id. Lists of a wrong length are missing values. Without rows there are
     no features.
     """
-    numeric: defaultdict[str, list[FloatArray]] = defaultdict(list)
-    categorical: defaultdict[str, list[Levels]] = defaultdict(list)
-    rows = 0
+    parts = _Parts()
     for schema_id, schema in schemas.items():
         asked = {**parameters, "schema_id": schema_id}
         found = lake.query(f"SELECT numeric {source} AND schema_id = $schema_id", asked, within=within)
         if not found.num_rows:
             continue
-        rows += found.num_rows
         chunks = found["numeric"].chunks
-        del found
-        for name, values in zip(schema.numeric, _columns(chunks, len(schema.numeric)), strict=True):
-            numeric[name].append(values)
-        if not schema.categorical:
-            continue
-        # Texts are counted where they lie: none of them becomes a Python object.
-        counted = lake.query(
-            "SELECT place, level, count(*) AS n FROM (SELECT unnest(categorical) AS level,"
-            f" unnest(range(len(categorical))) AS place {source} AND schema_id = $schema_id"
-            " AND len(categorical) = $width) GROUP BY ALL",
-            {**asked, "width": len(schema.categorical)},
-            within=within,
-        )
-        for name, levels in zip(schema.categorical, _levels(counted, len(schema.categorical)), strict=True):
-            categorical[name].append(levels)
-    return FeatureProfiles(
-        {name: sorted_numbers(parts, rows) for name, parts in numeric.items()},
-        {name: joined(parts, rows) for name, parts in categorical.items()},
-        rows,
-        sampled,
+        del found  # so that each chunk goes when it is used up
+        parts.add_numbers(schema, chunks)
+        if schema.categorical:
+            # Texts are counted where they lie: none of them becomes a Python object.
+            counted = lake.query(
+                "SELECT place, level, count(*) AS n FROM (SELECT unnest(categorical) AS level,"
+                f" unnest(range(len(categorical))) AS place {source} AND schema_id = $schema_id"
+                " AND len(categorical) = $width) GROUP BY ALL",
+                {**asked, "width": len(schema.categorical)},
+                within=within,
+            )
+            parts.add_texts(schema, counted)
+    return parts.profiles(sampled=sampled)
+
+
+def profile_models(
+    lake: Lake,
+    source: str,
+    parameters: Mapping[str, Any],
+    schemas: Mapping[str, Mapping[int, FeatureSchema]],
+    *,
+    within: Within | None = None,
+) -> dict[str, FeatureProfiles]:
+    """Return the profiles of each model that `schemas` names, as profile_rows() of it alone would, read in one go.
+
+    `source` has the model too. Rows of many models lie in the same files: read once for each, they would be unpacked
+    as often as there are models.
+    """
+    found = lake.query(f"SELECT model, schema_id, numeric {source}", parameters, within=within)
+    numeric = {key: found["numeric"].take(places) for key, places in _places(found, schemas)}
+    del found
+    counted = lake.query(
+        "SELECT model, schema_id, width, place, level, count(*) AS n FROM (SELECT model, schema_id,"
+        " len(categorical) AS width, unnest(categorical) AS level, unnest(range(len(categorical))) AS place"
+        f" {source}) GROUP BY ALL",
+        parameters,
+        within=within,
     )
+    categorical = {}
+    for (model, schema_id), places in _places(counted, schemas):
+        part = counted.take(places)
+        fits = np.asarray(part["width"]) == len(schemas[model][schema_id].categorical)
+        categorical[model, schema_id] = part.filter(pa.array(fits))
+    profiles = {}
+    for model, known in schemas.items():
+        parts = _Parts()
+        for schema_id, schema in known.items():
+            if (model, schema_id) in numeric:
+                parts.add_numbers(schema, numeric.pop((model, schema_id)).chunks)
+                if schema.categorical:
+                    parts.add_texts(schema, categorical.get((model, schema_id), counted.slice(0, 0)))
+        profiles[model] = parts.profiles(sampled=False)
+    return profiles
+
+
+def _places(
+    found: pa.Table, schemas: Mapping[str, Mapping[int, FeatureSchema]]
+) -> Iterator[tuple[tuple[str, int], pa.Array]]:
+    """Yield each known model and schema of some rows with the places of theirs."""
+    models = found["model"].combine_chunks().dictionary_encode()
+    codes, ids = np.asarray(models.indices), found["schema_id"].to_numpy()
+    order = np.lexsort((ids, codes))
+    starts = np.flatnonzero(np.append(True, (np.diff(codes[order]) != 0) | (np.diff(ids[order]) != 0))[: len(order)])
+    for start, end in zip(starts, np.append(starts[1:], len(order)), strict=True):
+        key = (models.dictionary[int(codes[order[start]])].as_py(), int(ids[order[start]]))
+        if key[1] in schemas.get(key[0], ()):
+            yield key, pa.array(np.sort(order[start:end]))
+
+
+class _Parts:
+    """The features of rows of one schema after the other, until all are there."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._numeric: defaultdict[str, list[FloatArray]] = defaultdict(list)
+        self._categorical: defaultdict[str, list[Levels]] = defaultdict(list)
+
+    def add_numbers(self, schema: FeatureSchema, chunks: list[pa.ListArray]) -> None:
+        """Add rows by their numbers; `chunks` are used up."""
+        self._rows += sum(map(len, chunks))
+        for name, values in zip(schema.numeric, _columns(chunks, len(schema.numeric)), strict=True):
+            self._numeric[name].append(values)
+
+    def add_texts(self, schema: FeatureSchema, counted: pa.Table) -> None:
+        """Add what those rows have in texts, as (place, level, n)."""
+        for name, levels in zip(schema.categorical, _levels(counted, len(schema.categorical)), strict=True):
+            self._categorical[name].append(levels)
+
+    def profiles(self, *, sampled: bool) -> FeatureProfiles:
+        """Return them whole."""
+        return FeatureProfiles(
+            {name: sorted_numbers(parts, self._rows) for name, parts in self._numeric.items()},
+            {name: joined(parts, self._rows) for name, parts in self._categorical.items()},
+            self._rows,
+            sampled,
+        )
 
 
 def _columns(chunks: list[pa.ListArray], width: int) -> Iterator[FloatArray]:

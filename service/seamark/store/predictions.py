@@ -7,7 +7,7 @@ A prediction that was sent twice counts once: every read is over distinct predic
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,12 @@ import pyarrow as pa
 
 from seamark.core.records import FeatureSchema
 from seamark.core.windows import Window
-from seamark.store.feature_profiles import PROFILED_ROWS_MAX, FeatureProfiles, profile_rows
+from seamark.store.feature_profiles import PROFILED_ROWS_MAX, FeatureProfiles, profile_models, profile_rows
 from seamark.store.features import FeatureColumns, named_columns
 from seamark.store.lake import Lake
 
+_CELLS_SMALL = 1_000_000  # numbers in a window that is read together with others, at most
+_CELLS_TOGETHER = 8_000_000  # 64 MB
 _REAL = 'FROM lake.predictions WHERE model = $model AND "at" >= $start AND "at" < $end AND NOT synthetic'
 
 
@@ -86,6 +88,46 @@ def feature_profiles(
         )
     present = {schema_id: schemas[schema_id] for schema_id in sorted(counts) if schema_id in schemas}
     return profile_rows(lake, where, parameters, present, within=window.bounds, sampled=total > rows_max)
+
+
+def groups_to_read_together(lake: Lake, models: Sequence[str], window: Window) -> list[list[str]]:
+    """Return those of `models` whose windows are small, in groups that fit into memory; others are left out.
+
+    Two models are a group at least.
+    """
+    found = lake.query(
+        "SELECT model, sum(len(numeric)) AS cells FROM lake.predictions WHERE model IN (SELECT unnest($models))"
+        ' AND "at" >= $start AND "at" < $end AND NOT synthetic GROUP BY ALL',
+        {"models": list(models), "start": window.start, "end": window.end},
+        within=window.bounds,
+    )
+    groups: list[list[str]] = []
+    held = _CELLS_TOGETHER
+    for model, cells in sorted(zip(found["model"].to_pylist(), found["cells"].to_pylist(), strict=True)):
+        if (cells or 0) > _CELLS_SMALL:
+            continue
+        held += cells or 0
+        if held > _CELLS_TOGETHER:
+            groups.append([])
+            held = cells or 0
+        groups[-1].append(model)
+    return [group for group in groups if len(group) > 1]
+
+
+def feature_profiles_together(
+    lake: Lake, schemas: Mapping[str, Mapping[int, FeatureSchema]], window: Window
+) -> dict[str, FeatureProfiles]:
+    """Return feature_profiles() of each model that `schemas` names; one with repeats in its window may be left out."""
+    where = 'FROM lake.predictions WHERE model IN (SELECT unnest($models)) AND "at" >= $start AND "at" < $end'
+    where += " AND NOT synthetic"
+    parameters = {"models": list(schemas), "start": window.start, "end": window.end}
+    found = lake.query(f"SELECT model, hash(model, prediction_id) AS hashed {where}", parameters, within=window.bounds)
+    hashes = found["hashed"].to_numpy()
+    order = np.argsort(hashes)
+    again = order[1:][hashes[order[1:]] == hashes[order[:-1]]]
+    repeating = set(found["model"].take(pa.array(again)).to_pylist())
+    once = {model: known for model, known in schemas.items() if model not in repeating}
+    return profile_models(lake, where, {**parameters, "models": list(once)}, once, within=window.bounds)
 
 
 def recent_inputs(

@@ -164,3 +164,48 @@ def test_references_are_profiled_whole_or_in_part(lake: LocalLake) -> None:
     assert part.sampled and 55 <= part.rows <= 145
     assert counted(part) == counted(again)
     assert references.profiles(lake, SCHEMA, "nothing") == FeatureProfiles()
+
+
+# --- many models together --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def fleet(lake: LocalLake) -> dict[str, list[dict[str, Any]]]:
+    """Rows of models that lie in the same files, in turn; those of `fleet-2` were sent twice in part."""
+    fleet = {f"fleet-{number}": made(f"fleet-{number}", 120, seed=10 + number) for number in range(4)}
+    mixed = [row for rows in zip(*fleet.values(), strict=True) for row in rows]
+    for part in (mixed[:200], mixed[200:], fleet["fleet-2"][:60]):
+        lake.append({"predictions": rows_of("predictions", part)})
+    return fleet
+
+
+def test_models_read_together_are_as_each_read_alone(lake: LocalLake, fleet: dict[str, list[dict[str, Any]]]) -> None:
+    asked = {"fleet-0": SCHEMAS, "fleet-1": {SCHEMA.schema_id: SCHEMA}, "fleet-3": SCHEMAS, "nobody": SCHEMAS}
+    found = predictions.feature_profiles_together(lake, asked, HOUR)
+    assert set(found) == set(asked)
+    for model, schemas in asked.items():
+        alone = predictions.feature_profiles(lake, schemas, model, None, HOUR)
+        assert (counted(found[model]), found[model].rows) == (counted(alone), alone.rows)
+    assert counted(found["fleet-0"]) == expected(fleet["fleet-0"])
+    assert counted(found["fleet-3"]) == expected(fleet["fleet-3"])
+    assert found["nobody"] == FeatureProfiles()
+
+
+def test_a_model_with_repeats_is_left_to_be_read_alone(lake: LocalLake, fleet: dict[str, list[dict[str, Any]]]) -> None:
+    found = predictions.feature_profiles_together(lake, dict.fromkeys(fleet, SCHEMAS), HOUR)
+    assert set(found) == {"fleet-0", "fleet-1", "fleet-3"}
+    alone = predictions.feature_profiles(lake, SCHEMAS, "fleet-2", None, HOUR)
+    assert counted(alone) == expected(fleet["fleet-2"])
+
+
+def test_groups_fit_into_memory(lake: LocalLake, fleet: dict[str, list[dict[str, Any]]], monkeypatch: Any) -> None:
+    models = [*fleet, "nobody"]
+    assert predictions.groups_to_read_together(lake, models, HOUR) == [[*fleet]]
+    monkeypatch.setattr(predictions, "_CELLS_TOGETHER", 300)  # a model has some 150
+    groups = predictions.groups_to_read_together(lake, models, HOUR)
+    assert len(groups) > 1 and all(len(group) > 1 for group in groups)
+    assert [model for group in groups for model in group] == [*fleet]
+    monkeypatch.setattr(predictions, "_CELLS_SMALL", 10)
+    assert predictions.groups_to_read_together(lake, models, HOUR) == []
+    later = Window(HOUR.end + timedelta(days=3), HOUR.end + timedelta(days=4))
+    assert predictions.groups_to_read_together(lake, models, later) == []
