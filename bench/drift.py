@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench import drift_speed
 from bench.drift_data import CASES, FEATURES, LARGE, SHIFTED, Case, draw
 from bench.report import Result
 from seamark.compute import drift_window
@@ -53,6 +54,7 @@ def run(*, quick: bool) -> Result:
                 "seconds": taken_s,
             }
         )
+    speed = drift_speed.measure(quick=quick)
     return Result(
         "Drift: false alarms, power and time, each tool with its defaults",
         rows,
@@ -63,8 +65,11 @@ def run(*, quick: bool) -> Result:
             "windows alarmed: share of those windows with any such column. Seamark is set to one window in 1,000.",
             "found: share of the moved columns called drifted; it says little of a tool that alarms in every window.",
             "seconds: from columns in memory (for Evidently a DataFrame) to the decisions.",
+            *speed.notes,
         ],
         {"windows": windows, "features": FEATURES, "shifted": SHIFTED, "false_alarms": DriftSpec().false_alarms},
+        more=speed.tables,
+        goals=speed.goals,
     )
 
 

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 _M_ARENA_MAX = -8  # malloc.h of the GNU C library
 _ARENAS = 2
+_M_MMAP_THRESHOLD = -3
+_LARGE_BYTES = 4 << 20
 
 
 class _Server(uvicorn.Server):
@@ -60,7 +62,7 @@ def serve(settings: Settings) -> None:
     settings = replace(settings, data_dir=settings.data_dir.resolve())
     with hold_folder(settings.data_dir):
         _clear(settings.data_dir)
-        _spare_memory()
+        spare_memory()
         _serve(settings)
     log.info("Seamark has stopped; everything acknowledged is stored")
 
@@ -71,10 +73,15 @@ def _clear(data_dir: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def _spare_memory() -> None:
-    """Let all threads, and Arrow, take memory from few heaps: each keeps what it once needed."""
+def spare_memory() -> None:
+    """Let all threads, and Arrow, take memory from few heaps: each keeps what it once needed.
+
+    What is large, as a window's columns are, goes back to the system as soon as it is let go.
+    """
     if "CS_GNU_LIBC_VERSION" in os.confstr_names:
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_ARENA_MAX, _ARENAS)
+        library.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
     pa.set_memory_pool(pa.system_memory_pool())
 
 

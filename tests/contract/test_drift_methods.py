@@ -10,7 +10,8 @@ import pytest
 
 from seamark.compute import drift
 from seamark.compute.drift import METHODS
-from seamark.compute.drift.method import DriftMethod
+from seamark.compute.drift.method import DriftMethod, NullDistribution
+from seamark.compute.drift_window import _RARE
 from seamark.compute.profiles import PROFILERS, Profile
 
 FOLDER = Path(drift.__file__).parent
@@ -32,6 +33,11 @@ def drawn(kind: str, rows: int, rng: np.random.Generator, shift: float = 0.0) ->
         return rng.normal(shift, 1.0, rows)
     shares = np.exp(-np.arange(8) * (0.3 + shift))
     return LEVELS[rng.choice(8, size=rows, p=shares / shares.sum())]
+
+
+def sharp(null: NullDistribution) -> NullDistribution:
+    """The null by which an alarm is raised."""
+    return null.sharpen() if null.sharpen is not None else null
 
 
 def hostile(kind: str) -> list[np.ndarray]:
@@ -123,9 +129,10 @@ def test_whatever_comes_scores_and_nulls_are_finite(method: DriftMethod, kind: s
             assert np.isfinite(score) and score >= 0
             if not reference.rows or not current.rows:
                 continue
-            null = method.null(reference, current, np.random.default_rng(5))
-            assert 0 <= null.p_value(score) <= 1
-            assert np.isfinite(null.score_at(1e-3)) and null.score_at(1e-3) >= 0
+            first = method.null(reference, current, np.random.default_rng(5))
+            for null in (first, sharp(first)):
+                assert 0 <= null.p_value(score) <= 1
+                assert np.isfinite(null.score_at(1e-3)) and null.score_at(1e-3) >= 0
 
 
 @pairs
@@ -148,7 +155,7 @@ def test_the_null_is_the_same_for_the_same_generator(method: DriftMethod, kind: 
 def test_p_values_fall_as_scores_rise_and_score_at_is_their_inverse(method: DriftMethod, kind: str) -> None:
     rng = np.random.default_rng(9)
     reference, current = draw(kind, 1000, rng), draw(kind, 300, rng)
-    null = method.null(reference, current, rng)
+    null = sharp(method.null(reference, current, rng))
     ps = [null.p_value(score) for score in np.linspace(0, 3 * null.score_at(1e-4), 60)]
     assert ps == sorted(ps, reverse=True) and ps[0] == pytest.approx(1.0)
     for p in (0.3, 0.05, 0.003, 1e-4, 1e-7):
@@ -164,8 +171,19 @@ def false_alarms(
     ps = []
     for _ in range(windows):
         reference, current = sample(1000, rng), sample(150, rng)
-        ps.append(method.null(reference, current, rng).p_value(method.score(reference, current)))
+        ps.append(sharp(method.null(reference, current, rng)).p_value(method.score(reference, current)))
     return ps
+
+
+@pairs
+def test_few_draws_tell_what_is_ordinary_from_what_is_rare(method: DriftMethod, kind: str) -> None:
+    """Whatever could count by the sharp null must come to be held against it: see drift_window._RARE."""
+    rng = np.random.default_rng(12)
+    for _ in range(20):
+        first = method.null(draw(kind, 1000, rng), draw(kind, 150, rng), rng)
+        whole = sharp(first)
+        assert first.p_value(whole.score_at(1e-3)) < _RARE
+        assert first.p_value(whole.score_at(0.5)) > 0.3
 
 
 @pairs

@@ -19,7 +19,7 @@ _EMPTY_SHARE = 1e-4  # what an empty bin is given, so that a logarithm exists
 
 def is_binned(reference: Numbers | Levels) -> bool:
     """Whether a column is counted in bins rather than value by value."""
-    return isinstance(reference, Numbers) and reference.distinct > LEVELS_MAX
+    return isinstance(reference, Numbers) and reference.has_levels_over(LEVELS_MAX)
 
 
 def bin_counts(reference: Numbers | Levels, current: Numbers | Levels) -> tuple[IntArray, IntArray]:

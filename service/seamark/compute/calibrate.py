@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,23 @@ _SCORE_MAX = 1e150  # its square is still a number
 _TIE = 1 - 1e-9  # scores that differ by rounding are equal
 _LEAST = float(np.finfo(np.float64).tiny)  # where all draws are 0, anything above is beyond them
 _TAIL = 0.1  # the share of draws the tail is fitted to
+
+
+# How many cells are drawn of a null: first a few, which tell an ordinary score from a rare one; of a rare one many.
+_CELLS_FIRST, _CELLS = 3_000, 100_000  # about 0.4 ms and 12 ms
+
+
+@dataclass(frozen=True)
+class NullDistribution:
+    """How the score behaves when nothing moved, for these rows: p_value(score) and its inverse score_at(p).
+
+    `sharpen` gives the same from more draws where these are few: they do for a score that is nothing rare. A p-value
+    counts as rare by the sharper one alone, so that an alarm is never one of few draws.
+    """
+
+    p_value: Callable[[float], float]
+    score_at: Callable[[float], float]
+    sharpen: Callable[[], NullDistribution] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +86,17 @@ def fit_null(draws: FloatArray, power: float = 1.0) -> FittedNull:
         edge, above = (float(below[0]), ordered[ordered > below[0]]) if below.size else (edge, above)
     shape, scale = _excess(above - edge)
     return FittedNull(ordered, power, edge, (1 + above.size) / (1 + size), shape, scale)
+
+
+def drawn_null(draw: Callable[[int], FloatArray], power: float = 1.0, cells: int = _CELLS) -> NullDistribution:
+    """Return the null of scores that `draw(cells)` draws, with about so many cells in all; `power` as of fit_null()."""
+    first = fit_null(draw(_CELLS_FIRST), power)
+
+    def sharpen() -> NullDistribution:
+        fitted = fit_null(draw(cells), power)
+        return NullDistribution(fitted.p_value, fitted.score_at)
+
+    return NullDistribution(first.p_value, first.score_at, sharpen)
 
 
 def benjamini_hochberg(p_values: Sequence[float], q: float) -> tuple[list[bool], float]:

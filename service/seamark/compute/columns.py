@@ -1,4 +1,4 @@
-"""Values as they arrive, with nulls, become finite floats."""
+"""Values as they arrive become floats, with NaN for what is none."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ def is_numeric(column: npt.NDArray[Any]) -> bool:
     return column.dtype.kind in "fiub"
 
 
-def finite(column: npt.NDArray[Any]) -> FloatArray:
-    """Return the finite values of a column of numbers as float64; None and what is no number count as nulls."""
+def as_floats(column: npt.NDArray[Any]) -> FloatArray:
+    """Return a column of numbers as float64; None and what is no number become NaN."""
     if not is_numeric(column):
-        column = np.array([_number(value) for value in column.tolist()], dtype=np.float64)
-    values = column.astype(np.float64, copy=False)
-    keep = np.isfinite(values)
-    return values if bool(keep.all()) else values[keep]
+        return np.array([_number(value) for value in column.tolist()], dtype=np.float64)
+    return column.astype(np.float64, copy=False)
 
 
 def _number(value: Any) -> float:

@@ -14,7 +14,6 @@ import numpy as np
 
 from seamark.compute.columns import FloatArray, IntArray
 
-_CELLS = 100_000  # about 12 ms
 _DRAWS_MAX = 2000
 _DRAWS_MIN = 64
 
@@ -31,16 +30,18 @@ class Splits:
     weight: FloatArray
 
 
-def split_levels(reference: IntArray, current: IntArray, rng: np.random.Generator) -> Splits:
+def split_levels(reference: IntArray, current: IntArray, rng: np.random.Generator, cells: int) -> Splits:
     """Return random splits of levels or bins whose order means nothing, given their counts in both samples.
+
+    `cells` bounds the cost: about so many are drawn, in 64 to 2,000 splits.
 
     A bin that both samples leave empty stays a cell: PSI fills it on either side, and not with the same.
     """
     pooled, rows = reference + current, int(current.sum())
     once = int((pooled == 1).sum())
-    cells = np.append(pooled[pooled != 1], once)
-    after = _draw(cells, rows, _CELLS, rng)
-    before = cells - after
+    sizes = np.append(pooled[pooled != 1], once)
+    after = _draw(sizes, rows, cells, rng)
+    before = sizes - after
     one, none = np.ones((len(after), 1)), np.zeros((len(after), 1))
     return Splits(
         np.hstack([before[:, :-1], one, none]),
@@ -49,8 +50,8 @@ def split_levels(reference: IntArray, current: IntArray, rng: np.random.Generato
     )
 
 
-def split_bins(reference: IntArray, current: IntArray, rng: np.random.Generator, cells: int = _CELLS) -> Splits:
-    """Return random splits of bins whose order counts, given their counts in both samples; `cells` bounds the cost."""
+def split_bins(reference: IntArray, current: IntArray, rng: np.random.Generator, cells: int) -> Splits:
+    """Return random splits of bins whose order counts, given their counts in both samples; `cells` as above."""
     pooled = reference + current
     after = _draw(pooled, int(current.sum()), cells, rng)
     return Splits(pooled - after, after, np.ones_like(after))

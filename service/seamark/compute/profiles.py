@@ -6,9 +6,9 @@ of its own, a line in PROFILERS and methods that take it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from seamark.compute.columns import FloatArray, IntArray, finite, is_null
+from seamark.compute.columns import FloatArray, IntArray, as_floats, is_null
 
 # Above this, sums and spreads of a column could overflow; a column is scaled down by a power of two before.
 HUGE = 1e150
@@ -52,17 +52,18 @@ class Numbers:
 
     @property
     def nbytes(self) -> int:
-        return self.ordered.nbytes + 16 * _MARKS
+        return self.ordered.nbytes + 8 * _MARKS
 
-    @cached_property
-    def distinct(self) -> int:
-        """How many different values there are."""
-        return len(self._starts)
+    def has_levels_over(self, limit: int) -> bool:
+        """Whether there are more than `limit` different values; of most columns the marks alone tell."""
+        return len(self.marks) > limit or (self.rows > limit and len(self.levels[0]) > limit)
 
     @property
     def levels(self) -> tuple[FloatArray, IntArray]:
         """The different values, ascending, and how often each occurs."""
-        starts = self._starts
+        differs = np.ones(self.rows, dtype=np.bool_)
+        np.not_equal(self.ordered[1:], self.ordered[:-1], out=differs[1:])
+        starts = np.flatnonzero(differs)
         return self.ordered[starts], np.diff(starts, append=self.rows)
 
     @cached_property
@@ -76,17 +77,15 @@ class Numbers:
         return float(np.std(self.ordered))
 
     @cached_property
-    def marks(self) -> tuple[FloatArray, IntArray]:
-        """Some values, at most 16,385, evenly among the ranks, and how many rows lie at or below each."""
+    def marks(self) -> FloatArray:
+        """Some of the values, ascending, at most 16,385, evenly among the ranks; the greatest is one."""
         step = max(1, -(-self.rows // _MARKS))
-        values = np.unique(np.append(self.ordered[::step], self.ordered[-1:]))
-        return values, np.searchsorted(self.ordered, values, side="right").astype(np.int64)
+        return np.unique(np.append(self.ordered[::step], self.ordered[-1:]))
 
-    @cached_property
-    def _starts(self) -> IntArray:
-        if not self.rows:
-            return np.empty(0, dtype=np.int64)
-        return np.flatnonzero(np.append(True, self.ordered[1:] != self.ordered[:-1])).astype(np.int64)
+    def counts_at(self, values: FloatArray) -> tuple[IntArray, IntArray]:
+        """Return how many rows lie below each value, and how many at or below it."""
+        below, upto = (np.searchsorted(self.ordered, values, side=side) for side in ("left", "right"))
+        return below, upto
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +107,15 @@ class Levels:
 
 def numbers(column: npt.NDArray[Any]) -> Numbers:
     """Return the profile of a column of numbers, whose array stays as it is; NaN, infinities and None are nulls."""
-    values = finite(column)
-    return Numbers(np.sort(values), len(column) - len(values))
+    return sorted_numbers([np.array(as_floats(column))], len(column))
+
+
+def sorted_numbers(parts: Sequence[FloatArray], rows: int) -> Numbers:
+    """Return the profile of a column of `rows` rows; an only part is sorted where it lies."""
+    values = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    values.sort()  # infinities and NaN come to lie at the ends
+    first, end = np.searchsorted(values, -np.inf, side="right"), np.searchsorted(values, np.inf, side="left")
+    return Numbers(values[first:end], rows - int(end - first))
 
 
 def levels(column: npt.NDArray[Any] | pa.Array | pa.ChunkedArray) -> Levels:
@@ -124,6 +130,28 @@ def levels(column: npt.NDArray[Any] | pa.Array | pa.ChunkedArray) -> Levels:
     counted = pc.value_counts(column.drop_null())
     names, counts = (counted.field(name) for name in ("values", "counts"))
     return Levels(names.cast(pa.string()), np.asarray(counts, dtype=np.int64), column.null_count)
+
+
+def joined(parts: Sequence[Levels], rows: int) -> Levels:
+    """Return the profile of a column of `rows` rows from those of parts of it."""
+    if len(parts) == 1:
+        return Levels(parts[0].names, parts[0].counts, rows - parts[0].rows)
+    names = pa.chunked_array([part.names for part in parts], pa.string())
+    table = pa.table({"name": names, "n": np.concatenate([part.counts for part in parts])})
+    summed = table.group_by("name").aggregate([("n", "sum")])
+    counts = np.asarray(summed["n_sum"], dtype=np.int64)
+    return Levels(summed["name"].combine_chunks(), counts, rows - int(counts.sum()))
+
+
+def of_kind(profile: Numbers | Levels, kind: str) -> Numbers | Levels:
+    """Return the profile as one of the other kind, where a feature came as another: texts as numbers where they are."""
+    if isinstance(profile, Levels) and kind == "numeric":
+        values = as_floats(np.array(profile.names.to_pylist(), dtype=object))
+        return sorted_numbers([np.repeat(values, profile.counts)], profile.rows + profile.nulls)
+    if isinstance(profile, Numbers) and kind == "categorical":
+        values, counts = profile.levels
+        return Levels(pa.array([str(value) for value in values.tolist()], pa.string()), counts, profile.nulls)
+    return profile
 
 
 # How a column of each kind is profiled.
@@ -150,9 +178,7 @@ def count_levels(reference: Numbers | Levels, current: Numbers | Levels) -> tupl
     Numbers come by value, texts by their counts, so that the order in which rows were read tells nowhere.
     """
     if isinstance(reference, Levels) and isinstance(current, Levels):
-        before, after = _count_texts(reference, current)
-        order = np.lexsort((after, before))
-        return before[order], after[order]
+        return _count_texts(reference, current)
     assert isinstance(reference, Numbers) and isinstance(current, Numbers), "profiles of one kind are compared"
     (theirs, before), (ours, after) = reference.levels, current.levels
     values = np.unique(np.concatenate([theirs, ours]))
@@ -162,10 +188,14 @@ def count_levels(reference: Numbers | Levels, current: Numbers | Levels) -> tupl
     return aligned[0], aligned[1]
 
 
+@lru_cache(maxsize=1)
 def _count_texts(reference: Levels, current: Levels) -> tuple[IntArray, IntArray]:
+    """Align by name, which takes longer than all else: a score and its null ask one after the other."""
     places = pc.index_in(current.names, value_set=reference.names)
     known = np.asarray(places.is_valid())
     after = np.zeros(len(reference.counts), dtype=np.int64)
     after[np.asarray(places.drop_null())] = current.counts[known]
     fresh = current.counts[~known]
-    return np.append(reference.counts, np.zeros_like(fresh)), np.append(after, fresh)
+    before, after = np.append(reference.counts, np.zeros_like(fresh)), np.append(after, fresh)
+    order = np.lexsort((after, before))
+    return before[order], after[order]

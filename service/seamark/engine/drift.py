@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from threading import Lock
 from typing import Any
@@ -13,7 +13,7 @@ from uuid import uuid4
 import pyarrow as pa
 
 from seamark.compute import drift_window, quality
-from seamark.compute.profiles import Profile, profile_all
+from seamark.compute.profiles import Profile, of_kind
 from seamark.core.errors import NotFound
 from seamark.core.findings import DriftFinding, FeatureQuality
 from seamark.core.records import FeatureSchema
@@ -22,32 +22,21 @@ from seamark.core.windows import Window
 from seamark.engine.services import Services
 from seamark.store import predictions, references
 from seamark.store.catalog.conclusions import ReferenceSet
+from seamark.store.feature_profiles import FeatureProfiles
 from seamark.store.features import FeatureColumns
 
 _CACHED = 16
+_CACHED_BYTES = 256_000_000  # of profiles: a hundred references of 10,000 rows and 30 numbers each
 
 
 class ReferenceCache:
     """The columns and profiles of the references last used: they never change, only newer ones come."""
 
-    def __init__(self) -> None:
+    def __init__(self, bytes_max: int = _CACHED_BYTES) -> None:
         self._lock = Lock()
+        self._bytes_max = bytes_max
         self._columns: OrderedDict[str, FeatureColumns] = OrderedDict()
-        self._profiles: OrderedDict[str, dict[str, Profile]] = OrderedDict()
-
-    def profiles(self, services: Services, reference: ReferenceSet) -> dict[str, Profile]:
-        """A reference's profiles, made once."""
-        with self._lock:
-            if reference.id in self._profiles:
-                self._profiles.move_to_end(reference.id)
-                return self._profiles[reference.id]
-        columns = self.columns(services, reference)
-        profiles = profile_all(columns_of(columns), kinds_of(columns))
-        with self._lock:
-            self._profiles[reference.id] = profiles
-            while len(self._profiles) > _CACHED:
-                self._profiles.popitem(last=False)
-        return profiles
+        self._profiles: OrderedDict[str, FeatureProfiles] = OrderedDict()
 
     def columns(self, services: Services, reference: ReferenceSet) -> FeatureColumns:
         """A reference's columns, read from the lake once."""
@@ -62,24 +51,71 @@ class ReferenceCache:
                 self._columns.popitem(last=False)
         return columns
 
+    def profiles(self, services: Services, reference: ReferenceSet) -> FeatureProfiles:
+        """A reference's profiles: read, sorted and counted once. The last one is kept however large it is."""
+        with self._lock:
+            if reference.id in self._profiles:
+                self._profiles.move_to_end(reference.id)
+                return self._profiles[reference.id]
+        profiles = references.profiles(services.lake, reference.schema, reference.id)
+        with self._lock:
+            self._profiles[reference.id] = profiles
+            held = sum(one.nbytes for one in self._profiles.values())
+            while held > self._bytes_max and len(self._profiles) > 1:
+                held -= self._profiles.popitem(last=False)[1].nbytes
+        return profiles
+
 
 _cache = ReferenceCache()
 
 
-def judge(services: Services, model: str, version: str | None, window: Window) -> DriftFinding:
-    """Return what drifted in a window, by the model's drift settings or the defaults."""
+class Together:
+    """The windows of many models that are due at one instant, read group by group; each is given out once.
+
+    Models whose windows are small lie in the same files, and reading those is most of the work.
+    """
+
+    def __init__(self, services: Services, models: Sequence[str], window: Window) -> None:
+        self._services, self._window = services, window
+        self._waiting: list[str] = list(models)
+        self._groups: list[list[str]] | None = None  # None: nobody has asked yet
+        self._read: dict[str, FeatureProfiles] = {}
+
+    def take(self, model: str) -> FeatureProfiles | None:
+        """Return a model's window, or None where it is to be read alone."""
+        if self._groups is None:
+            self._groups = []  # should reading fail, each is read alone
+            lake = self._services.lake
+            self._groups = predictions.groups_to_read_together(lake, self._waiting, self._window)
+        group = next((group for group in self._groups if model in group), None)
+        if group is not None:
+            self._groups.remove(group)
+            schemas = {name: self._services.catalog.schemas.of(name) for name in group}
+            self._read = predictions.feature_profiles_together(self._services.lake, schemas, self._window)
+        return self._read.pop(model, None)
+
+
+def judge(
+    services: Services, model: str, version: str | None, window: Window, current: FeatureProfiles | None = None
+) -> DriftFinding:
+    """Return what drifted in a window, by the model's drift settings or the defaults.
+
+    `current` is what the window holds, where it was read already.
+    """
     spec = services.configuration.model(model)
     drift = (spec.drift if spec else None) or DriftSpec()
-    current = _current(services, model, version, window)
+    if current is None:
+        schemas = services.catalog.schemas.of(model)
+        current = predictions.feature_profiles(services.lake, schemas, model, version, window)
     reference = services.catalog.references.current(model, version)
-    held = _cache.columns(services, reference) if reference else None
+    held = _cache.profiles(services, reference) if reference else None
     kinds = kinds_of(held, current)
     return drift_window.judge(
         model,
         version,
         window,
-        profile_all(columns_of(current), kinds),
-        _cache.profiles(services, reference) if reference else {},
+        profiles_of(current, kinds),
+        profiles_of(held, kinds) if held else {},
         kinds,
         drift,
         reference_id=reference.id if reference else None,
@@ -118,13 +154,25 @@ def columns_of(side: FeatureColumns) -> dict[str, Any]:
     return {**side.numeric, **side.categorical}
 
 
-def kinds_of(*sides: FeatureColumns | None) -> dict[str, str]:
+def profiles_of(side: FeatureProfiles, kinds: Mapping[str, str]) -> dict[str, Profile]:
+    """Every feature's profile by name, as one of its kind: the reference's word counts where a window's is another."""
+    found: dict[str, Profile] = {}
+    for name, kind in kinds.items():
+        wanted, other = (side.numeric, side.categorical)[:: 1 if kind == "numeric" else -1]
+        if name in wanted:
+            found[name] = wanted[name]
+        elif name in other:
+            found[name] = of_kind(other[name], kind)
+    return found
+
+
+def kinds_of(*sides: FeatureColumns | FeatureProfiles | None) -> dict[str, str]:
     """Numeric or categorical by name; the first side that knows a name decides."""
     kinds: dict[str, str] = {}
     for side in sides:
         if side is not None:
-            for kind in ("numeric", "categorical"):
-                for name in getattr(side, kind):
+            for kind, names in (("numeric", side.numeric), ("categorical", side.categorical)):
+                for name in names:
                     kinds.setdefault(name, kind)
     return kinds
 

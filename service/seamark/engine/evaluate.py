@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from urllib.parse import urlencode
 
 from seamark.compute import autoscale, forecast, slo
@@ -27,6 +28,9 @@ PERFORMANCE_WINDOW_S = 3600.0
 LIVE_S = 120.0
 
 
+# The drift windows of one instant, by their span in seconds.
+DriftWindows = Mapping[float, drift.Together]
+
 # Evaluates one part of a model at an instant; returns the conditions its alert rules go by.
 Part = Callable[[Services, ModelSpec, datetime], list[Condition]]
 
@@ -45,14 +49,23 @@ class Evaluator:
         if services.configuration.applied_at != self.configured_at:
             advance(services, [], at)  # what fires although the new configuration has no rule for it resolves
             self.configured_at = services.configuration.applied_at
+        together = self._due_together(services, specs, at)
         for spec in specs:
-            for part, every_s, run in _parts(spec):
+            for part, every_s, run in _parts(spec, together):
                 try:
                     self._run(services, spec, part, every_s, run, at)
                 except Exception as error:  # noqa: BLE001 - the others go on; it is raised below
                     failures.append(error)
         if failures:
             raise failures[0]
+
+    def _due_together(self, services: Services, specs: Sequence[ModelSpec], at: datetime) -> DriftWindows:
+        """Return the drift windows that are due now, by their span."""
+        due: dict[float, list[str]] = {}
+        for spec in specs:
+            if spec.drift and self.done.get((spec.name, "drift")) != slot(at, drift_every_s(spec)):
+                due.setdefault(spec.drift.window_s, []).append(spec.name)
+        return {span_s: drift.Together(services, due[span_s], Window.trailing(at, span_s)) for span_s in due}
 
     def _run(self, services: Services, spec: ModelSpec, part: str, every_s: float, run: Part, at: datetime) -> None:
         """Evaluate one part when its slot has come; one that failed is tried again at the next tick."""
@@ -65,13 +78,13 @@ class Evaluator:
         self.done[spec.name, part] = due
 
 
-def _parts(spec: ModelSpec) -> list[tuple[str, float, Part]]:
+def _parts(spec: ModelSpec, together: DriftWindows) -> list[tuple[str, float, Part]]:
     """What is evaluated of a model, how often in seconds, and by what."""
     parts: list[tuple[str, float, Part]] = []
     if spec.slo:
         parts.append(("slo", slo_every_s(spec), judge_slo))
     if spec.drift:
-        parts.append(("drift", drift_every_s(spec), judge_drift))
+        parts.append(("drift", drift_every_s(spec), partial(judge_drift, together=together)))
     parts.append(("performance", 15.0, judge_performance))
     if spec.autoscale:
         parts.append(("recommendation", 10.0, advise))
@@ -85,9 +98,9 @@ def slo_every_s(spec: ModelSpec) -> float:
 
 
 def drift_every_s(spec: ModelSpec) -> float:
-    """A sixth of the window, between 5 s and 5 min."""
+    """A sixth of the window, between 5 s and 10 min."""
     assert spec.drift is not None
-    return min(max(spec.drift.window_s / 6, 5.0), 300.0)
+    return min(max(spec.drift.window_s / 6, 5.0), 600.0)
 
 
 def judge_slo(services: Services, spec: ModelSpec, at: datetime) -> list[Condition]:
@@ -128,10 +141,14 @@ def _burn(services: Services, spec: ModelSpec, status: SloStatus, severity: str)
     )
 
 
-def judge_drift(services: Services, spec: ModelSpec, at: datetime) -> list[Condition]:
+def judge_drift(
+    services: Services, spec: ModelSpec, at: datetime, together: DriftWindows | None = None
+) -> list[Condition]:
     """Judge the trailing window and return the drift condition."""
     assert spec.drift is not None
-    finding = drift.judge(services, spec.name, None, Window.trailing(at, spec.drift.window_s))
+    shared = (together or {}).get(spec.drift.window_s)
+    current = shared.take(spec.name) if shared is not None else None
+    finding = drift.judge(services, spec.name, None, Window.trailing(at, spec.drift.window_s), current)
     services.catalog.findings.put(spec.name, "drift", at, finding)
     moved = [f for f in finding.features if f.drifted]
     words = ", ".join(f"{f.feature} ({f.method} {f.score:.3g}, p {f.p_value:.1g})" for f in moved[:10])

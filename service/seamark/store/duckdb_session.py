@@ -14,6 +14,7 @@ from seamark.core.errors import StoreUnavailable
 from seamark.store.lake_connection import Place
 from seamark.store.lake_schema import without_nul
 
+CHUNK_ROWS = 100_000  # of an answer: who goes through a large one chunk by chunk need not hold all of it
 # What a caller did wrong; everything else DuckDB raises is the lake's own trouble.
 _CALLERS = (
     duckdb.ParserException,
@@ -45,7 +46,7 @@ class Session:
     def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> pa.Table:
         """Return what `sql` finds; StoreUnavailable where the lake did not answer, DuckDB's own where SQL is wrong."""
         with self.cursor() as cursor:
-            return cursor.execute(sql, clean(parameters)).to_arrow_table()
+            return cursor.execute(sql, clean(parameters)).to_arrow_table(CHUNK_ROWS)
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -27,7 +27,7 @@ import pyarrow as pa
 
 from seamark.core.errors import CatalogNewer, StartRefused, StoreUnavailable
 from seamark.store import lake_connection
-from seamark.store.duckdb_session import Session, clean
+from seamark.store.duckdb_session import CHUNK_ROWS, Session, clean
 from seamark.store.ducklake_tables import NeedsDuckDB
 from seamark.store.lake import CommitFailed, LakeHealth, Within
 from seamark.store.lake_connection import Place, as_glob, connect, connect_to_files, quoted, reaching, remove_spill
@@ -126,7 +126,7 @@ class LocalLake:
         with self._session.cursor() as cursor:  # from here on no file that lives is deleted
             live = self._catalog.live()
             sql = _TABLE.sub(lambda found: _source(live, found[1], within, of_trace), sql)
-            return cursor.execute(sql, clean(parameters)).to_arrow_table()
+            return cursor.execute(sql, clean(parameters)).to_arrow_table(CHUNK_ROWS)
 
     def maintain(self, at: datetime, keep_days: float | None) -> bool:
         """See Lake.maintain. Does nothing while another thread maintains the lake."""

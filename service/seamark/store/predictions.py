@@ -7,7 +7,7 @@ A prediction that was sent twice counts once: every read is over distinct predic
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,12 @@ import pyarrow as pa
 
 from seamark.core.records import FeatureSchema
 from seamark.core.windows import Window
+from seamark.store.feature_profiles import PROFILED_ROWS_MAX, FeatureProfiles, profile_models, profile_rows
 from seamark.store.features import FeatureColumns, named_columns
 from seamark.store.lake import Lake
 
+_CELLS_SMALL = 1_000_000  # numbers in a window that is read together with others, at most
+_CELLS_TOGETHER = 8_000_000  # 64 MB
 _REAL = 'FROM lake.predictions WHERE model = $model AND "at" >= $start AND "at" < $end AND NOT synthetic'
 
 
@@ -37,8 +40,7 @@ def feature_columns(
     if version is not None:
         where += " AND version = $version"
         parameters["version"] = version
-    found = lake.query(f"SELECT count(DISTINCT prediction_id) AS n {where}", parameters, within=window.bounds)
-    total = int(found["n"][0].as_py())
+    total = _count(lake, "count(DISTINCT prediction_id)", where, parameters, window)
     once = f"SELECT DISTINCT ON (prediction_id) prediction_id, schema_id, numeric, categorical {where}"
     if total <= rows_max:
         sql = f"SELECT schema_id, numeric, categorical FROM ({once})"
@@ -50,6 +52,82 @@ def feature_columns(
         within=window.bounds,
     )
     return named_columns(rows, schemas, sampled=True)
+
+
+def feature_profiles(
+    lake: Lake,
+    schemas: Mapping[int, FeatureSchema],
+    model: str,
+    version: str | None,
+    window: Window,
+    rows_max: int = PROFILED_ROWS_MAX,
+) -> FeatureProfiles:
+    """Return the profiles of the features of the window's predictions, of one version or of all (None).
+
+    Every prediction counts once. Over `rows_max` they are about so many, always the same ones of the same rows.
+    """
+    where, parameters = _REAL, _range(model, window)
+    if version is not None:
+        where += " AND version = $version"
+        parameters["version"] = version
+    found = lake.query(f"SELECT schema_id, count(*) AS n {where} GROUP BY ALL", parameters, within=window.bounds)
+    counts = dict(zip(found["schema_id"].to_pylist(), found["n"].to_pylist(), strict=True))
+    total = sum(counts.values())
+    if total > rows_max:
+        # A repeat has its original's hash: both are in the sample or neither.
+        where += " AND hash(prediction_id) < $hashes_end"
+        parameters["hashes_end"] = 2**64 * rows_max // total
+    if total and _repeats(lake, where, parameters, window):
+        columns = "prediction_id, schema_id, numeric, categorical"
+        where = (
+            f"FROM (WITH sent AS (SELECT {columns} {where}), repeated AS MATERIALIZED"
+            " (SELECT prediction_id FROM sent GROUP BY ALL HAVING count(*) > 1)"
+            f" SELECT {columns} FROM sent WHERE prediction_id NOT IN (FROM repeated)"
+            f" UNION ALL SELECT DISTINCT ON (prediction_id) {columns} FROM sent"
+            " WHERE prediction_id IN (FROM repeated)) WHERE true"
+        )
+    present = {schema_id: schemas[schema_id] for schema_id in sorted(counts) if schema_id in schemas}
+    return profile_rows(lake, where, parameters, present, within=window.bounds, sampled=total > rows_max)
+
+
+def groups_to_read_together(lake: Lake, models: Sequence[str], window: Window) -> list[list[str]]:
+    """Return those of `models` whose windows are small, in groups that fit into memory; others are left out.
+
+    Two models are a group at least.
+    """
+    found = lake.query(
+        "SELECT model, sum(len(numeric)) AS cells FROM lake.predictions WHERE model IN (SELECT unnest($models))"
+        ' AND "at" >= $start AND "at" < $end AND NOT synthetic GROUP BY ALL',
+        {"models": list(models), "start": window.start, "end": window.end},
+        within=window.bounds,
+    )
+    groups: list[list[str]] = []
+    held = _CELLS_TOGETHER
+    for model, cells in sorted(zip(found["model"].to_pylist(), found["cells"].to_pylist(), strict=True)):
+        if (cells or 0) > _CELLS_SMALL:
+            continue
+        held += cells or 0
+        if held > _CELLS_TOGETHER:
+            groups.append([])
+            held = cells or 0
+        groups[-1].append(model)
+    return [group for group in groups if len(group) > 1]
+
+
+def feature_profiles_together(
+    lake: Lake, schemas: Mapping[str, Mapping[int, FeatureSchema]], window: Window
+) -> dict[str, FeatureProfiles]:
+    """Return feature_profiles() of each model that `schemas` names; one with repeats in its window may be left out."""
+    where = 'FROM lake.predictions WHERE model IN (SELECT unnest($models)) AND "at" >= $start AND "at" < $end'
+    where += " AND NOT synthetic"
+    parameters = {"models": list(schemas), "start": window.start, "end": window.end}
+    found = lake.query(f"SELECT model, hash(model, prediction_id) AS hashed {where}", parameters, within=window.bounds)
+    hashes = found["hashed"].to_numpy()
+    order = np.argsort(hashes)
+    again = order[1:][hashes[order[1:]] == hashes[order[:-1]]]
+    repeating = set(found["model"].take(pa.array(again)).to_pylist())
+    once = {model: known for model, known in schemas.items() if model not in repeating}
+    return profile_models(lake, where, {**parameters, "models": list(once)}, once, within=window.bounds)
 
 
 def recent_inputs(
@@ -87,10 +165,19 @@ def recent_inputs(
 
 def count(lake: Lake, model: str, window: Window) -> int:
     """Return how many predictions the window holds."""
-    found = lake.query(
-        f"SELECT count(DISTINCT prediction_id) AS n {_REAL}", _range(model, window), within=window.bounds
-    )
+    return _count(lake, "count(DISTINCT prediction_id)", _REAL, _range(model, window), window)
+
+
+def _count(lake: Lake, what: str, where: str, parameters: Mapping[str, Any], window: Window) -> int:
+    found = lake.query(f"SELECT {what} AS n {where}", parameters, within=window.bounds)
     return int(found["n"][0].as_py())
+
+
+def _repeats(lake: Lake, where: str, parameters: Mapping[str, Any], window: Window) -> bool:
+    """Whether a prediction_id may come twice: where no two hashes are alike, none does."""
+    found = lake.query(f"SELECT hash(prediction_id) AS hashed {where}", parameters, within=window.bounds)
+    hashes = np.sort(found["hashed"].to_numpy())
+    return bool((hashes[1:] == hashes[:-1]).any())
 
 
 def _finite(values: np.ndarray[Any, np.dtype[np.float64]]) -> list[float | None]:

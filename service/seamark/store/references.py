@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from seamark.core.errors import Invalid, Problem
 from seamark.core.records import REFERENCE_ROWS, FeatureSchema
+from seamark.store.feature_profiles import PROFILED_ROWS_MAX, FeatureProfiles, profile_rows
 from seamark.store.features import FeatureColumns, feature_lists, named_columns
 from seamark.store.lake import Lake
 
@@ -47,3 +48,16 @@ def columns(lake: Lake, schema: FeatureSchema, reference_id: str, rows_max: int 
         [reference_id, rows_max] if sampled else [reference_id],
     )
     return named_columns(found, {schema.schema_id: schema}, sampled=sampled)
+
+
+def profiles(
+    lake: Lake, schema: FeatureSchema, reference_id: str, rows_max: int = PROFILED_ROWS_MAX
+) -> FeatureProfiles:
+    """Return the profiles of a reference's features; over `rows_max` rows of about so many, always the same ones."""
+    found = lake.query("SELECT count(*) AS n FROM lake.reference_rows WHERE reference_id = ?", [reference_id])
+    total = int(found["n"][0].as_py())
+    source, parameters = "FROM lake.reference_rows WHERE reference_id = $reference_id", {"reference_id": reference_id}
+    if total > rows_max:
+        numbered = f"SELECT *, row_number() OVER () AS place {source}"
+        source = f"FROM ({numbered}) WHERE hash(place) < {2**64 * rows_max // total}"
+    return profile_rows(lake, source, parameters, {schema.schema_id: schema}, sampled=total > rows_max)

@@ -6,20 +6,17 @@ import numpy as np
 import pytest
 
 from seamark.compute.binning import bin_counts, fill_empty, is_binned, sturges_edges
-from seamark.compute.columns import finite
+from seamark.compute.columns import as_floats
 from seamark.compute.permutation import split_bins, split_levels
 from seamark.compute.profiles import count_levels, levels, numbers, scaled
 
 
-def test_nulls_and_infinities_are_no_values() -> None:
-    assert finite(np.array([1.0, np.nan, np.inf, -np.inf, 2.0])).tolist() == [1.0, 2.0]
-    assert finite(np.array([1, None, "x", "3", True], dtype=object)).tolist() == [1.0, 3.0, 1.0]
-    assert finite(np.array([True, False])).tolist() == [1.0, 0.0]
-
-
-def test_a_column_that_is_whole_is_not_copied() -> None:
+def test_what_is_no_number_is_nan() -> None:
+    found = as_floats(np.array([1, None, "x", "3", True], dtype=object))
+    np.testing.assert_array_equal(found, [1.0, np.nan, np.nan, 3.0, 1.0])
+    assert as_floats(np.array([True, False])).tolist() == [1.0, 0.0]
     column = np.arange(5.0)
-    assert finite(column) is column
+    assert as_floats(column) is column
 
 
 def objects(*values: object) -> np.ndarray:
@@ -66,21 +63,28 @@ def test_empty_bins_are_filled_as_evidently_does() -> None:
 def test_splits_keep_every_row_and_the_window_its_size() -> None:
     rng = np.random.default_rng(1)
     before, after = np.array([50, 3, 1, 0, 0, 2]), np.array([10, 0, 0, 1, 0, 1])
-    for splits in (split_levels(before, after, rng), split_bins(before, after, rng)):
+    for splits in (split_levels(before, after, rng, 5000), split_bins(before, after, rng, 5000)):
         assert ((splits.current * splits.weight).sum(axis=1) == after.sum()).all()
         assert ((splits.reference * splits.weight).sum(axis=1) == before.sum()).all()
-    ordered = split_bins(before, after, rng)
+    ordered = split_bins(before, after, rng, 5000)
     assert (ordered.reference + ordered.current == before + after).all()
+
+
+def test_splits_are_as_many_as_the_cells_pay_for() -> None:
+    rng = np.random.default_rng(4)
+    for size, cells, splits in ((10, 5_000, 500), (100, 10_000, 100), (1000, 10_000, 64), (10, 100_000, 2000)):
+        counts = np.full(size, 5)
+        assert len(split_bins(counts, counts, rng, cells).current) == splits
 
 
 def test_levels_of_one_row_are_one_cell_whatever_their_number() -> None:
     before = np.ones(10_000, dtype=np.int64)
-    splits = split_levels(before, np.zeros_like(before), np.random.default_rng(2))
+    splits = split_levels(before, np.zeros_like(before), np.random.default_rng(2), 5000)
     assert splits.reference.shape[1] == 2
 
 
 def test_an_average_split_has_the_windows_share() -> None:
     before, after = np.array([900, 80, 9]), np.array([5, 5, 1])
-    splits = split_bins(before, after, np.random.default_rng(3))
+    splits = split_bins(before, after, np.random.default_rng(3), 100_000)
     expected = (before + after) * after.sum() / (before + after).sum()
     assert splits.current.mean(axis=0) == pytest.approx(expected, rel=0.1, abs=0.02)

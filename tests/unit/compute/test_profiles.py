@@ -14,13 +14,15 @@ def test_numbers_are_sorted_once_and_nulls_counted() -> None:
     column = np.array([3.0, np.nan, 1.0, np.inf, 3.0, -0.0])
     found = numbers(column)
     assert found.ordered.tolist() == [-0.0, 1.0, 3.0, 3.0]
-    assert (found.rows, found.nulls, found.distinct, found.largest) == (4, 2, 3, 3.0)
+    assert (found.rows, found.nulls, found.largest) == (4, 2, 3.0)
+    assert found.has_levels_over(2) and not found.has_levels_over(3)
     values, counts = found.levels
     assert (values.tolist(), counts.tolist()) == ([0.0, 1.0, 3.0], [1, 1, 2])
     assert found.spread == pytest.approx(np.std([-0.0, 1.0, 3.0, 3.0]))
     assert column[0] == 3.0  # the column stays as it was
     none = numbers(np.array([np.nan]))
-    assert (none.rows, none.nulls, none.distinct, none.largest) == (0, 1, 0, 0.0)
+    assert (none.rows, none.nulls, none.largest) == (0, 1, 0.0)
+    assert not none.has_levels_over(0)
 
 
 def test_texts_are_counted_from_arrow_as_from_objects() -> None:
@@ -44,10 +46,13 @@ def test_only_columns_of_a_known_kind_are_profiled() -> None:
 @pytest.mark.parametrize("rows", [1, 7, 20_000, 40_001])
 def test_marks_lie_among_all_ranks_and_count_the_rows_below(rows: int) -> None:
     found = numbers(np.round(np.random.default_rng(rows).normal(size=rows), 3))
-    values, below = found.marks
-    assert len(values) <= 16_385 and (np.diff(values) > 0).all()
-    assert values[-1] == found.ordered[-1] and below[-1] == rows
-    assert (below == [(found.ordered <= value).sum() for value in values]).all()
+    values = found.marks
+    assert len(values) <= 16_385 and (np.diff(values) > 0).all() and values[-1] == found.ordered[-1]
+    below, upto = found.counts_at(np.append(values[:50], 0.00005))
+    assert below.tolist() == [(found.ordered < value).sum() for value in [*values[:50], 0.00005]]
+    assert upto.tolist() == [(found.ordered <= value).sum() for value in [*values[:50], 0.00005]]
+    assert found.has_levels_over(len(np.unique(found.ordered)) - 1)
+    assert not found.has_levels_over(len(np.unique(found.ordered)))
 
 
 # --- the plain way, as an oracle -------------------------------------------------------------------------------------

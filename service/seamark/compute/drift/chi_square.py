@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from seamark.compute.calibrate import fit_null
+from seamark.compute.calibrate import drawn_null
 from seamark.compute.columns import FloatArray
 from seamark.compute.drift.method import DriftMethod, NullDistribution
 from seamark.compute.permutation import split_levels
@@ -33,10 +33,12 @@ def null(reference: Levels, current: Levels, rng: np.random.Generator) -> NullDi
     Evidently holds the window against the reference's shares as if they were known; here both samples are samples.
     """
     before, after = count_levels(reference, current)
-    drawn = split_levels(before, after, rng)
-    effects = _effect(drawn.reference, drawn.current, float(before.sum()), float(after.sum()), drawn.weight)
-    fitted = fit_null(effects, power=2.0)
-    return NullDistribution(fitted.p_value, fitted.score_at)
+
+    def draw(cells: int) -> FloatArray:
+        drawn = split_levels(before, after, rng, cells)
+        return _effect(drawn.reference, drawn.current, float(before.sum()), float(after.sum()), drawn.weight)
+
+    return drawn_null(draw, power=2.0)
 
 
 def _effect(before: FloatArray, after: FloatArray, n: float, m: float, weight: FloatArray) -> FloatArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from seamark.compute.binning import histograms
-from seamark.compute.calibrate import fit_null
+from seamark.compute.calibrate import drawn_null
 from seamark.compute.columns import FloatArray, IntArray
 from seamark.compute.drift.method import DriftMethod, NullDistribution
 from seamark.compute.permutation import split_levels
@@ -26,10 +26,12 @@ def score(reference: Numbers | Levels, current: Numbers | Levels) -> float:
 def null(reference: Numbers | Levels, current: Numbers | Levels, rng: np.random.Generator) -> NullDistribution:
     """Return the distance's distribution when nothing moved."""
     before, after = _counts(reference, current)
-    drawn = split_levels(before, after, rng)
-    distances = _distance(drawn.reference / before.sum(), drawn.current / after.sum(), drawn.weight)
-    fitted = fit_null(distances, power=2.0)
-    return NullDistribution(fitted.p_value, fitted.score_at)
+
+    def draw(cells: int) -> FloatArray:
+        drawn = split_levels(before, after, rng, cells)
+        return _distance(drawn.reference / before.sum(), drawn.current / after.sum(), drawn.weight)
+
+    return drawn_null(draw, power=2.0)
 
 
 def _counts(reference: Numbers | Levels, current: Numbers | Levels) -> tuple[IntArray, IntArray]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy.stats import kstwo
 
-from seamark.compute.calibrate import fit_null
+from seamark.compute.calibrate import drawn_null
 from seamark.compute.columns import FloatArray, IntArray
 from seamark.compute.drift.method import DriftMethod, NullDistribution
 from seamark.compute.permutation import split_bins
@@ -23,22 +25,11 @@ def score(reference: Numbers, current: Numbers) -> float:
     """
     if not reference.rows or not current.rows:
         return 0.0
-    values, before = reference.marks
-    after = np.searchsorted(current.ordered, values, side="right")
-    before, after = np.append(before, reference.rows), np.append(after, current.rows)
-    left, right = before / reference.rows, after / current.rows
-    best = float(np.abs(left - right).max())
-    left_from, right_from = np.append(0.0, left[:-1]), np.append(0.0, right[:-1])
-    worth = np.flatnonzero(np.maximum(left - right_from, right - left_from) > best)
-    inside = np.concatenate(
-        [
-            _stretches(side.ordered, np.append(0, ends[:-1])[worth], ends[worth])
-            for side, ends in ((reference, before), (current, after))
-        ]
-    )
-    gap = np.searchsorted(reference.ordered, inside, side="right") / reference.rows
-    gap -= np.searchsorted(current.ordered, inside, side="right") / current.rows
-    return max(best, float(np.abs(gap).max(initial=0.0)))
+    sides = (_Steps(reference, reference.marks), _Steps(current, reference.marks))
+    best = _widest(sides[0].at, sides[1].at)
+    worth = np.flatnonzero(np.maximum(sides[0].highest - sides[1].lowest, sides[1].highest - sides[0].lowest) > best)
+    inside = np.concatenate([side.values(worth) for side in sides])
+    return max(best, _widest(*(side.counts_at(inside)[1] / side.rows for side in (reference, current))))
 
 
 def null(reference: Numbers, current: Numbers, rng: np.random.Generator) -> NullDistribution:
@@ -50,25 +41,52 @@ def null(reference: Numbers, current: Numbers, rng: np.random.Generator) -> Null
     lies a column of many distinct values and one heavy one (zeros, say): there the law stays, on the cautious side.
     """
     n, m = reference.rows, current.rows
-    counts = count_levels(reference, current) if max(reference.distinct, current.distinct) <= _ATOMS_MAX else None
+    many = reference.has_levels_over(_ATOMS_MAX) or current.has_levels_over(_ATOMS_MAX)
+    counts = None if many else count_levels(reference, current)
     if counts is None or len(counts[0]) > _ATOMS_MAX:
         effective = max(1, round(n * m / (n + m)))
         return NullDistribution(
-            p_value=lambda d: float(kstwo.sf(d, effective)), score_at=lambda p: float(kstwo.isf(p, effective))
+            p_value=lambda d: float(kstwo.sf(d, effective)), score_at=lambda p: _score_at(p, effective)
         )
-    drawn = split_bins(*counts, rng)
-    gaps = drawn.reference.cumsum(axis=1) / n - drawn.current.cumsum(axis=1) / m
-    fitted = fit_null(np.abs(gaps).max(axis=1), power=2.0)
-    return NullDistribution(fitted.p_value, fitted.score_at)
+    before, after = counts
+
+    def draw(cells: int) -> FloatArray:
+        drawn = split_bins(before, after, rng, cells)
+        gaps = drawn.reference.cumsum(axis=1) / n - drawn.current.cumsum(axis=1) / m
+        greatest: FloatArray = np.abs(gaps).max(axis=1)
+        return greatest
+
+    return drawn_null(draw, power=2.0)
 
 
-def _stretches(values: FloatArray, starts: IntArray, ends: IntArray) -> FloatArray:
-    """Return values[start:end] of every pair, one after the other."""
-    lengths = ends - starts
-    before = np.cumsum(lengths) - lengths
-    places = np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
-    taken: FloatArray = values[places]
-    return taken
+@lru_cache(maxsize=1024)
+def _score_at(p: float, effective: int) -> float:
+    """Invert the law; it takes most of a millisecond, and columns without nulls of one window ask the same."""
+    return float(kstwo.isf(p, effective))
+
+
+class _Steps:
+    """A column's distribution function at some marks, and in the stretches before, between and after them."""
+
+    def __init__(self, column: Numbers, marks: FloatArray) -> None:
+        below, upto = column.counts_at(marks)
+        self._ordered = column.ordered
+        self._starts, self._ends = np.append(0, upto), np.append(below, column.rows)
+        self.at: FloatArray = upto / column.rows
+        self.lowest: FloatArray = self._starts / column.rows
+        self.highest: FloatArray = self._ends / column.rows
+
+    def values(self, stretches: IntArray) -> FloatArray:
+        """Return the values within these stretches, the marks not among them."""
+        starts = self._starts[stretches]
+        lengths = self._ends[stretches] - starts
+        before = np.cumsum(lengths) - lengths
+        taken: FloatArray = self._ordered[np.arange(lengths.sum()) + np.repeat(starts - before, lengths)]
+        return taken
+
+
+def _widest(one: FloatArray, other: FloatArray) -> float:
+    return float(np.abs(one - other).max(initial=0.0))
 
 
 METHOD = DriftMethod(

@@ -8,13 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from seamark.compute.calibrate import NullDistribution
 
-@dataclass(frozen=True)
-class NullDistribution:
-    """How the score behaves when nothing moved, for these rows: p_value(score) and its inverse score_at(p)."""
-
-    p_value: Callable[[float], float]
-    score_at: Callable[[float], float]
+__all__ = ["DriftMethod", "NullDistribution"]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from seamark.compute.binning import bin_counts, fill_empty
-from seamark.compute.calibrate import fit_null
+from seamark.compute.calibrate import drawn_null
 from seamark.compute.columns import FloatArray
 from seamark.compute.drift.method import DriftMethod, NullDistribution
 from seamark.compute.permutation import split_levels
@@ -23,9 +23,12 @@ def score(reference: Numbers | Levels, current: Numbers | Levels) -> float:
 def null(reference: Numbers | Levels, current: Numbers | Levels, rng: np.random.Generator) -> NullDistribution:
     """Return PSI's distribution when nothing moved, filled bins included."""
     before, after = bin_counts(reference, current)
-    drawn = split_levels(before, after, rng)
-    fitted = fit_null(_psi(drawn.reference / before.sum(), drawn.current / after.sum(), drawn.weight))
-    return NullDistribution(fitted.p_value, fitted.score_at)
+
+    def draw(cells: int) -> FloatArray:
+        drawn = split_levels(before, after, rng, cells)
+        return _psi(drawn.reference / before.sum(), drawn.current / after.sum(), drawn.weight)
+
+    return drawn_null(draw)
 
 
 def _psi(reference: FloatArray, current: FloatArray, weight: FloatArray) -> FloatArray:

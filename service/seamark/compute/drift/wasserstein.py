@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from seamark.compute.calibrate import fit_null
+from seamark.compute.calibrate import drawn_null
 from seamark.compute.columns import FloatArray, IntArray
 from seamark.compute.drift.method import DriftMethod, NullDistribution
 from seamark.compute.permutation import split_bins
@@ -37,20 +37,22 @@ def null(reference: Numbers, current: Numbers, rng: np.random.Generator) -> Null
     """
     values, theirs, exponent = _merged(reference, current)
     starts = _groups(len(values))
-    ours = np.add.reduceat((~theirs).astype(np.int64), starts)
-    drawn = split_bins(np.add.reduceat(theirs.astype(np.int64), starts), ours, rng, _CELLS)
+    ours, before = (np.add.reduceat(side.astype(np.int64), starts) for side in (~theirs, theirs))
     sizes = np.diff(np.append(starts, len(values)))
     middle = float(values[len(values) // 2])  # sums of squares lose less about a middle value
     means = np.add.reduceat(values - middle, starts) / sizes
     squares = np.add.reduceat((values - middle) ** 2, starts) / sizes
-    share = drawn.reference / reference.rows
-    gap = share.cumsum(axis=1) - drawn.current.cumsum(axis=1) / current.rows
-    norm = np.sqrt(np.maximum(share @ squares - (share @ means) ** 2, 0.0))
-    distance = np.abs(gap[:, :-1]) @ np.diff(means)
-    with np.errstate(over="ignore"):
-        normed = np.minimum(distance / np.maximum(norm, _norm_min(exponent)), _DRAWN_MAX)
-    fitted = fit_null(normed, power=2.0)
-    return NullDistribution(fitted.p_value, fitted.score_at)
+
+    def draw(cells: int) -> FloatArray:
+        drawn = split_bins(before, ours, rng, cells)
+        share = drawn.reference / reference.rows
+        gap = share.cumsum(axis=1) - drawn.current.cumsum(axis=1) / current.rows
+        norm = np.sqrt(np.maximum(share @ squares - (share @ means) ** 2, 0.0))
+        distance = np.abs(gap[:, :-1]) @ np.diff(means)
+        with np.errstate(over="ignore"):
+            return np.minimum(distance / np.maximum(norm, _norm_min(exponent)), _DRAWN_MAX)
+
+    return drawn_null(draw, power=2.0, cells=_CELLS)
 
 
 def _merged(reference: Numbers, current: Numbers) -> tuple[FloatArray, npt.NDArray[np.bool_], int]:
