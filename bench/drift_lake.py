@@ -26,7 +26,7 @@ from seamark.core.clock import ManualClock
 from seamark.core.records import FeatureSchema
 from seamark.core.specs import DriftSpec, ModelSpec
 from seamark.core.windows import Window
-from seamark.engine import drift, evaluate
+from seamark.engine import drift, monitors, references
 from seamark.engine.configuration import Configuration
 from seamark.engine.services import Services
 from seamark.serving import spare_memory
@@ -81,7 +81,7 @@ def fill(services: Services, asked: dict[str, Any]) -> dict[str, Any]:
     reference = _named(schema, *_drawn(schema, 1, asked["reference_rows"]))
     for model in models:
         services.catalog.schemas.remember([(model, schema)])
-        drift.put_reference(services, model, "", schema, reference, {"rows": "drawn"}, END - timedelta(days=1))
+        references.put(services, model, "", schema, reference, {"rows": "drawn"}, END - timedelta(days=1))
     total = asked["rows"] * len(models) * asked["hours"]
     values, codes = _drawn(schema, 2, total)
     ids = np.random.default_rng(3)
@@ -137,7 +137,7 @@ def window(services: Services, asked: dict[str, Any]) -> dict[str, Any]:
 def hours(services: Services, asked: dict[str, Any]) -> dict[str, Any]:
     """Evaluate every model's trailing hour at some instants, as the service's tick does."""
     specs = [ModelSpec(model, drift=DriftSpec()) for model in asked["models"]]
-    every_s = evaluate.drift_every_s(specs[0])
+    every_s = monitors.drift_every_s(specs[0])
     cpu_s = []
     for tick in range(1 + asked["ticks"]):  # the first one meets references it does not know
         at = END - timedelta(seconds=every_s * (asked["ticks"] - tick))
@@ -146,7 +146,7 @@ def hours(services: Services, asked: dict[str, Any]) -> dict[str, Any]:
         assert hour is not None
         together = {hour.span_s: drift.Together(services, asked["models"], hour)}
         for spec in specs:
-            evaluate.judge_drift(services, spec, at, together)
+            monitors.judge_drift(services, spec, at, together)
         cpu_s.append(time.process_time() - started_s)
     return {"every_s": every_s, "first_cpu_s": cpu_s[0], "tick_cpu_s": float(np.median(cpu_s[1:]))}
 

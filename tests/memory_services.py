@@ -7,6 +7,7 @@ import contextlib
 import json
 import socket
 import threading
+from collections import Counter
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -18,6 +19,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from seamark.core.clock import ManualClock
+from seamark.core.feature_types import FixedType
+from seamark.engine.feature_types import TypeGate
 from seamark.telemetry import Telemetry
 from seamark.web import ingest, problems
 from seamark.web.intake import Intake
@@ -50,6 +53,26 @@ class MemoryBuffer:
         return pa.concat_tables(parts).to_pylist() if parts else []
 
 
+class MemoryTypes:
+    """Types that rows have fixed, and how many rows were refused for another."""
+
+    def __init__(self):
+        self.fixed = {}
+        self.refused = Counter()
+
+    def of(self, model, version):
+        return dict(self.fixed.get((model, version), {}))
+
+    def fix(self, model, version, kinds, at):
+        known = self.fixed.setdefault((model, version), {})
+        for name, kind in kinds.items():
+            known.setdefault(name, FixedType(kind, at))
+        return True
+
+    def count_refused(self, refused, at):
+        self.refused.update(refused)
+
+
 class MemoryCatalog:
     """Notes the schemas it is given; there are no keys."""
 
@@ -57,6 +80,8 @@ class MemoryCatalog:
         self.keys = SimpleNamespace(any=lambda: False, by_id=lambda key_id: None)
         self.schemas = []
         self.fault = None
+        self.references = SimpleNamespace(in_force=lambda model, version: None)
+        self.feature_types = MemoryTypes()
 
     def remember_schemas(self, schemas):
         if self.fault is not None:
@@ -66,10 +91,12 @@ class MemoryCatalog:
 
 def memory_services():
     """Services whose rows stay in memory; access is open."""
+    catalog, clock = MemoryCatalog(), ManualClock(AT)
     return SimpleNamespace(
         buffer=MemoryBuffer(),
-        catalog=MemoryCatalog(),
-        clock=ManualClock(AT),
+        catalog=catalog,
+        clock=clock,
+        types=TypeGate(catalog, clock),
         telemetry=Telemetry(),
         max_body_bytes=1_000_000,
         open_access=True,

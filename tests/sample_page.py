@@ -29,6 +29,7 @@ from seamark.core.findings import (
     RunStatus,
     SloStatus,
 )
+from seamark.core.quality import FeatureQuality, QualityCheck, QualityFinding, QualityState, SchemaChange
 from seamark.core.records import PREDICTIONS, SPANS, SpanKind, SpanStatus
 from seamark.core.windows import Window
 from seamark.store.lake import LakeHealth
@@ -76,6 +77,44 @@ def feature(name: str, state: DriftState, score: float | None) -> FeatureDrift:
     return FeatureDrift(name, "numeric", "ks", state, 500, 10_000, score, 0.1 if score is not None else None)
 
 
+def quality(model: str, at: datetime) -> QualityFinding:
+    return QualityFinding(
+        model,
+        "1",
+        Window.trailing(at, 3600.0),
+        1000,
+        (
+            FeatureQuality(
+                "age",
+                "numeric",
+                1000,
+                0.2,
+                0.0,
+                None,
+                checks=(
+                    QualityCheck("nulls", QualityState.WORSE, 0.2),
+                    QualityCheck("out_of_range", QualityState.NO_CHANGE, 0.0),
+                    QualityCheck("constant", QualityState.NO_CHANGE, 0.0),
+                ),
+            ),
+            FeatureQuality(
+                "plan",
+                "categorical",
+                1000,
+                0.0,
+                None,
+                0.0,
+                checks=(
+                    QualityCheck("nulls", QualityState.TOO_FEW_ROWS, 0.0),
+                    QualityCheck("new_categories", QualityState.NO_CHANGE, 0.0),
+                ),
+            ),
+        ),
+        QualityCheck("duplicates", QualityState.CERTAIN_SMALL, 0.001),
+        (SchemaChange("tenure", "type_refused", at, 7, "1", "categorical"), SchemaChange("gone", "vanished")),
+    )
+
+
 def overview(model: str = "churn", at: datetime = AT) -> ModelOverview:
     """Return a model of which everything is known."""
     slo = SloStatus(
@@ -104,6 +143,7 @@ def overview(model: str = "churn", at: datetime = AT) -> ModelOverview:
         capacity_at=at - timedelta(days=1),
         capacity_run_id="run-1",
         slo=(slo,),
+        quality=quality(model, at),
         drift=DriftFinding(
             model,
             "1",

@@ -50,6 +50,8 @@ from seamark.web import (
     models,
     pages,
     problems,
+    quality,
+    references,
     system,
     tempo,
     traces,
@@ -227,6 +229,8 @@ def create_app(services: Services, *, host: str = "127.0.0.1", role: str = "all"
         cloudevents,
         autoscale,
         measures,
+        references,
+        quality,
         models,
         loadtest_doors,
         alerts,
@@ -256,6 +260,7 @@ def _lifespan(services: Services, role: str) -> Callable[[FastAPI], AbstractAsyn
             asyncio.get_running_loop().set_default_executor(pool)
             await services.buffer.start()
             stack.push_async_callback(services.buffer.drain, 10.0)
+            stack.push_async_callback(app.state.intake.write_counts)
             if role != "web":
                 await stack.enter_async_context(_loops(services))
             if app.state.grpc is not None:

@@ -13,6 +13,8 @@ import httpx
 from seamark.core.clock import SystemClock
 from seamark.core.errors import InputRefused, Problem, SeamarkError
 
+UPLOAD_S = 600.0
+
 
 class Unreachable(SeamarkError):
     """The service did not answer, or failed."""
@@ -47,13 +49,20 @@ class Client:
         """GET text."""
         return self._call("GET", path, params=params).text
 
-    def post(self, path: str, document: Any = None) -> Any:
+    def post(self, path: str, document: Any = None, params: dict[str, Any] | None = None) -> Any:
         """POST JSON and return the JSON answer."""
-        return self._call("POST", path, json=document).json()
+        return self._call("POST", path, json=document, params=params).json()
 
     def put(self, path: str, text: str, params: dict[str, Any] | None = None) -> Any:
         """PUT text and return the JSON answer."""
         return self._call("PUT", path, content=text.encode(), params=params).json()
+
+    def upload(self, path: str, body: bytes | dict[str, Any], media_type: str = "", *, params: dict[str, Any]) -> Any:
+        """PUT a file of a media type, or a JSON document, that may take minutes; return the JSON answer."""
+        if isinstance(body, dict):
+            return self._call("PUT", path, json=body, params=params, timeout=UPLOAD_S).json()
+        headers = {"Content-Type": media_type}
+        return self._call("PUT", path, content=body, headers=headers, params=params, timeout=UPLOAD_S).json()
 
     def delete(self, path: str) -> None:
         """DELETE."""

@@ -18,7 +18,6 @@ from seamark.core.findings import (
     DriftFinding,
     DriftState,
     FeatureDrift,
-    FeatureQuality,
     Forecast,
     LatencyPoint,
     LatencySummary,
@@ -29,6 +28,7 @@ from seamark.core.findings import (
     Recommendation,
     SloStatus,
 )
+from seamark.core.quality import FeatureQuality
 from seamark.core.windows import Window
 
 AT = datetime(2026, 3, 4, 14, 30, tzinfo=UTC)

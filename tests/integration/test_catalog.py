@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from seamark.core.errors import CatalogNewer, Conflict, NotFound, StoreUnavailable
+from seamark.core.feature_types import FixedType, TypeClash
 from seamark.core.findings import (
     Alert,
     AlertRule,
@@ -30,10 +32,10 @@ from seamark.core.specs import LoadTestPlan, PayloadSpec, ShapeSpec
 from seamark.core.windows import Window
 from seamark.store.catalog import Catalog
 from seamark.store.catalog.alerts import NewMessage
-from seamark.store.catalog.conclusions import ReferenceSet
-from seamark.store.catalog.database import Database, Leadership
+from seamark.store.catalog.database import Database, Leadership, _migrations
 from seamark.store.catalog.keys import KeyRecord
-from seamark.store.catalog.tables import metadata
+from seamark.store.catalog.references import ReferenceSet
+from seamark.store.catalog.tables import metadata, reference_sets
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FIGURES = LatencySummary(1.0, 2.0, 3.0, 4.0)
@@ -203,6 +205,45 @@ def test_references_and_schemas(catalog: Catalog) -> None:
     current = [catalog.references.current("m", version) for version in (None, "1", "2")]
     assert [reference.id for reference in current if reference] == ["r2", "r2", "r3"]
     assert catalog.references.current("other") is None
+
+
+def test_references_from_before_they_could_be_promoted_stay_in_force(database: Database) -> None:
+    config, _ = _migrations()
+    with database.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        columns = ("id", "model", "version", "created_at", "rows", "numeric", "categorical", "source")
+        sets = sa.table("reference_sets", *(sa.column(name, reference_sets.c[name].type) for name in columns))
+        for id_, version, minutes in (("r2", "", 1), ("r1", "", 0), ("r3", "2", 0)):
+            at = AT + timedelta(minutes=minutes)
+            row = (id_, "m", version, at, 10, ["x"], [], {"upload": "text/csv"})
+            connection.execute(sets.insert().values(dict(zip(columns, row, strict=True))))
+    database.upgrade()
+    kept = Catalog(database).references
+    current = [kept.current("m", version) for version in (None, "1", "2")]
+    assert [reference.id for reference in current if reference] == ["r2", "r2", "r3"]
+    assert all(reference and reference.untyped == () for reference in current)
+    assert kept.roll_back("m", "", AT, "key")[0].id == "r1"
+    change = kept.changes("m", "")[0]
+    assert (change.action, change.by) == ("rollback", "key")
+
+
+def test_types_are_fixed_once_and_refused_rows_add_up(catalog: Catalog) -> None:
+    types = catalog.feature_types
+    assert types.fix("m", "1", {"x": "numeric"}, AT)
+    assert types.fix("m", "1", {"x": "categorical", "y": "categorical"}, AT + timedelta(minutes=1))
+    assert types.of("m", "1") == {
+        "x": FixedType("numeric", AT),
+        "y": FixedType("categorical", AT + timedelta(minutes=1)),
+    }
+    assert types.of("m", "2") == {}
+    assert types.since("m", None) == {"x": AT, "y": AT + timedelta(minutes=1)}
+    clash = TypeClash("m", "1", "x", "categorical")
+    for count in (2, 3):
+        types.count_refused({clash: count}, AT + timedelta(seconds=10 * count))
+    (found,) = types.refused("m", "1", Window(AT, AT + timedelta(minutes=5)))
+    assert (found.feature, found.sent, found.rows, found.last_at) == ("x", "categorical", 5, AT)
+    assert types.forget("m", "1", "x") and not types.forget("m", "1", "x")
 
 
 def test_configs_keys_and_reports(catalog: Catalog) -> None:

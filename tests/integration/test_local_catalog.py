@@ -195,15 +195,18 @@ def test_a_narrowed_read_finds_what_the_whole_lake_has(tmp_path: Path) -> None:
     lake.close()
 
 
+OF_VERSION_4 = ("prediction_number", "prediction_text", "label_number", "label_text", "scores")
 OF_VERSION_2 = ("scope", "links", "gen_ai_model", "input_tokens", "output_tokens", "first_token_ns", "trace_key")
 
 
 def test_a_lake_of_the_first_version_is_led_up_when_it_is_opened(tmp_path: Path) -> None:
     lake = opened(tmp_path)
-    lake.append({"spans": spans(5)})
+    lake.append({"spans": spans(5), "reference_rows": rows_of("reference_rows", [{"label_text": "yes"}])})
     lake.close()
     through_duckdb(
         tmp_path,
+        *(f'ALTER TABLE lake.reference_rows DROP COLUMN "{name}"' for name in OF_VERSION_4),
+        "CREATE OR REPLACE TABLE lake.reference_rows AS SELECT * FROM lake.reference_rows",  # its files too
         *(f'ALTER TABLE lake.spans DROP COLUMN "{name}"' for name in OF_VERSION_2),
         "DROP TABLE lake.metric_points",
         "DROP TABLE lake.inference_payloads",
@@ -215,6 +218,9 @@ def test_a_lake_of_the_first_version_is_led_up_when_it_is_opened(tmp_path: Path)
     lake.append({"spans": spans(5, first=5), "metric_points": rows_of("metric_points", [{}])})
     lake.append({"inference_payloads": rows_of("inference_payloads", [{}])})
     assert lake.query(question).to_pylist()[0]["n"] == 10
+    lake.append({"reference_rows": rows_of("reference_rows", [{"label_text": "no", "scores": "{}"}])})
+    labels = "SELECT count(*) AS n, count(label_text) AS labels, count(scores) AS scores FROM lake.reference_rows"
+    assert lake.query(labels).to_pylist() == [{"n": 2, "labels": 1, "scores": 1}]
     lake.close()
 
 

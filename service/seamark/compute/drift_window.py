@@ -51,6 +51,7 @@ def judge(
     spec: DriftSpec,
     reference_id: str | None = None,
     seed: int = 0,
+    segment: Mapping[str, str] | None = None,
 ) -> DriftFinding:
     """Return what is known of each feature of `kinds`, in its order.
 
@@ -63,6 +64,7 @@ def judge(
     bounds the chance that any feature of the window raises a false alarm. `threshold` is the score at which this
     feature would drift in this window: the score at the cut, or the method's `small` where that is larger. Beyond
     chance but under `small` is `certain_small`. The same seed and input give the same finding.
+    `segment` names the part of the window that `current` is.
     """
     features: dict[str, FeatureDrift | _Judged] = {
         feature: _measure(feature, kind, current, reference, spec, seed) for feature, kind in kinds.items()
@@ -74,7 +76,7 @@ def judge(
         _decide(feature, next(decisions), cut) if isinstance(feature, _Judged) else feature
         for feature in features.values()
     )
-    return DriftFinding(model, version, window, decided, reference_id)
+    return DriftFinding(model, version, window, decided, reference_id, segment or {})
 
 
 def method_for(feature: str, kind: str, spec: DriftSpec) -> DriftMethod:

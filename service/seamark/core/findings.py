@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from seamark.core.measures import AdviceInput
+from seamark.core.quality import QualityFinding
 from seamark.core.windows import Window
 
 # --- latency -----------------------------------------------------------------------------------------------------
@@ -76,6 +77,7 @@ class DriftFinding:
     window: Window
     features: tuple[FeatureDrift, ...]
     reference_id: str | None = None
+    segment: Mapping[str, str] = field(default_factory=dict)  # labels and values; none: the whole window
 
     @property
     def drifted(self) -> bool | None:
@@ -89,20 +91,7 @@ class DriftFinding:
         return None if not judged or None in judged else False
 
 
-# --- quality and performance -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class FeatureQuality:
-    """Nulls, values outside the reference's range and categories it never saw, in one window."""
-
-    feature: str
-    kind: str
-    rows: int
-    null_ratio: float | None
-    out_of_range_ratio: float | None  # numeric; None without a reference
-    new_category_ratio: float | None  # categorical; None without a reference
-    new_categories: tuple[str, ...] = ()
+# --- performance -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -393,6 +382,7 @@ class ModelOverview:
     performance: Performance | None
     recommendation: Recommendation | None
     alerts: tuple[Alert, ...]  # pending and firing
+    quality: QualityFinding | None = None
 
 
 def to_document(finding: Any) -> Any:

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+
+from seamark.core.feature_types import TypeClash
 
 AT = pa.timestamp("us", tz="UTC")
 
@@ -168,15 +173,22 @@ LOAD_SAMPLES = pa.schema(
     ]
 )
 
-# The rows a model's traffic is held against: its training data, or a stretch of live traffic.
+# The rows a model's traffic is held against: its training data, or a stretch of live traffic. What the model answered
+# and what was true is null where nobody told it.
 REFERENCE_ROWS = pa.schema(
     [
         pa.field("reference_id", pa.string(), nullable=False),
         pa.field("schema_id", pa.int64(), nullable=False),
         pa.field("numeric", pa.list_(pa.float64())),
         pa.field("categorical", pa.list_(pa.string())),
+        pa.field("prediction_number", pa.float64()),
+        pa.field("prediction_text", pa.string()),
+        pa.field("label_number", pa.float64()),
+        pa.field("label_text", pa.string()),
+        pa.field("scores", pa.string()),  # JSON object: class -> probability
     ]
 )
+OUTCOMES = ("prediction_number", "prediction_text", "label_number", "label_text", "scores")
 
 # Every table of the lake, by name.
 TABLES: dict[str, pa.Schema] = {
@@ -214,7 +226,7 @@ class FeatureSchema:
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
 
-    @property
+    @cached_property
     def schema_id(self) -> int:
         """A 63-bit hash of names and order: every node derives the same id without asking anyone."""
         text = json.dumps([self.numeric, self.categorical], ensure_ascii=False)
@@ -227,6 +239,7 @@ class Refusal:
 
     index: int
     reason: str
+    clash: TypeClash | None = None  # where it was for a feature's type
 
 
 @dataclass(frozen=True)
@@ -234,13 +247,18 @@ class Decoded:
     """What a request turned into: `tables` by lake table name (only those with rows), and what was refused.
 
     `ids` are the prediction ids of the accepted rows in the order they were sent; `schemas` are the feature schemas
-    that the prediction rows refer to, by schema_id. `total` counts rows in the request, refused ones included.
+    that the prediction rows refer to, by schema_id; `groups` tell which model versions have which. `places` are the
+    prediction rows' places in the request. `mixed` says that a feature came as a number and as a word: which one is
+    right, only known types can tell.
     """
 
     tables: dict[str, pa.Table]
     refusals: tuple[Refusal, ...] = ()
     ids: tuple[str, ...] = ()
     schemas: tuple[tuple[str, FeatureSchema], ...] = ()  # (model, schema)
+    groups: tuple[tuple[str, str, FeatureSchema], ...] = field(default=(), compare=False)  # (model, version, schema)
+    places: Sequence[int] | npt.NDArray[np.int64] = field(default=(), compare=False)
+    mixed: bool = False
 
     @property
     def rows(self) -> int:

@@ -23,16 +23,34 @@ class SloSpec:
 
 
 @dataclass(frozen=True)
+class ReferenceSpec:
+    """A reference that rolls along with live traffic; one of both is set.
+
+    `rolling_s`: the traffic of so many seconds that ended where the window begins. `same_weekday_weeks`: the windows of
+    the same weekday and hour in so many weeks before.
+    """
+
+    rolling_s: float | None = None
+    same_weekday_weeks: int | None = None
+
+
+Segment = tuple[tuple[str, str], ...]  # labels and their values, all of which a row must have
+
+
+@dataclass(frozen=True)
 class DriftSpec:
     """Watch each feature over the trailing `window_s`; `false_alarms` is the rate per window with no drift at all.
 
-    `methods` names a method per feature where the default for its type is not wanted.
+    `methods` names a method per feature where the default for its type is not wanted. Without `reference` windows are
+    held against the reference that was put. `segments` are judged beside the whole.
     """
 
     window_s: float = 3600.0
     false_alarms: float = 0.001
     rows_min: int = 100
     methods: Mapping[str, str] = field(default_factory=dict)
+    reference: ReferenceSpec | None = None
+    segments: tuple[Segment, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from seamark.compute import alerting
 from seamark.core.findings import Alert, AlertRule, AlertState, AlertStatus, Transition, to_document
-from seamark.core.specs import ChannelSpec, ModelSpec
+from seamark.core.specs import ChannelSpec, ModelSpec, Segment
 from seamark.delivery.channels import CHANNELS
 from seamark.engine.services import Services
 from seamark.store.catalog.alerts import LastWritten, NewMessage
@@ -28,10 +28,22 @@ class Condition:
     links: Mapping[str, str] = field(default_factory=dict)
 
 
-def drift_rule(spec: ModelSpec) -> AlertRule:
-    """The rule that any feature of a model drifted."""
-    labels = {"alertname": "SeamarkDrift", "model": spec.name, "severity": "ticket"}
-    return AlertRule("SeamarkDrift", labels, "ticket", summary=f"Features of {spec.name} drifted from their reference")
+def drift_rule(spec: ModelSpec, segment: Segment = ()) -> AlertRule:
+    """The rule that any feature of a model drifted, in a segment of its traffic or in all of it."""
+    return _of_data("SeamarkDrift", spec, segment, f"Features of {spec.name} drifted from their reference")
+
+
+def quality_rule(spec: ModelSpec, segment: Segment = ()) -> AlertRule:
+    """The rule that a model's data are worse than their reference, likewise."""
+    return _of_data("SeamarkDataQuality", spec, segment, f"Data of {spec.name} are worse than their reference")
+
+
+def _of_data(name: str, spec: ModelSpec, segment: Segment, summary: str) -> AlertRule:
+    labels = {"alertname": name, "model": spec.name, "severity": "ticket"}
+    if segment:
+        labels["segment"] = ",".join(f"{label}={value}" for label, value in segment)
+        summary += f", where {labels['segment'].replace(',', ', ')}"
+    return AlertRule(name, labels, "ticket", summary=summary)
 
 
 def slo_rule(spec: ModelSpec, kind: str, severity: str) -> AlertRule:
@@ -45,7 +57,7 @@ def rules(specs: Sequence[ModelSpec]) -> list[AlertRule]:
     found: list[AlertRule] = []
     for spec in specs:
         if spec.drift:
-            found.append(drift_rule(spec))
+            found += [rule(spec, part) for part in ((), *spec.drift.segments) for rule in (drift_rule, quality_rule)]
         if spec.slo:
             kinds = [kind for kind in ("availability", "latency") if getattr(spec.slo, kind) is not None]
             found += [slo_rule(spec, kind, severity) for kind in kinds for severity in ("page", "ticket")]

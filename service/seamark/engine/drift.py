@@ -1,72 +1,27 @@
-"""A window of predictions and its reference -> drift and quality findings; references from uploads or live traffic."""
+"""A window of predictions and its reference -> a drift finding; and both as tables, for a report."""
 
 from __future__ import annotations
 
 import zlib
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from threading import Lock
 from typing import Any
-from uuid import uuid4
 
+import numpy as np
 import pyarrow as pa
 
-from seamark.compute import drift_window, quality
-from seamark.compute.profiles import Profile, of_kind
+from seamark.compute import drift_window
+from seamark.compute.profiles import PROFILERS, Profile, of_kind
 from seamark.core.errors import NotFound
-from seamark.core.findings import DriftFinding, FeatureQuality
-from seamark.core.records import FeatureSchema
+from seamark.core.findings import DriftFinding
 from seamark.core.specs import DriftSpec
 from seamark.core.windows import Window
+from seamark.engine import answers
+from seamark.engine.held import held_against, held_columns
 from seamark.engine.services import Services
-from seamark.store import predictions, references
-from seamark.store.catalog.conclusions import ReferenceSet
+from seamark.store import predictions
 from seamark.store.feature_profiles import FeatureProfiles
 from seamark.store.features import FeatureColumns
-
-_CACHED = 16
-_CACHED_BYTES = 256_000_000  # of profiles: a hundred references of 10,000 rows and 30 numbers each
-
-
-class ReferenceCache:
-    """The columns and profiles of the references last used: they never change, only newer ones come."""
-
-    def __init__(self, bytes_max: int = _CACHED_BYTES) -> None:
-        self._lock = Lock()
-        self._bytes_max = bytes_max
-        self._columns: OrderedDict[str, FeatureColumns] = OrderedDict()
-        self._profiles: OrderedDict[str, FeatureProfiles] = OrderedDict()
-
-    def columns(self, services: Services, reference: ReferenceSet) -> FeatureColumns:
-        """A reference's columns, read from the lake once."""
-        with self._lock:
-            if reference.id in self._columns:
-                self._columns.move_to_end(reference.id)
-                return self._columns[reference.id]
-        columns = references.columns(services.lake, reference.schema, reference.id)
-        with self._lock:
-            self._columns[reference.id] = columns
-            while len(self._columns) > _CACHED:
-                self._columns.popitem(last=False)
-        return columns
-
-    def profiles(self, services: Services, reference: ReferenceSet) -> FeatureProfiles:
-        """A reference's profiles: read, sorted and counted once. The last one is kept however large it is."""
-        with self._lock:
-            if reference.id in self._profiles:
-                self._profiles.move_to_end(reference.id)
-                return self._profiles[reference.id]
-        profiles = references.profiles(services.lake, reference.schema, reference.id)
-        with self._lock:
-            self._profiles[reference.id] = profiles
-            held = sum(one.nbytes for one in self._profiles.values())
-            while held > self._bytes_max and len(self._profiles) > 1:
-                held -= self._profiles.popitem(last=False)[1].nbytes
-        return profiles
-
-
-_cache = ReferenceCache()
+from seamark.store.segments import Segments
 
 
 class Together:
@@ -80,6 +35,18 @@ class Together:
         self._waiting: list[str] = list(models)
         self._groups: list[list[str]] | None = None  # None: nobody has asked yet
         self._read: dict[str, FeatureProfiles] = {}
+        self._last: tuple[str, FeatureProfiles] | None = None
+
+    def window_of(self, model: str) -> FeatureProfiles:
+        """Return a model's window. The last one is kept: whoever asks for it next need not have it read again."""
+        if self._last is None or self._last[0] != model:
+            self._last = None  # before the next is read: a window may be large
+            current = self.take(model)
+            if current is None:
+                schemas = self._services.catalog.schemas.of(model)
+                current = predictions.feature_profiles(self._services.lake, schemas, model, None, self._window)
+            self._last = (model, current)
+        return self._last[1]
 
     def take(self, model: str) -> FeatureProfiles | None:
         """Return a model's window, or None where it is to be read alone."""
@@ -96,53 +63,59 @@ class Together:
 
 
 def judge(
-    services: Services, model: str, version: str | None, window: Window, current: FeatureProfiles | None = None
+    services: Services,
+    model: str,
+    version: str | None,
+    window: Window,
+    current: FeatureProfiles | None = None,
+    *,
+    segments: Segments = (),
 ) -> DriftFinding:
-    """Return what drifted in a window, by the model's drift settings or the defaults.
+    """Return what drifted in a window, or in these segments of it, by the model's drift settings or the defaults.
 
-    `current` is what the window holds, where it was read already.
+    `current` is what the window, or that part of it, holds, where it was read already.
     """
     spec = services.configuration.model(model)
     drift = (spec.drift if spec else None) or DriftSpec()
     if current is None:
         schemas = services.catalog.schemas.of(model)
-        current = predictions.feature_profiles(services.lake, schemas, model, version, window)
-    reference = services.catalog.references.current(model, version)
-    held = _cache.profiles(services, reference) if reference else None
-    kinds = kinds_of(held, current)
+        current = predictions.feature_profiles(services.lake, schemas, model, version, window, segments=segments)
+    held = held_against(services, model, version, window, segments)
+    kinds = kinds_of(held.profiles if held else None, current)
+    said = answers.against(services, held, model, version, window, tuple(kinds), segments)
+    reference = {**profiles_of(held.profiles, kinds), **said.reference} if held else {}
+    if held is not None and not reference:
+        # Live traffic of which there was none is too little to judge by: not the same as no reference.
+        reference = {name: PROFILERS[kind](np.empty(0)) for name, kind in kinds.items()}
+    told = f"|{list(segments)}" if segments else ""
     return drift_window.judge(
         model,
         version,
         window,
-        profiles_of(current, kinds),
-        profiles_of(held, kinds) if held else {},
-        kinds,
+        {**profiles_of(current, kinds), **said.current},
+        reference,
+        {**kinds, **said.kinds},
         drift,
-        reference_id=reference.id if reference else None,
+        reference_id=held.id if held else None,
         # One window and reference always give one answer: resampling is seeded by what it is about.
-        seed=zlib.crc32(f"{model}|{version}|{window.end.isoformat()}|{window.span_s}".encode()),
+        seed=zlib.crc32(f"{model}|{version}|{window.end.isoformat()}|{window.span_s}{told}".encode()),
+        segment=dict(segments),
     )
-
-
-def assess_quality(services: Services, model: str, version: str | None, window: Window) -> list[FeatureQuality]:
-    """Return nulls, values out of range and new categories in a window."""
-    current = _current(services, model, version, window)
-    reference = services.catalog.references.current(model, version)
-    held = _cache.columns(services, reference) if reference else None
-    return quality.assess(columns_of(current), columns_of(held) if held else {}, kinds_of(held, current))
 
 
 def samples(
     services: Services, model: str, version: str | None, window: Window
 ) -> tuple[pa.Table, pa.Table, dict[str, str]]:
     """Return (reference, current, kinds) as tables of named columns, for a report; NotFound where one is empty."""
-    current = _current(services, model, version, window)
-    reference = services.catalog.references.current(model, version)
-    if reference is None:
+    schemas = services.catalog.schemas.of(model)
+    current = predictions.feature_columns(services.lake, schemas, model, version, window)
+    held = held_columns(services, model, version, window)
+    if held is None:
         raise NotFound(f"{model} has no reference; PUT /api/v1/models/{model}/reference first")
     if current.rows == 0:
         raise NotFound(f"{model} has no predictions in the window that ends at {window.end.isoformat()}")
-    held = _cache.columns(services, reference)
+    if held.rows == 0:
+        raise NotFound(f"{model} has no predictions in the time that its windows are held against")
     kinds = kinds_of(held, current)
     shared = [name for name in columns_of(held) if name in columns_of(current)]
     tables = [pa.table({name: columns_of(side)[name] for name in shared}) for side in (held, current)]
@@ -175,34 +148,3 @@ def kinds_of(*sides: FeatureColumns | FeatureProfiles | None) -> dict[str, str]:
                 for name in names:
                     kinds.setdefault(name, kind)
     return kinds
-
-
-def put_reference(
-    services: Services,
-    model: str,
-    version: str,
-    schema: FeatureSchema,
-    rows: pa.Table,
-    source: Mapping[str, Any],
-    at: datetime,
-) -> ReferenceSet:
-    """Keep rows (a column for each feature of the schema) as the model's reference from now on."""
-    reference = ReferenceSet(uuid4().hex[:16], model, version, at, rows.num_rows, schema, source)
-    references.put(services.lake, reference.id, schema, rows)
-    services.catalog.references.put(reference)
-    return reference
-
-
-def reference_from_traffic(services: Services, model: str, version: str, window: Window, at: datetime) -> ReferenceSet:
-    """Keep a stretch of live traffic as the model's reference; NotFound where there was none."""
-    live = _current(services, model, version or None, window)
-    if live.rows == 0:
-        raise NotFound(f"{model} logged no prediction from {window.start.isoformat()} to {window.end.isoformat()}")
-    schema = FeatureSchema(tuple(sorted(live.numeric)), tuple(sorted(live.categorical)))
-    source = {"from": window.start.isoformat(), "to": window.end.isoformat()}
-    return put_reference(services, model, version, schema, pa.table(columns_of(live)), source, at)
-
-
-def _current(services: Services, model: str, version: str | None, window: Window) -> FeatureColumns:
-    schemas = services.catalog.schemas.of(model)
-    return predictions.feature_columns(services.lake, schemas, model, version, window)

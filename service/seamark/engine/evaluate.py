@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -12,9 +12,10 @@ from seamark.compute import autoscale, forecast, slo
 from seamark.core.findings import Capacity, Forecast, Performance, Recommendation, SloStatus
 from seamark.core.specs import ModelSpec
 from seamark.core.windows import Window, format_duration
-from seamark.engine import drift
-from seamark.engine.alerts import Condition, advance, drift_rule, slo_rule
+from seamark.engine.alerts import Condition, advance, slo_rule
+from seamark.engine.drift import Together
 from seamark.engine.inputs import read_inputs
+from seamark.engine.monitors import DriftWindows, drift_every_s, judge_drift, judge_quality, quality_every_s
 from seamark.engine.performance import measure
 from seamark.engine.scheduler import slot
 from seamark.engine.services import Services
@@ -27,9 +28,6 @@ COLD_START_DEFAULT_S = 60.0
 PERFORMANCE_WINDOW_S = 3600.0
 LIVE_S = 120.0
 
-
-# The drift windows of one instant, by their span in seconds.
-DriftWindows = Mapping[float, drift.Together]
 
 # Evaluates one part of a model at an instant; returns the conditions its alert rules go by.
 Part = Callable[[Services, ModelSpec, datetime], list[Condition]]
@@ -65,7 +63,7 @@ class Evaluator:
         for spec in specs:
             if spec.drift and self.done.get((spec.name, "drift")) != slot(at, drift_every_s(spec)):
                 due.setdefault(spec.drift.window_s, []).append(spec.name)
-        return {span_s: drift.Together(services, due[span_s], Window.trailing(at, span_s)) for span_s in due}
+        return {span_s: Together(services, due[span_s], Window.trailing(at, span_s)) for span_s in due}
 
     def _run(self, services: Services, spec: ModelSpec, part: str, every_s: float, run: Part, at: datetime) -> None:
         """Evaluate one part when its slot has come; one that failed is tried again at the next tick."""
@@ -85,6 +83,7 @@ def _parts(spec: ModelSpec, together: DriftWindows) -> list[tuple[str, float, Pa
         parts.append(("slo", slo_every_s(spec), judge_slo))
     if spec.drift:
         parts.append(("drift", drift_every_s(spec), partial(judge_drift, together=together)))
+        parts.append(("quality", quality_every_s(spec), partial(judge_quality, together=together)))
     parts.append(("performance", 15.0, judge_performance))
     if spec.autoscale:
         parts.append(("recommendation", 10.0, advise))
@@ -95,12 +94,6 @@ def slo_every_s(spec: ModelSpec) -> float:
     """Half the shortest burn-rate window, between 2 s and 30 s."""
     assert spec.slo is not None
     return min(max(min(slo.windows_s(spec.slo)) / 2, 2.0), 30.0)
-
-
-def drift_every_s(spec: ModelSpec) -> float:
-    """A sixth of the window, between 5 s and 10 min."""
-    assert spec.drift is not None
-    return min(max(spec.drift.window_s / 6, 5.0), 600.0)
 
 
 def judge_slo(services: Services, spec: ModelSpec, at: datetime) -> list[Condition]:
@@ -139,28 +132,6 @@ def _burn(services: Services, spec: ModelSpec, status: SloStatus, severity: str)
             "traces": f"{services.url}/traces?{urlencode({'model': spec.name, **_BAD_REQUESTS[status.kind]})}",
         },
     )
-
-
-def judge_drift(
-    services: Services, spec: ModelSpec, at: datetime, together: DriftWindows | None = None
-) -> list[Condition]:
-    """Judge the trailing window and return the drift condition."""
-    assert spec.drift is not None
-    shared = (together or {}).get(spec.drift.window_s)
-    current = shared.take(spec.name) if shared is not None else None
-    finding = drift.judge(services, spec.name, None, Window.trailing(at, spec.drift.window_s), current)
-    services.catalog.findings.put(spec.name, "drift", at, finding)
-    moved = [f for f in finding.features if f.drifted]
-    words = ", ".join(f"{f.feature} ({f.method} {f.score:.3g}, p {f.p_value:.1g})" for f in moved[:10])
-    return [
-        Condition(
-            rule=drift_rule(spec),
-            is_so=finding.drifted,
-            value=float(len(moved)) if finding.drifted is not None else None,
-            annotations={"description": f"drifted: {words}" if moved else "no feature drifts"},
-            links={"model": f"{services.url}/models/{spec.name}"},
-        )
-    ]
 
 
 def judge_performance(services: Services, spec: ModelSpec, at: datetime) -> list[Condition]:

@@ -10,11 +10,13 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 import pyarrow as pa
 
+from seamark.core.feature_types import TypesOf
 from seamark.core.inference import REQUEST, Half, Key
-from seamark.core.records import FeatureSchema
+from seamark.core.records import Decoded, FeatureSchema
 from seamark.core.windows import Window
 from seamark.engine.services import Services
 from seamark.store import inference_payloads
@@ -70,10 +72,10 @@ class HeldHalves:
         self.held_bytes -= len(left.body) if left else 0
 
 
-def join_halves(half: Half, mate: Half) -> tuple[Joined, dict[str, pa.Table]]:
+def join_halves(half: Half, mate: Half, types: TypesOf | None = None) -> tuple[Joined, dict[str, pa.Table]]:
     """Return what two halves say, in either order, and all rows to store: predictions, and that they are joined."""
     request, response = (half, mate) if half.half == REQUEST else (mate, half)
-    joined = join(request, response)
+    joined = join(request, response, types)
     return joined, {**joined.decoded.tables, "inference_payloads": inference_payloads.joined_rows([half])}
 
 
@@ -122,12 +124,12 @@ class Joiner:
             for some in _steps(pairs):
                 if stopping() or services.clock.monotonic_s() - begun_s >= STEPS_S:
                     return False
-                self._join(services, window, [pair.key for pair in some])
+                self._join(services, window, [pair.key for pair in some], services.clock.now())
             if len(pairs) < PAIRS_LISTED:
                 return True
         return True
 
-    def _join(self, services: Services, window: Window, keys: Sequence[Key]) -> None:
+    def _join(self, services: Services, window: Window, keys: Sequence[Key], at: datetime) -> None:
         tables: list[pa.Table] = []
         schemas: dict[tuple[str, int], tuple[str, FeatureSchema]] = {}
         over: list[Half] = []
@@ -141,9 +143,12 @@ class Joiner:
                 unread += 1
                 log.warning("inference %.100r of %.100r is left out: %s", request.inference_id, request.model, error)
                 continue
-            refused += len(joined.decoded.refusals)
-            tables += joined.decoded.tables.values()
-            schemas |= {(model, schema.schema_id): (model, schema) for model, schema in joined.decoded.schemas}
+            # A catalog that does not answer ends the tick: nothing is stored yet, and all of it waits.
+            again = partial(_decoded, request, response)
+            decoded = services.types.admit(joined.decoded, at, again)
+            refused += len(decoded.refusals)
+            tables += decoded.tables.values()
+            schemas |= {(model, schema.schema_id): (model, schema) for model, schema in decoded.schemas}
             for what, count in joined.cut.items():
                 cut[what] = cut.get(what, 0) + count
         if not over:
@@ -158,6 +163,11 @@ class Joiner:
         services.telemetry.count_cut(cut)
         services.telemetry.count_joined("job", len(over) - unread)
         services.telemetry.count_rows("cloudevents", 0, unread + refused)
+        services.types.try_to_write_counts(at)
+
+
+def _decoded(request: Half, response: Half, types: TypesOf) -> Decoded:
+    return join(request, response, types).decoded
 
 
 def _steps(pairs: Sequence[Pair]) -> Iterator[Sequence[Pair]]:

@@ -26,5 +26,6 @@ def prune_catalog(services: Services, at: datetime) -> None:
     before = at - timedelta(days=services.retention_days)
     services.catalog.findings.prune(before)
     services.catalog.findings.prune(at - ADVICE_KEPT, "recommendation")
+    services.catalog.feature_types.prune(before)
     services.catalog.runs.prune(before, at - PROGRESS_KEPT)
     services.catalog.outbox.prune(at - SENT_KEPT)

@@ -17,8 +17,10 @@ from seamark.core.findings import (
     Recommendation,
     SloStatus,
 )
+from seamark.core.quality import QualityFinding
 from seamark.core.windows import Window
-from seamark.engine.evaluate import LIVE_S, drift_every_s, latest_performance, slo_every_s, traffic
+from seamark.engine.evaluate import LIVE_S, latest_performance, slo_every_s, traffic
+from seamark.engine.monitors import drift_every_s, quality_every_s
 from seamark.engine.services import Services
 from seamark.store import spans
 
@@ -59,6 +61,8 @@ def _overview(
     fresh_slo = slo if spec and slo and _is_fresh(slo.at, slo_every_s(spec), at) else None
     drift = services.catalog.findings.latest(model, "drift", DriftFinding) if spec and spec.drift else None
     fresh_drift = drift if spec and drift and _is_fresh(drift.at, drift_every_s(spec), at) else None
+    quality = services.catalog.findings.latest(model, "quality", QualityFinding) if spec and spec.drift else None
+    fresh_quality = quality if spec and quality and _is_fresh(quality.at, quality_every_s(spec), at) else None
     return ModelOverview(
         model=model,
         at=at,
@@ -75,6 +79,7 @@ def _overview(
         performance=latest_performance(services, model),
         recommendation=current_advice(services, model, at),
         alerts=tuple(alert for alert in alerts if alert.rule.labels.get("model") == model),
+        quality=fresh_quality.finding if fresh_quality else None,
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
 from seamark.core.clock import Clock
 from seamark.engine.configuration import Configuration
+from seamark.engine.feature_types import TypeGate
 from seamark.store.buffer import WriteBuffer
 from seamark.store.catalog import Catalog
 from seamark.store.heard import Heard
@@ -33,3 +34,7 @@ class Services:
     open_access: bool  # loopback and no keys made yet, or --insecure
     max_body_bytes: int
     retention_days: float
+    types: TypeGate = field(init=False)  # what every door asks before rows are stored
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "types", TypeGate(self.catalog, self.clock))

@@ -47,8 +47,8 @@ def profile_rows(
 ) -> FeatureProfiles:
     """Return the profiles of the rows of `source`, a FROM and WHERE with schema_id, numeric and categorical.
 
-    `schemas` are those that may occur, by schema_id. Lists of a wrong length are missing values. Without rows there are
-    no features.
+    `schemas` are those that may occur, by schema_id. Lists of a wrong length are missing values. A feature that is
+    numbers in some rows and text in others is what most values are. Without rows there are no features.
     """
     parts = _Parts()
     for schema_id, schema in schemas.items():
@@ -147,12 +147,15 @@ class _Parts:
 
     def profiles(self, *, sampled: bool) -> FeatureProfiles:
         """Return them whole."""
-        return FeatureProfiles(
-            {name: sorted_numbers(parts, self._rows) for name, parts in self._numeric.items()},
-            {name: joined(parts, self._rows) for name, parts in self._categorical.items()},
-            self._rows,
-            sampled,
-        )
+        numbers = {name: sorted_numbers(parts, self._rows) for name, parts in self._numeric.items()}
+        texts = {name: joined(parts, self._rows) for name, parts in self._categorical.items()}
+        for name in numbers.keys() & texts.keys():
+            # Null throughout, a feature lies under numbers until rows tell its type; and a reference may change it.
+            if numbers[name].rows < texts[name].rows:
+                del numbers[name]
+            else:
+                del texts[name]
+        return FeatureProfiles(numbers, texts, self._rows, sampled)
 
 
 def _columns(chunks: list[pa.ListArray], width: int) -> Iterator[FloatArray]:

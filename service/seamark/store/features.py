@@ -30,7 +30,10 @@ class FeatureColumns:
 
 
 def named_columns(found: pa.Table, schemas: Mapping[int, FeatureSchema], *, sampled: bool = False) -> FeatureColumns:
-    """Return rows with schema_id, numeric and categorical as named columns; rows of unknown schemas are left out."""
+    """Return rows with schema_id, numeric and categorical as named columns; rows of unknown schemas are left out.
+
+    A feature that is numbers in some rows and text in others is what most values are; the others count as missing.
+    """
     ids = found["schema_id"].to_numpy()
     known = [schema_id for schema_id in np.unique(ids).tolist() if schema_id in schemas]
     places = {schema_id: np.flatnonzero(ids == schema_id) for schema_id in known}
@@ -48,6 +51,13 @@ def named_columns(found: pa.Table, schemas: Mapping[int, FeatureSchema], *, samp
         for index, name in enumerate(schema.categorical):
             categorical.setdefault(name, np.full(rows, None, dtype=object))[start:end] = texts[:, index]
         start = end
+    for name in numeric.keys() & categorical.keys():
+        # Null throughout, a feature lies under numbers until rows tell its type; and a new reference may change it.
+        numbers, texts = (
+            np.isfinite(numeric[name]).sum(),
+            pa.array(categorical[name], pa.string()).is_valid().true_count,
+        )
+        del (numeric if numbers < texts else categorical)[name]
     return FeatureColumns(numeric, categorical, rows, sampled)
 
 

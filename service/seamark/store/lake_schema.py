@@ -11,7 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from seamark.core.errors import CatalogNewer, Invalid, Problem
-from seamark.core.records import INFERENCE_PAYLOADS, METRIC_POINTS, SPANS, TABLES, holds_bytes
+from seamark.core.records import (
+    INFERENCE_PAYLOADS,
+    METRIC_POINTS,
+    OUTCOMES,
+    REFERENCE_ROWS,
+    SPANS,
+    TABLES,
+    holds_bytes,
+)
 from seamark.store.repeats import trace_keys
 
 if TYPE_CHECKING:
@@ -19,7 +27,7 @@ if TYPE_CHECKING:
 
 # The number of the lake's present shape; a new lake is made in it. An older one takes each step after its own number:
 # STEPS[n] is the SQL that leads from n-1 to n. Whoever changes a schema of core/records.py adds the step here.
-LAKE_VERSION = 3
+LAKE_VERSION = 4
 VERSION_TABLE = "seamark_lake_version"
 
 _NO_NUL = "\ufffd"
@@ -75,6 +83,10 @@ STEPS: Mapping[int, Sequence[str]] = {
         create_table("metric_points", METRIC_POINTS),
     ),
     3: (create_table("inference_payloads", INFERENCE_PAYLOADS),),
+    4: tuple(
+        f'ALTER TABLE lake.reference_rows ADD COLUMN "{name}" {_TYPES[REFERENCE_ROWS.field(name).type]}'
+        for name in OUTCOMES
+    ),
 }
 
 

@@ -15,9 +15,11 @@ import pyarrow as pa
 
 from seamark.core.records import FeatureSchema
 from seamark.core.windows import Window
+from seamark.store.chosen import chosen
 from seamark.store.feature_profiles import PROFILED_ROWS_MAX, FeatureProfiles, profile_models, profile_rows
 from seamark.store.features import FeatureColumns, named_columns
-from seamark.store.lake import Lake
+from seamark.store.lake import Lake, Within
+from seamark.store.segments import Segments
 
 _CELLS_SMALL = 1_000_000  # numbers in a window that is read together with others, at most
 _CELLS_TOGETHER = 8_000_000  # 64 MB
@@ -29,27 +31,27 @@ def feature_columns(
     schemas: Mapping[int, FeatureSchema],
     model: str,
     version: str | None,
-    window: Window,
+    window: Window | Sequence[Window],
     rows_max: int = 200_000,
+    segments: Segments = (),
 ) -> FeatureColumns:
-    """Return the features of the window's predictions, of one version or of all (None), named over all `schemas`.
+    """Return the features of the predictions of a window, or of several, named over all `schemas`.
 
-    Over `rows_max` predictions become a sample of so many, always the same one for the same rows.
+    They are of one version or of all (None), and of all `segments`. Over `rows_max` predictions become a sample of so
+    many, always the same one for the same rows.
     """
-    where, parameters = _REAL, _range(model, window)
-    if version is not None:
-        where += " AND version = $version"
-        parameters["version"] = version
-    total = _count(lake, "count(DISTINCT prediction_id)", where, parameters, window)
+    asked = chosen(model, version, [window] if isinstance(window, Window) else window, segments)
+    where, parameters, within = asked.where, asked.parameters, asked.within
+    total = _count(lake, "count(DISTINCT prediction_id)", where, parameters, within)
     once = f"SELECT DISTINCT ON (prediction_id) prediction_id, schema_id, numeric, categorical {where}"
     if total <= rows_max:
         sql = f"SELECT schema_id, numeric, categorical FROM ({once})"
-        return named_columns(lake.query(sql, parameters, within=window.bounds), schemas)
+        return named_columns(lake.query(sql, parameters, within=within), schemas)
     rows = lake.query(
         f"SELECT schema_id, numeric, categorical FROM ({once} AND prediction_id IN (SELECT prediction_id FROM"
         f" (SELECT DISTINCT prediction_id {where}) ORDER BY hash(prediction_id), prediction_id LIMIT $rows_max))",
         {**parameters, "rows_max": rows_max},
-        within=window.bounds,
+        within=within,
     )
     return named_columns(rows, schemas, sampled=True)
 
@@ -59,25 +61,25 @@ def feature_profiles(
     schemas: Mapping[int, FeatureSchema],
     model: str,
     version: str | None,
-    window: Window,
+    window: Window | Sequence[Window],
     rows_max: int = PROFILED_ROWS_MAX,
+    segments: Segments = (),
 ) -> FeatureProfiles:
-    """Return the profiles of the features of the window's predictions, of one version or of all (None).
+    """Return the profiles of the features of the predictions of a window, or of several.
 
-    Every prediction counts once. Over `rows_max` they are about so many, always the same ones of the same rows.
+    They are of one version or of all (None), and of all `segments`. Every prediction counts once. Over `rows_max` they
+    are about so many, always the same ones of the same rows.
     """
-    where, parameters = _REAL, _range(model, window)
-    if version is not None:
-        where += " AND version = $version"
-        parameters["version"] = version
-    found = lake.query(f"SELECT schema_id, count(*) AS n {where} GROUP BY ALL", parameters, within=window.bounds)
+    asked = chosen(model, version, [window] if isinstance(window, Window) else window, segments)
+    where, parameters, within = asked.where, asked.parameters, asked.within
+    found = lake.query(f"SELECT schema_id, count(*) AS n {where} GROUP BY ALL", parameters, within=within)
     counts = dict(zip(found["schema_id"].to_pylist(), found["n"].to_pylist(), strict=True))
     total = sum(counts.values())
     if total > rows_max:
         # A repeat has its original's hash: both are in the sample or neither.
         where += " AND hash(prediction_id) < $hashes_end"
         parameters["hashes_end"] = 2**64 * rows_max // total
-    if total and _repeats(lake, where, parameters, window):
+    if total and _repeats(lake, where, parameters, within):
         columns = "prediction_id, schema_id, numeric, categorical"
         where = (
             f"FROM (WITH sent AS (SELECT {columns} {where}), repeated AS MATERIALIZED"
@@ -87,7 +89,7 @@ def feature_profiles(
             " WHERE prediction_id IN (FROM repeated)) WHERE true"
         )
     present = {schema_id: schemas[schema_id] for schema_id in sorted(counts) if schema_id in schemas}
-    return profile_rows(lake, where, parameters, present, within=window.bounds, sampled=total > rows_max)
+    return profile_rows(lake, where, parameters, present, within=within, sampled=total > rows_max)
 
 
 def groups_to_read_together(lake: Lake, models: Sequence[str], window: Window) -> list[list[str]]:
@@ -165,17 +167,17 @@ def recent_inputs(
 
 def count(lake: Lake, model: str, window: Window) -> int:
     """Return how many predictions the window holds."""
-    return _count(lake, "count(DISTINCT prediction_id)", _REAL, _range(model, window), window)
+    return _count(lake, "count(DISTINCT prediction_id)", _REAL, _range(model, window), window.bounds)
 
 
-def _count(lake: Lake, what: str, where: str, parameters: Mapping[str, Any], window: Window) -> int:
-    found = lake.query(f"SELECT {what} AS n {where}", parameters, within=window.bounds)
+def _count(lake: Lake, what: str, where: str, parameters: Mapping[str, Any], within: Within) -> int:
+    found = lake.query(f"SELECT {what} AS n {where}", parameters, within=within)
     return int(found["n"][0].as_py())
 
 
-def _repeats(lake: Lake, where: str, parameters: Mapping[str, Any], window: Window) -> bool:
+def _repeats(lake: Lake, where: str, parameters: Mapping[str, Any], within: Within) -> bool:
     """Whether a prediction_id may come twice: where no two hashes are alike, none does."""
-    found = lake.query(f"SELECT hash(prediction_id) AS hashed {where}", parameters, within=window.bounds)
+    found = lake.query(f"SELECT hash(prediction_id) AS hashed {where}", parameters, within=within)
     hashes = np.sort(found["hashed"].to_numpy())
     return bool((hashes[1:] == hashes[:-1]).any())
 

@@ -74,6 +74,20 @@ DRIFT: dict[str, Metric] = {
     "seamark_drift_window_end_timestamp_seconds": _gauge("model version", "The end of the window that was judged."),
 }
 
+QUALITY: dict[str, Metric] = {
+    "seamark_quality_worse": _gauge(
+        "model version check", "Features whose data are worse than the reference, by what is; absent where unknown."
+    ),
+    "seamark_quality_unknown": _gauge("model version check", "Features of which that could not be judged."),
+    "seamark_quality_schema_changes": _gauge(
+        "model version change", "Features that are new, have vanished, or were refused for their type (type_refused)."
+    ),
+    "seamark_quality_type_refused_rows": _gauge(
+        "model version", "Rows of the window that were refused because a feature came with another type."
+    ),
+    "seamark_quality_window_end_timestamp_seconds": _gauge("model version", "The end of the window that was judged."),
+}
+
 PERFORMANCE: dict[str, Metric] = {
     "seamark_model_performance": _gauge(
         "model metric kind", "Accuracy, rmse and their like; kind is measured (with labels) or estimated (without)."
@@ -162,5 +176,5 @@ SELF: dict[str, Metric] = {
 
 # Every family by name, in the order they stand on the page and in docs/metrics.md.
 METRICS: dict[str, Metric] = (
-    TRAFFIC | GENERATIVE | LIVE | DRIFT | PERFORMANCE | SLO | CAPACITY | LOADTESTS | ALERTS | SELF
+    TRAFFIC | GENERATIVE | LIVE | DRIFT | QUALITY | PERFORMANCE | SLO | CAPACITY | LOADTESTS | ALERTS | SELF
 )

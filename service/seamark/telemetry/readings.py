@@ -19,6 +19,7 @@ from seamark.core.findings import (
     RunStatus,
     SloStatus,
 )
+from seamark.core.quality import CHANGES, CHECKS, QualityFinding
 from seamark.core.windows import format_duration
 from seamark.telemetry.families import Page
 from seamark.telemetry.traffic import MODELS_MAX
@@ -75,6 +76,7 @@ def put_overviews(page: Page, overviews: Sequence[ModelOverview]) -> None:
         _put_capacity(page, model, overview.capacity)
         _put_recommendation(page, model, overview.recommendation)
         _put_performance(page, model, overview.performance)
+        _put_quality(page, overview.quality)
     drifts = [overview.drift for overview in overviews[:MODELS_MAX] if overview.drift is not None]
     left_out = sum(_put_drift(page, drift) for drift in drifts)
     page.put("seamark_metrics_left_out", ("feature",), left_out)
@@ -169,6 +171,24 @@ def _put_drift(page: Page, finding: DriftFinding) -> int:
         drifted = None if feature.drifted is None else float(feature.drifted)
         page.put("seamark_feature_drifted", (*model, feature.feature), drifted)
     return max(len(furthest) - FEATURES_MAX, 0)
+
+
+def _put_quality(page: Page, finding: QualityFinding | None) -> None:
+    """Put one model's data quality: counts by check and by change, whatever features there are."""
+    if finding is None:
+        return
+    model = (finding.model, finding.version or "")
+    for name in CHECKS:
+        checks = [check for feature in finding.features for check in feature.checks if check.check == name]
+        checks = [finding.duplicates] if name == finding.duplicates.check else checks
+        known = [check.worse for check in checks if check.worse is not None]
+        page.put("seamark_quality_worse", (*model, name), sum(known) if known else None)
+        page.put("seamark_quality_unknown", (*model, name), len(checks) - len(known))
+    for name in CHANGES:
+        page.put("seamark_quality_schema_changes", (*model, name), sum(c.change == name for c in finding.schema))
+    refused = sum(change.rows or 0 for change in finding.schema)
+    page.put("seamark_quality_type_refused_rows", model, refused)
+    page.put("seamark_quality_window_end_timestamp_seconds", model, finding.window.end.timestamp())
 
 
 def _timestamp(at: datetime | None) -> float | None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 from fastapi import Request
 
 from seamark.core.errors import Invalid, Problem
+from seamark.core.specs import DriftSpec
 from seamark.core.windows import Window, parse_duration
 from seamark.engine.services import Services
 
 POINTS_MAX = 2_000
+SEGMENTS_MAX = 10
+SEGMENT_LENGTH_MAX = 256
 
 
 def services_of(request: Request) -> Services:
@@ -58,6 +63,43 @@ def window(services: Services, start: str | None, end: str | None, default_s: fl
     if since >= until:
         raise _wrong("start", start or "", "write an instant before end")
     return Window(since, until)
+
+
+def drift_window(services: Services, model: str, at: str | None, span: str | None) -> Window:
+    """Return the window that ends at `at`, now by default; as long as `span`, else as the model's drift is watched."""
+    spec = services.configuration.model(model)
+    default_s = (spec.drift if spec and spec.drift else DriftSpec()).window_s
+    return Window.trailing(instant("at", at, services.clock.now()), duration_s("window", span, default_s))
+
+
+def segments_of(texts: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
+    """Return segments written as `label:value`, or as a JSON object where a label holds a colon.
+
+    >>> segments_of(["country:de", '{"a:b": "c", "tier": 1}'])
+    (('a:b', 'c'), ('country', 'de'), ('tier', '1'))
+    """
+    found: list[tuple[str, str]] = []
+    for text in texts or ():
+        label, colon, value = text.partition(":")
+        if text.startswith("{"):
+            found += _written(text)
+        elif not colon or not label:
+            raise _wrong("segment", text, "write label:value, like country:de")
+        else:
+            found.append((label, value))
+    if len(found) > SEGMENTS_MAX or any(len(part) > SEGMENT_LENGTH_MAX for pair in found for part in pair):
+        told = f"at most {SEGMENTS_MAX} are taken, of {SEGMENT_LENGTH_MAX} characters each"
+        raise _wrong("segment", f"{len(found)} labels", told)
+    return tuple(sorted(found))
+
+
+def _written(text: str) -> list[tuple[str, str]]:
+    try:
+        labels = msgspec.json.decode(text, type=dict[str, str | bool | int | float])
+    except (msgspec.MsgspecError, RecursionError):
+        raise _wrong("segment", text, 'write label:value, or an object like {"a:b": "c"}') from None
+    words = {True: "true", False: "false"}
+    return [(label, words[value] if isinstance(value, bool) else str(value)) for label, value in labels.items()]
 
 
 def step_s(text: str | None, asked: Window) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import replace
 from functools import partial
 
 from fastapi import APIRouter, Depends, Request, Security
@@ -16,6 +17,7 @@ from fastapi.security import HTTPBearer
 from starlette.responses import JSONResponse
 
 from seamark.core.errors import InputRefused
+from seamark.core.feature_types import TypesOf
 from seamark.core.inference import Half
 from seamark.core.records import Decoded
 from seamark.engine.inference import join_halves
@@ -80,7 +82,8 @@ async def _receive(request: Request, who: Principal, half: Half) -> dict[str, ob
             raise
     await intake.work(half.body, partial(check_half, half))
     intake.halves.hold(half)  # before it is durable: its other half may come meanwhile
-    await intake.commit(who, Decoded({"inference_payloads": rows_of([half])}))
+    waiting = Decoded({"inference_payloads": rows_of([half])})
+    await intake.commit(who, waiting, lambda types: waiting)
     services_of(request).telemetry.count_rows("cloudevents", 1, 0)
     return {"id": half.inference_id, "half": half.half, "joined": False}
 
@@ -89,8 +92,12 @@ async def _join(request: Request, who: Principal, half: Half, mate: Half) -> dic
     intake, telemetry = intake_of(request), services_of(request).telemetry
     larger = max(half.body, mate.body, key=len)
     joined, tables = await intake.work(larger, partial(join_halves, half, mate))
-    decoded = joined.decoded
-    await intake.commit(who, Decoded(tables, decoded.refusals, decoded.ids, decoded.schemas))
+
+    def again(types: TypesOf) -> Decoded:
+        other, rows = join_halves(half, mate, types)
+        return replace(other.decoded, tables=rows)
+
+    decoded = await intake.commit(who, replace(joined.decoded, tables=tables), again)
     telemetry.count_rows("cloudevents", 1, len(decoded.refusals))
     telemetry.count_joined("arrival", 1)
     telemetry.count_cut(joined.cut)

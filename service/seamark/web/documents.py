@@ -10,16 +10,15 @@ from seamark.core.findings import (
     Alert,
     DriftFinding,
     FeatureDrift,
-    FeatureQuality,
     LatencyPoint,
     ModelOverview,
     Performance,
     SloStatus,
     to_document,
 )
+from seamark.core.quality import QualityCheck, QualityFinding
 from seamark.core.windows import Window
 from seamark.engine.configuration import PlanView
-from seamark.store.catalog.conclusions import ReferenceSet
 from seamark.store.catalog.runs import RunRecord
 
 
@@ -34,6 +33,7 @@ def drift(finding: DriftFinding) -> dict[str, Any]:
     return {
         "model": finding.model,
         "version": finding.version,
+        "segment": dict(finding.segment),
         "window": _window(finding.window),
         "reference_id": finding.reference_id,
         "drifted": finding.drifted,
@@ -53,9 +53,27 @@ def performance(p: Performance) -> dict[str, Any]:
     return {**document, "coverage": p.coverage, "kind": "measured"}
 
 
-def quality(model: str, asked: Window, features: Sequence[FeatureQuality]) -> dict[str, Any]:
-    """Data quality of a window."""
-    return {"model": model, "window": _window(asked), "features": to_document(list(features))}
+def quality(finding: QualityFinding) -> dict[str, Any]:
+    """Data quality of a window with the decisions spelled out."""
+    return {
+        "model": finding.model,
+        "version": finding.version,
+        "segment": dict(finding.segment),
+        "window": _window(finding.window),
+        "rows": finding.rows,
+        "reference_id": finding.reference_id,
+        "worse": finding.worse,
+        "features": [
+            {**to_document(feature), "checks": [_check(check) for check in feature.checks]}
+            for feature in finding.features
+        ],
+        "duplicates": _check(finding.duplicates),
+        "schema": to_document(list(finding.schema)),
+    }
+
+
+def _check(check: QualityCheck) -> dict[str, Any]:
+    return {**to_document(check), "worse": check.worse}
 
 
 def slo(status: SloStatus) -> dict[str, Any]:
@@ -83,19 +101,6 @@ def model(o: ModelOverview) -> dict[str, Any]:
         "recommendation": to_document(o.recommendation),
         "headroom_ratio": o.recommendation.headroom_ratio if o.recommendation else None,
         "alerts": [alert(a) for a in o.alerts],
-    }
-
-
-def reference(r: ReferenceSet) -> dict[str, Any]:
-    """A reference set without its rows."""
-    return {
-        "id": r.id,
-        "model": r.model,
-        "version": r.version,
-        "created_at": to_document(r.created_at),
-        "rows": r.rows,
-        "features": {"numeric": list(r.schema.numeric), "categorical": list(r.schema.categorical)},
-        "source": to_document(r.source),
     }
 
 

@@ -33,6 +33,7 @@ BODIES_AT_ONCE = 4  # of the largest size
 LARGE_AT_ONCE = 2  # bodies being decoded: more would only share the interpreter, and hold its memory longer
 LOOK_INLINE_BYTES = 512 * 1024  # looking at less takes half a millisecond, giving it to a thread takes longer
 REJECTED_SHOWN = 1_000
+COUNTS_WAIT_S = 1.0
 SCHEMAS_REMEMBERED = 10_000
 UNFORESEEN = "something went wrong in the service, its log tells more; nothing was stored, send it again in a moment"
 _ITEMS = {"traces": "spans", "logs": "log records", "metrics": "data points"}
@@ -45,6 +46,7 @@ class Intake:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._counting: asyncio.Task[None] | None = None
         self.in_flight = InFlight(BODIES_AT_ONCE * services.max_body_bytes)
         self.halves = HeldHalves()
         self._recent = RecentBodies()
@@ -59,8 +61,8 @@ class Intake:
         """
 
         async def store() -> bytes:
-            decoded = await self._decoded(signal, encoding, body)
-            await self.commit(who, decoded)
+            decode = partial(_DECODERS[signal], body, encoding, received_at=self._services.clock.now())
+            decoded = await self.commit(who, await self._decoded(signal, encoding, body, decode), decode)
             refused = len(decoded.refusals)
             self._services.telemetry.count_rows(signal, decoded.rows, refused)
             message = reasons(decoded.refusals, decoded.rows + refused, _ITEMS[signal])
@@ -72,19 +74,17 @@ class Intake:
         name = (signal, encoding, who.model, digest)
         return await self._recent.once(name, self._services.clock.monotonic_s(), store)
 
-    async def _decoded(self, signal: str, encoding: Encoding, body: bytes) -> Decoded:
-        received_at = self._services.clock.now()
+    async def _decoded(self, signal: str, encoding: Encoding, body: bytes, decode: Callable[[], Decoded]) -> Decoded:
         if signal == "traces" and len(body) >= SPAN_COLUMNS_FROM_BYTES:
-            return await self._traces[encoding].decode(body, received_at)
-        return await self.work(body, partial(_DECODERS[signal], body, encoding, received_at=received_at))
+            return await self._traces[encoding].decode(body, self._services.clock.now())
+        return await self.work(body, decode)
 
     async def records(
         self, who: Principal, signal: str, decode: Callable[..., Decoded], body: bytes, media_type: str
     ) -> bytes:
         """Store predictions or labels sent as records; return the JSON that names what was refused, and every id."""
-        received_at = self._services.clock.now()
-        decoded = await self.work(body, partial(decode, body, media_type, received_at=received_at))
-        await self.commit(who, decoded)
+        decode = partial(decode, body, media_type, received_at=self._services.clock.now())
+        decoded = await self.commit(who, await self.work(body, decode), decode)
         refused = decoded.refusals
         self._services.telemetry.count_rows(signal, decoded.rows, len(refused))
         return msgspec.json.encode(
@@ -96,11 +96,18 @@ class Intake:
             }
         )
 
-    async def commit(self, who: Principal, decoded: Decoded) -> None:
-        """Return when the rows are durable. Whatever else happens, the sender is told to keep them."""
+    async def commit(self, who: Principal, decoded: Decoded, decode: Callable[..., Decoded]) -> Decoded:
+        """Return what was taken, when it is durable. Whatever else happens, the sender is told to keep its rows.
+
+        `decode` decodes them again, with known types, where only those can tell which rows are right.
+        """
         services = self._services
         _check_models(who, decoded)
         try:
+            if not services.types.fits(decoded):
+                decoded = await run_in_threadpool(services.types.admit, decoded, services.clock.now(), decode)
+                if services.types.counted and (self._counting is None or self._counting.done()):
+                    self._counting = asyncio.create_task(self._write_counts())
             await self._remember_schemas(decoded)
             if decoded.tables:
                 await services.buffer.append(decoded.tables)
@@ -109,6 +116,16 @@ class Intake:
         except Exception as error:
             log.exception("a commit failed in a way nobody foresaw")
             raise StoreUnavailable("the rows could not be stored; send them again in a moment") from error
+        return decoded
+
+    async def _write_counts(self) -> None:
+        """Write how many rows were refused for their types, together with those of the next second."""
+        await self._services.clock.sleep(COUNTS_WAIT_S)
+        await self.write_counts()
+
+    async def write_counts(self) -> None:
+        """Write what was counted of refused rows; what cannot be written now waits."""
+        await run_in_threadpool(self._services.types.try_to_write_counts, self._services.clock.now())
 
     async def _remember_schemas(self, decoded: Decoded) -> None:
         """Give the catalog schemas it may not have: rows whose schema is unknown could not be read."""

@@ -11,7 +11,6 @@ from seamark.core.findings import (
     DriftFinding,
     DriftState,
     FeatureDrift,
-    FeatureQuality,
     LatencyPoint,
     ModelOverview,
     Performance,
@@ -19,6 +18,7 @@ from seamark.core.findings import (
     SloStatus,
 )
 from seamark.core.measures import AdviceInput, TokenStep
+from seamark.core.quality import FeatureQuality
 from seamark.core.windows import Window, format_duration
 from seamark.web.charts import Figure, latency_figure, traffic_figure, versions_left_out
 from seamark.web.page_tokens import TokenRow, token_row

@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from seamark.core.errors import NotFound
-from seamark.core.findings import Alert, FeatureQuality, ModelOverview
+from seamark.core.findings import Alert, ModelOverview
+from seamark.core.quality import FeatureQuality
 from seamark.core.specs import DriftSpec
 from seamark.core.windows import Window
 from seamark.delivery.scalers import SCALERS
-from seamark.engine import drift, loadtests
+from seamark.engine import loadtests, quality
 from seamark.engine import overview as glance
 from seamark.engine.configuration import PlanView
 from seamark.engine.services import Services
@@ -76,7 +77,7 @@ class EngineSource:
         """Quality of the window that drift was judged on, else of the last default window."""
         window = seen.drift.window if seen.drift else Window.trailing(seen.at, DriftSpec().window_s)
         try:
-            return drift.assess_quality(self._services, seen.model, None, window)
+            return quality.assess(self._services, seen.model, None, window).features
         except NotFound:
             return ()
 

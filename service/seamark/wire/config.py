@@ -10,6 +10,7 @@ from seamark.core.specs import AutoscaleSpec, ChannelSpec, Config, DriftSpec, Kn
 from seamark.core.thresholds import Threshold
 from seamark.wire.checks import Checker, join, origin_of
 from seamark.wire.inputs import read_input
+from seamark.wire.monitors import read_reference, read_segments
 from seamark.wire.plan import Surroundings, parse_plan, read_plan
 from seamark.wire.values import shown
 from seamark.wire.yaml_tree import read_yaml
@@ -17,7 +18,7 @@ from seamark.wire.yaml_tree import read_yaml
 SECTIONS = ("models", "loadtests", "targets", "alerts")
 MODEL_KEYS = ("name", "slo", "drift", "autoscale")
 SLO_KEYS = ("latency", "availability", "over")
-DRIFT_KEYS = ("window", "false_alarms", "rows_min", "methods")
+DRIFT_KEYS = ("window", "false_alarms", "rows_min", "methods", "reference", "segments")
 INPUT_KEYS = ("replicas", "queue_length", "utilisation")
 AUTOSCALE_KEYS = ("min", "max", "cost_per_replica_hour", "cold_start_s", *INPUT_KEYS)
 
@@ -140,6 +141,8 @@ def _drift(checker: Checker, value: Any, path: str, known: Known) -> DriftSpec |
         false_alarms=false_alarms or default.false_alarms,
         rows_min=rows_min or default.rows_min,
         methods=_methods(checker, found.get("methods"), join(path, "methods"), known),
+        reference=read_reference(checker, found.get("reference"), join(path, "reference")),
+        segments=read_segments(checker, found.get("segments"), join(path, "segments")),
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from seamark.core.errors import InputRefused
+from seamark.core.feature_types import TypesOf
 from seamark.core.records import LABELS, Decoded, Refusal
 from seamark.wire.attributes import ATTRIBUTES_MAX, CUT, Attributes, Source, is_synthetic, model_of
 from seamark.wire.documents import parse_json
@@ -25,8 +27,9 @@ _OBJECTS = ("features", "scores", "segment")
 class EventRows:
     """Collects the rows of one request; decoded() unites them."""
 
-    def __init__(self, received_us: int, new_id: Callable[[], str]) -> None:
+    def __init__(self, received_us: int, new_id: Callable[[], str], types: TypesOf | None = None) -> None:
         self._received_us = received_us
+        self._types = types
         self._new_id = new_id
         self._predictions: list[Prediction] = []
         self._labels: list[Row] = []
@@ -54,9 +57,9 @@ class EventRows:
 
     def decoded(self) -> Decoded:
         """Return everything that was taken, and every refusal in the order of the request."""
-        found = build(self._predictions, self._refusals, self._received_us)
+        found = build(self._predictions, self._refusals, self._received_us, self._types)
         labels = {"labels": as_table(self._labels, LABELS)} if self._labels else {}
-        return Decoded(found.tables | labels, found.refusals, found.ids, found.schemas)
+        return replace(found, tables=found.tables | labels)
 
 
 def _prediction(reader: Reader, record: Any, attributes: Attributes, source: Source) -> Attributes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seamark.core.errors import InputRefused
+from seamark.core.feature_types import TypesOf
 from seamark.core.inference import REQUEST, Half
 from seamark.core.records import Decoded
 from seamark.wire.documents import parse_json
@@ -44,11 +45,11 @@ def check_half(half: Half) -> None:
         read_response(half.body)
 
 
-def join(request: Half, response: Half) -> Joined:
+def join(request: Half, response: Half, types: TypesOf | None = None) -> Joined:
     """Return the rows of an inference: row i has prediction_id `<id>-<i>`, an only row `<id>`.
 
     Where request and response have not the same number of rows, all outcomes are unknown and counted. InputRefused or
-    BodyTooLarge where a half cannot be read.
+    BodyTooLarge where a half cannot be read. `types` are those of decode_predictions().
     """
     inputs, outcomes = read_request(request.body, request.feature_names), read_response(response.body)
     cut = {FEATURES_CUT: inputs.cut, OUTCOMES_CUT: outcomes.cut}
@@ -61,7 +62,7 @@ def join(request: Half, response: Half) -> Joined:
         _row(request, response, index, "" if only else f"-{index}", features, outcome)
         for index, (features, outcome) in enumerate(zip(inputs.rows, outcomes.rows, strict=True))
     ]
-    return Joined(build(rows, (), received_us), {what: count for what, count in cut.items() if count})
+    return Joined(build(rows, (), received_us, types), {what: count for what, count in cut.items() if count})
 
 
 def _row(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from seamark.core.errors import InputRefused, SeamarkError
+from seamark.core.feature_types import TypesOf
 from seamark.core.records import Decoded, Refusal
 from seamark.wire.attributes import Source, read_source, resource_bytes_max
 from seamark.wire.budget import check_rows
@@ -109,23 +111,33 @@ def _one_by_one(body: bytes, encoding: Encoding, received_at: datetime) -> Decod
         return error
 
 
-def decode_logs(body: bytes, encoding: Encoding, *, received_at: datetime, new_id: Callable[[], str]) -> Decoded:
+def decode_logs(
+    body: bytes,
+    encoding: Encoding,
+    *,
+    received_at: datetime,
+    new_id: Callable[[], str],
+    types: TypesOf | None = None,
+) -> Decoded:
     """Return the request's prediction and label events as tables, with a Refusal for each other or bad record.
 
-    `new_id` makes the id of a prediction that came without one. Errors as in decode_traces().
+    `new_id` makes the id of a prediction that came without one; `types` are those of decode_predictions(). Errors as in
+    decode_traces().
     """
     received_us = micros(received_at)
-    if encoding is Encoding.PROTOBUF and len(body) >= COLUMNS_FROM_BYTES:
+    if types is None and encoding is Encoding.PROTOBUF and len(body) >= COLUMNS_FROM_BYTES:
         try:
             return _log_columns(body, received_us, new_id)
         except Unusual:
             pass
-    return decode_logs_one_by_one(body, encoding, received_us, new_id)
+    return decode_logs_one_by_one(body, encoding, received_us, new_id, types)
 
 
-def decode_logs_one_by_one(body: bytes, encoding: Encoding, received_us: int, new_id: Callable[[], str]) -> Decoded:
+def decode_logs_one_by_one(
+    body: bytes, encoding: Encoding, received_us: int, new_id: Callable[[], str], types: TypesOf | None = None
+) -> Decoded:
     """Return the same as decode_logs(), slowly: what the faster way is held against."""
-    rows = EventRows(received_us, new_id)
+    rows = EventRows(received_us, new_id, types)
     for index, reader, source, record in _log_records(body, encoding):
         rows.add(reader, record, source, index)
     return rows.decoded()
@@ -145,7 +157,7 @@ def _log_columns(body: bytes, received_us: int, new_id: Callable[[], str]) -> De
         return others.decoded().refusals
 
     found = decode_event_columns(body, judge, received_us, new_id)
-    return Decoded(found.tables | others.decoded().tables, found.refusals, found.ids, found.schemas)
+    return replace(found, tables=found.tables | others.decoded().tables)
 
 
 def _log_records(body: bytes, encoding: Encoding) -> Iterator[tuple[int, Reader, Source, Any]]:

@@ -19,7 +19,7 @@ from seamark.wire.prediction_rows import MODELS_MAX, cells_fit
 from seamark.wire.values import NANOS_MAX
 
 COLUMNS_FROM_BYTES = 16 * 1024  # of a body: some twelve records; for fewer, columns cost more than rows
-ROWS_PER_MODEL = 8  # with fewer records per model on average, columns cost more than rows
+ROWS_PER_MODEL = 8  # with fewer records per model version on average, columns cost more than rows
 
 # What a column of each field holds, null where a record does not tell it. Names and ids are as sent, `at` is in
 # microseconds since 1970, a trace id has 16 bytes, segment and scores are JSON text.
@@ -70,10 +70,10 @@ def build_columns(
         return Decoded({}, tuple(refusals))
     if len(rows) < columns.rows:
         fields = {name: column.take(pa.array(rows)) for name, column in fields.items()}
-    features, schemas = _features(columns.features, rows, fields["model"])
+    fields["version"] = fields["version"].fill_null("")
+    features, groups = _features(columns.features, rows, fields["model"], fields["version"])
     ids = [new_id() if given is None else given for given in fields["prediction_id"].to_pylist()]
     fields |= features | {
-        "version": fields["version"].fill_null(""),
         "prediction_id": pa.array(ids, pa.string()),
         "at": fields["at"].fill_null(received_us),
         "synthetic": fields["synthetic"].fill_null(False),
@@ -84,7 +84,8 @@ def build_columns(
         array if array.type == kind else array.cast(kind) for array, kind in zip(arrays, PREDICTIONS.types, strict=True)
     ]
     table = pa.Table.from_arrays(arrays, schema=PREDICTIONS)
-    return Decoded({"predictions": table}, tuple(refusals), tuple(ids), tuple(schemas))
+    schemas = tuple(dict.fromkeys((model, schema) for model, _, schema in groups))
+    return Decoded({"predictions": table}, tuple(refusals), tuple(ids), schemas, groups=groups, places=rows)
 
 
 def _checked(columns: Columns) -> tuple[dict[str, pa.Array], Mask]:
@@ -108,11 +109,10 @@ def _checked(columns: Columns) -> tuple[dict[str, pa.Array], Mask]:
 
 
 def _features(
-    features: Features, rows: Places, models: pa.Array
-) -> tuple[dict[str, pa.Array], list[tuple[str, FeatureSchema]]]:
-    """Return the columns that hold features, and the schema of each model in the order the models came."""
-    encoded = models.dictionary_encode()
-    names, codes = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
+    features: Features, rows: Places, models: pa.Array, versions: pa.Array
+) -> tuple[dict[str, pa.Array], tuple[tuple[str, str, FeatureSchema], ...]]:
+    """Return the columns that hold features, and each model version with its schema in the order they came."""
+    names, codes = _model_versions(models, versions)
     if len(names) > 1 and (len(names) > MODELS_MAX or len(names) * ROWS_PER_MODEL > len(rows)):
         raise Unusual
     members = (
@@ -128,7 +128,23 @@ def _features(
         "numeric": _in_order([numbers for _, numbers, _ in parts], members),
         "categorical": _in_order([words for _, _, words in parts], members),
     }
-    return columns, list(zip(names, schemas, strict=True))
+    return columns, tuple((*name, schema) for name, schema in zip(names, schemas, strict=True))
+
+
+def _model_versions(models: pa.Array, versions: pa.Array) -> tuple[list[tuple[str, str]], Places]:
+    """Return the models and versions in the order they came, and each row's place among them."""
+    model, version = models.dictionary_encode(), versions.dictionary_encode()
+    names, numbers, codes = model.dictionary.to_pylist(), version.dictionary.to_pylist(), model.indices.to_numpy()
+    if len(numbers) == 1:
+        return [(name, numbers[0]) for name in names], codes
+    pairs = codes.astype(np.int64) * len(numbers) + version.indices.to_numpy()
+    found, first, codes = np.unique(pairs, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    places = np.empty(len(found), np.int64)
+    places[order] = np.arange(len(found))
+    return [(names[pair // len(numbers)], numbers[pair % len(numbers)]) for pair in found[order].tolist()], places[
+        codes
+    ]
 
 
 def _in_order(parts: Sequence[pa.ListArray], members: Sequence[Places]) -> pa.ListArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -84,7 +85,8 @@ def decode_line_columns(body: bytes, received_us: int, new_id: Callable[[], str]
         lines = (line for line in BytesIO(body) if line.strip())
         return [_refusal(line, place) for place, line in enumerate(lines) if place in wanted]
 
-    return build_columns(_columns(records), judge, refused, received_us, new_id)
+    found = build_columns(_columns(records), judge, refused, received_us, new_id)
+    return replace(found, places=np.array(places)[np.asarray(found.places, np.int64)])
 
 
 def _refusal(line: bytes, place: int) -> Refusal:

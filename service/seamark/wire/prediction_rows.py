@@ -1,4 +1,4 @@
-"""Checked predictions become one PREDICTIONS table: each model's feature names are united over the request."""
+"""Checked predictions become one PREDICTIONS table: the names of a model version are united over the request."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seamark.core.errors import BodyTooLarge
+from seamark.core.feature_types import CATEGORICAL, NUMERIC, WORDS, TypeClash, Types, TypesOf, clash_reason
 from seamark.core.records import PREDICTIONS, Decoded, FeatureSchema, Refusal
 from seamark.wire.tables import as_table
 from seamark.wire.values import shown
 
-NAMES_MAX = 1_000  # feature names of one model in one request
-MODELS_MAX = 1_000  # in one request
+NAMES_MAX = 1_000  # feature names of one model version in one request
+MODELS_MAX = 1_000  # model versions in one request
 CELLS_MAX = 20_000_000  # rows x names: a request of sparse rows must not unfold into gigabytes
 
 _NUMERIC, _CATEGORICAL = 0, 1
-_KINDS = ("a number", "a string or boolean")
+_KINDS = (NUMERIC, CATEGORICAL)
 
 
 @dataclass(slots=True)
@@ -40,38 +41,48 @@ class Prediction:
     unknown: list[str] = field(default_factory=list)
 
 
-def build(predictions: Sequence[Prediction], refusals: Sequence[Refusal], received_us: int) -> Decoded:
+def build(
+    predictions: Sequence[Prediction], refusals: Sequence[Refusal], received_us: int, types: TypesOf | None = None
+) -> Decoded:
     """Return the predictions as a table in the order they came, with the schemas their rows name.
 
-    A name that is a number in some records and a string in others keeps the kind most of them give it (of the
-    first on a tie); the others are refused. A name that is null throughout counts as numeric.
+    Of one model version, a name that is a number in some records and a string in others keeps the kind that `types`
+    fixes, else the kind most of them give it (of the first on a tie); the others are refused. A name that is null
+    throughout counts as numeric.
     """
-    groups: dict[str, list[Prediction]] = {}
+    groups: dict[tuple[str, str], list[Prediction]] = {}
     refused = list(refusals)
     for prediction in predictions:
-        if prediction.model not in groups and len(groups) >= MODELS_MAX:
-            refused.append(Refusal(prediction.index, f"the request names more than {MODELS_MAX:,} models"))
+        name = (prediction.model, prediction.version)
+        if name not in groups and len(groups) >= MODELS_MAX:
+            reason = f"the request names more than {MODELS_MAX:,} models and versions"
+            refused.append(Refusal(prediction.index, reason))
             continue
-        groups.setdefault(prediction.model, []).append(prediction)
+        groups.setdefault(name, []).append(prediction)
     rows: list[tuple[int, tuple[Any, ...]]] = []
-    schemas: list[tuple[str, FeatureSchema]] = []
-    cells = 0
-    for model, members in groups.items():
-        kept, schema = _unite(members, refused)
-        if not kept:
+    schemas: list[tuple[str, str, FeatureSchema]] = []
+    cells, mixed = 0, False
+    for (model, version), members in groups.items():
+        united = _unite(members, types(model, version) if types else {}, refused)
+        mixed = mixed or united.mixed
+        if not united.kept:
             continue
-        cells += len(kept) * (len(schema.numeric) + len(schema.categorical))
+        schema = united.schema
+        cells += len(united.kept) * (len(schema.numeric) + len(schema.categorical))
         if not cells_fit(cells):
             raise BodyTooLarge(f"the request unfolds into more than {CELLS_MAX:,} feature values; send smaller batches")
-        schemas.append((model, schema))
-        rows += [(prediction.index, _row(prediction, schema, received_us)) for prediction in kept]
+        schemas.append((model, version, schema))
+        rows += [(prediction.index, _row(prediction, schema, received_us)) for prediction in united.kept]
     rows.sort(key=lambda row: row[0])
     table = as_table([row for _, row in rows], PREDICTIONS)
     return Decoded(
         tables={"predictions": table} if rows else {},
         refusals=tuple(sorted(refused, key=lambda refusal: refusal.index)),
         ids=tuple(row[2] for _, row in rows),
-        schemas=tuple(schemas),
+        schemas=tuple(dict.fromkeys((model, schema) for model, _, schema in schemas)),
+        groups=tuple(schemas),
+        places=tuple(index for index, _ in rows),
+        mixed=mixed,
     )
 
 
@@ -80,7 +91,16 @@ def cells_fit(cells: int) -> bool:
     return cells <= CELLS_MAX
 
 
-def _unite(members: Sequence[Prediction], refused: list[Refusal]) -> tuple[list[Prediction], FeatureSchema]:
+@dataclass(frozen=True)
+class _United:
+    """Records of one model version that agree, the schema they have, and whether others did not agree."""
+
+    kept: Sequence[Prediction]
+    schema: FeatureSchema
+    mixed: bool
+
+
+def _unite(members: Sequence[Prediction], types: Types, refused: list[Refusal]) -> _United:
     counts: dict[str, list[int]] = {}  # name -> records that give it as a number, as a string
     first: dict[str, int] = {}
     room: list[Prediction] = []
@@ -98,27 +118,36 @@ def _unite(members: Sequence[Prediction], refused: list[Refusal]) -> tuple[list[
                 counts[name][kind] += 1
                 first.setdefault(name, kind)
     kinds = {name: _kind(count, first.get(name, _NUMERIC)) for name, count in counts.items()}
-    kept = [member for member in room if _agrees(member, kinds, refused)]
+    kinds |= {name: _KINDS.index(fixed.kind) for name, fixed in types.items() if name in kinds}
+    kept = [member for member in room if _agrees(member, kinds, types, refused)]
     used = {name for member in kept for name in (*member.numeric, *member.categorical, *member.unknown)}
-    return kept, FeatureSchema(
+    schema = FeatureSchema(
         numeric=tuple(sorted(name for name in used if kinds[name] == _NUMERIC)),
         categorical=tuple(sorted(name for name in used if kinds[name] == _CATEGORICAL)),
     )
+    return _United(kept, schema, any(all(count) for count in counts.values()))
 
 
 def _kind(count: Sequence[int], first: int) -> int:
     return first if count[0] == count[1] else int(count[1] > count[0])
 
 
-def _agrees(member: Prediction, kinds: dict[str, int], refused: list[Refusal]) -> bool:
+def _agrees(member: Prediction, kinds: dict[str, int], types: Types, refused: list[Refusal]) -> bool:
     given: tuple[tuple[int, dict[str, Any]], ...] = ((_NUMERIC, member.numeric), (_CATEGORICAL, member.categorical))
     for kind, values in given:
         for name, value in values.items():
             if kinds[name] != kind:
-                told = f"{shown(value)} is {_KINDS[kind]}, but most records of this request have {_KINDS[1 - kind]}"
-                refused.append(Refusal(member.index, f"features.{name}: {told}; send one kind"))
+                refused.append(_refusal(member, name, value, kind, types))
                 return False
     return True
+
+
+def _refusal(member: Prediction, name: str, value: Any, kind: int, types: Types) -> Refusal:
+    if name in types:
+        clash = TypeClash(member.model, member.version, name, _KINDS[kind])
+        return Refusal(member.index, clash_reason(clash, shown(value), types[name]), clash)
+    told = f"{shown(value)} is {WORDS[_KINDS[kind]]}, but most records of this request have {WORDS[_KINDS[1 - kind]]}"
+    return Refusal(member.index, f"features.{name}: {told}; send one kind")
 
 
 def _row(member: Prediction, schema: FeatureSchema, received_us: int) -> tuple[Any, ...]:

@@ -1,9 +1,10 @@
-"""A reference file - Parquet, CSV, Arrow or JSON rows - becomes a feature schema and its columns."""
+"""A reference file - Parquet, CSV, Arrow or JSON rows - becomes features, and outcomes where it tells some."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from seamark.core.errors import BodyTooLarge, InputRefused, WrongMediaType
 from seamark.core.records import FeatureSchema
 from seamark.wire.arrow_stream import read_stream
 from seamark.wire.documents import ARROW, JSON, NDJSON
+from seamark.wire.reference_outcomes import from_values, is_outcome, read_outcomes
 from seamark.wire.values import NAME_LENGTH_MAX, clean_name, shown
 
 ROWS_MAX = 5_000_000
@@ -29,35 +31,64 @@ _OLDER = ("application/x-parquet", "application/parquet")
 CSV = "text/csv"
 MEDIA_TYPES = (PARQUET, CSV, ARROW, JSON, NDJSON[0])
 
+# Columns of a prediction log that are neither features nor outcomes.
+LEFT_OUT = frozenset({"prediction_id", "at", "model", "version"})
 
-def decode_rows(body: bytes, media_type: str, ignore: Collection[str] = ()) -> tuple[FeatureSchema, pa.Table]:
-    """Return the features' schema and a table with a column for each: float64 or string, null where there is no value.
+
+@dataclass(frozen=True)
+class ReferenceFile:
+    """Rows of a reference: `features` has a column for each name of the schema, `outcomes` those of OUTCOMES it tells.
+
+    `untyped` are features without a single value: they count as numbers, and say nothing of what they are.
+    """
+
+    schema: FeatureSchema
+    features: pa.Table
+    outcomes: pa.Table
+    untyped: tuple[str, ...] = ()
+
+
+def decode_reference(body: bytes, media_type: str) -> ReferenceFile:
+    """Return a reference file's rows: features as float64 or string, null where there is no value, and outcomes.
 
     Integers, floats and decimals are numeric (NaN is null); strings, booleans and dictionaries are categorical.
-    Columns named in `ignore` are left out. InputRefused says what is wrong; BodyTooLarge, WrongMediaType as they say.
+    LEFT_OUT columns are left out; outcomes as in read_outcomes(). InputRefused says what is wrong; BodyTooLarge,
+    WrongMediaType as they say.
     """
-    reader = READERS.get(media_type)
-    if reader is None:
-        raise WrongMediaType(f"{media_type[:100]!r} is not read here; send {', '.join(MEDIA_TYPES)}")
     try:
-        return _as_features(reader(body, ignore), ignore)
+        return _as_reference(_read(body, media_type))
     except (pa.ArrowException, OSError, EOFError, msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InputRefused(f"the body is no {media_type}: {str(error)[:300]}") from None
 
 
-def _as_features(table: pa.Table, ignore: Collection[str]) -> tuple[FeatureSchema, pa.Table]:
+def _as_reference(table: pa.Table) -> ReferenceFile:
     _check_names(table.column_names)
-    kept = [name for name in table.column_names if name not in ignore]
+    kept = [name for name in table.column_names if name not in LEFT_OUT]
     _check_size(table.num_rows, len(kept))
     if not kept or not table.num_rows:
         raise InputRefused("the file has no rows" if kept else "the file has no columns left to watch")
+    told = [name for name in kept if is_outcome(name)]
+    schema, features = _as_features(table.select([name for name in kept if name not in told]))
+    untyped = tuple(name for name in features.column_names if features[name].null_count == features.num_rows)
+    return ReferenceFile(schema, features, read_outcomes(table.select(told), _converted), untyped)
+
+
+def _read(body: bytes, media_type: str) -> pa.Table:
+    reader = READERS.get(media_type)
+    if reader is None:
+        raise WrongMediaType(f"{media_type[:100]!r} is not read here; send {', '.join(MEDIA_TYPES)}")
+    return reader(body, LEFT_OUT)
+
+
+def _as_features(table: pa.Table) -> tuple[FeatureSchema, pa.Table]:
     numeric: dict[str, pa.Array] = {}
     categorical: dict[str, pa.Array] = {}
-    for name in kept:
+    for name in table.column_names:
         column = table.column(name)
         (numeric if _is_number(column.type) else categorical)[name] = _converted(name, column)
     schema = FeatureSchema(tuple(sorted(numeric)), tuple(sorted(categorical)))
-    return schema, pa.table({**numeric, **categorical})
+    # Without a feature there are still rows: of outcomes.
+    return schema, pa.table({**numeric, **categorical}) if table.num_columns else table
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -101,7 +132,7 @@ def _converted(name: str, column: pa.ChunkedArray) -> pa.Array:
         column = column.cast(kind.value_type)
         return _converted(name, column if pa.types.is_boolean(kind.value_type) else column.cast(pa.string()))
     if not (pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        told = "features are numbers, strings or booleans: convert it, drop it, or name it in ignore"
+        told = "features are numbers, strings or booleans: convert it or drop it"
         raise InputRefused(f"column {shown(name)} is of type {str(kind)[:100]}; {told}")
     _check_text(name, 5 * len(column) if pa.types.is_boolean(kind) else column.nbytes)
     return pa.concat_arrays(column.cast(pa.string()).chunks)
@@ -147,14 +178,14 @@ def _arrow(body: bytes, ignore: Collection[str]) -> pa.Table:
 
 
 def _json(body: bytes, ignore: Collection[str]) -> pa.Table:
-    return _from_records(msgspec.json.decode(body))
+    return _from_records(msgspec.json.decode(body), ignore)
 
 
 def _ndjson(body: bytes, ignore: Collection[str]) -> pa.Table:
-    return _from_records(msgspec.json.Decoder().decode_lines(body))
+    return _from_records(msgspec.json.Decoder().decode_lines(body), ignore)
 
 
-def _from_records(records: Any) -> pa.Table:
+def _from_records(records: Any, ignore: Collection[str]) -> pa.Table:
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise InputRefused("the rows must be JSON objects of column names and values")
     names: dict[str, None] = {}
@@ -163,10 +194,13 @@ def _from_records(records: Any) -> pa.Table:
         if len(names) > COLUMNS_MAX:
             raise BodyTooLarge(f"the rows name more than {COLUMNS_MAX:,} columns")
     _check_size(len(records), len(names))
-    return pa.table({name: _from_values(name, [record.get(name) for record in records]) for name in names})
+    kept = [name for name in names if name not in ignore]
+    return pa.table({name: _from_values(name, [record.get(name) for record in records]) for name in kept})
 
 
 def _from_values(name: str, values: list[Any]) -> pa.Array:
+    if is_outcome(name) and (outcome := from_values(name, values)) is not None:
+        return outcome
     kinds = {type(value) for value in values} - {type(None)}
     if kinds <= {int, float}:
         try:

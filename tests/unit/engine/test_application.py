@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import httpx
 import pytest
-import uvicorn
 import yaml
 
-from seamark.app import create_app
 from seamark.core.findings import AlertStatus, Recommendation
 from seamark.engine.alerts import Condition, advance, drift_rule
 from seamark.engine.evaluate import Evaluator
 from seamark.engine.services import Services
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def client(services: Services) -> Iterator[httpx.Client]:
-    """The application on a loopback port, without the engine's loops."""
-    server = uvicorn.Server(uvicorn.Config(create_app(services, role="web"), log_config=None))
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
-        thread.start()
-        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
-        with httpx.Client(base_url=url, trust_env=False, timeout=20.0) as opened:
-            yield opened
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.mark.parametrize(

@@ -133,4 +133,4 @@ models:
 """
     services.configuration.apply(text, AT)
     rules = alerts.rules(services.configuration.current().models)
-    assert len({alerts.fingerprint(rule) for rule in rules}) == len(rules) == 6
+    assert len({alerts.fingerprint(rule) for rule in rules}) == len(rules) == 8

@@ -14,7 +14,7 @@ from tests.lake_rows import SCHEMA, rows_of
 from seamark.core.errors import StoreUnavailable
 from seamark.core.findings import DriftFinding
 from seamark.core.windows import Window
-from seamark.engine import drift
+from seamark.engine import drift, held, references
 from seamark.engine.evaluate import Evaluator
 from seamark.engine.services import Services
 
@@ -52,7 +52,7 @@ def watched(services: Services) -> Services:
         services.catalog.schemas.remember([(model, SCHEMA)])
         columns = {"age": rng.normal(size=400), "income": rng.normal(size=400)}
         texts = {name: rng.choice(["a", "b", "c"], 400) for name in SCHEMA.categorical}
-        drift.put_reference(services, model, "", SCHEMA, pa.table(columns | texts), {}, at - timedelta(days=1))
+        references.put(services, model, "", SCHEMA, pa.table(columns | texts), {}, at - timedelta(days=1))
     rows = [
         {
             "model": model,
@@ -77,7 +77,8 @@ def findings(services: Services) -> dict[str, DriftFinding]:
 def test_a_tick_reads_all_models_at_once_and_judges_each_as_alone(watched: Services) -> None:
     at = watched.clock.now()
     Evaluator().tick(watched, at)
-    assert watched.lake.reads_of("numeric", "predictions") == 2  # how much there is, and all of it
+    # How much there is, and all of it; and for each whether its rows repeat.
+    assert watched.lake.reads_of("numeric", "predictions") == 2 + len(MODELS)
     found = findings(watched)
     assert {model: finding.drifted for model, finding in found.items()} == {
         "alpha": False,
@@ -93,7 +94,7 @@ def test_a_reference_is_read_once(watched: Services) -> None:
     evaluator = Evaluator()
     for tick in range(3):
         evaluator.tick(watched, at + timedelta(minutes=11 * tick))
-    assert watched.lake.reads_of("numeric", "reference_rows") == len(MODELS)
+    assert watched.lake.reads_of("numeric", "reference_rows") == 2 * len(MODELS)  # its columns, and whole rows
 
 
 def test_where_reading_together_fails_each_model_is_read_alone(watched: Services) -> None:
@@ -114,7 +115,7 @@ def test_a_model_alone_is_read_alone(watched: Services) -> None:
 
 def test_profiles_of_references_are_bounded_and_the_last_is_kept(watched: Services) -> None:
     references = [watched.catalog.references.current(model, None) for model in MODELS]
-    cache = drift.ReferenceCache(bytes_max=1)
+    cache = held.ReferenceCache(bytes_max=1)
     for reference in references:
         assert reference is not None
         assert cache.profiles(watched, reference) is cache.profiles(watched, reference)

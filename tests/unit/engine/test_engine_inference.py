@@ -23,6 +23,7 @@ from seamark.core.clock import ManualClock
 from seamark.core.errors import StoreUnavailable
 from seamark.core.inference import Half
 from seamark.core.keys import RANDOM_BYTES, new_key
+from seamark.core.windows import Window
 from seamark.engine import inference
 from seamark.engine.configuration import Configuration
 from seamark.engine.inference import WAIT_S, HeldHalves, Joiner
@@ -437,7 +438,7 @@ def test_drift_and_labels_over_what_kserve_sent(services: Services) -> None:
         return drift.json(), performance.json()
 
     drift, performance = on_a_node(services, scenario)
-    assert {f["feature"]: f["drifted"] for f in drift["features"]} == {"age": True, "plan": False}
+    assert {f["feature"]: f["drifted"] for f in drift["features"]} == {"age": True, "plan": False, "prediction": False}
     assert (performance["predictions"], performance["labelled"]) == (200, 200)
     assert performance["metrics"]["accuracy"]["value"] == 1.0
 
@@ -488,3 +489,26 @@ def test_waiting_halves_are_dropped_after_a_day_and_predictions_stay(services: S
     assert left() == (3, 1)
     services.lake.maintain(at + timedelta(hours=26), 30.0)
     assert left() == (0, 1)
+
+
+def test_types_hold_for_what_kserve_sent_at_the_door_and_in_the_job(services: Services) -> None:
+    url = f"{PATH}?features=age,plan"
+    rows = [["old", "pro"], [42, "pro"], ["older", "pro"]]  # most have the wrong type
+
+    async def scenario(node: Node) -> dict[str, Any]:
+        await node.both("right", [[41, "pro"]], [1], url=url)
+        _, joined = await node.both("mixed", rows, [1, 0, 1], url=url)
+        return dict(joined.json())
+
+    joined = on_a_node(services, scenario)
+    assert joined["predictions"] == 1
+    assert [one["index"] for one in joined["rejected"]] == [0, 2]
+    assert "features.age: 'old' is a string or boolean" in joined["rejected"][0]["error"]
+    for half, document in (("request", {"instances": rows}), ("response", {"predictions": [1, 0, 1]})):
+        on_a_node(services, lambda node, h=half, d=document: node.send(h, "job", d, url=url))
+    at = services.clock.now() + timedelta(seconds=1)
+    Joiner().tick(services, at)
+    assert [row["prediction_id"] for row in predictions(services)] == ["job-1", "mixed-1", "right"]
+    (refused,) = services.catalog.feature_types.refused("churn", None, Window.trailing(at, 3600.0))
+    assert (refused.feature, refused.sent) == ("age", "categorical")
+    assert refused.rows in (2, 4)  # the door writes its own within a second, if its process lives so long

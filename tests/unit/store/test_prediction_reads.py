@@ -223,6 +223,31 @@ def test_references_come_back_as_their_columns(lake: LocalLake) -> None:
     np.testing.assert_array_equal(first.numeric["age"], second.numeric["age"])
 
 
+def test_references_keep_what_was_answered_and_what_was_true(lake: LocalLake) -> None:
+    schema = FeatureSchema(numeric=("x",), categorical=())
+    outcomes = pa.table(
+        {"prediction_text": ["a", None, "b"], "label_number": [1.0, None, 0.0], "scores": ['{"a": 1.0}', None, "{}"]}
+    )
+    references.put(lake, "outcomes", schema, pa.table({"x": [1.0, 2.0, 3.0]}), outcomes)
+    references.put(lake, "alone", BARE, pa.table({"": pa.nulls(3)}).select([]), outcomes)
+    for name, of in (("outcomes", schema), ("alone", BARE)):
+        found = references.rows(lake, of, name)
+        assert found.features.rows == 3
+        assert sorted(zip(found.prediction_text, found.scores, strict=True), key=repr) == sorted(
+            [("a", '{"a": 1.0}'), (None, None), ("b", "{}")], key=repr
+        )
+        np.testing.assert_array_equal(np.sort(found.label_number), [0.0, 1.0, math.nan])
+        assert np.isnan(found.prediction_number).all()
+        assert list(found.label_text) == [None, None, None]
+    found = references.rows(lake, schema, "outcomes")
+    told = dict(zip(found.features.numeric["x"].tolist(), found.prediction_text.tolist(), strict=True))
+    assert told == {1.0: "a", 2.0: None, 3.0: "b"}
+    references.put(lake, "neither", schema, pa.table({"x": [1.0]}))
+    assert np.isnan(references.rows(lake, schema, "neither").label_number).all()
+    sample = references.rows(lake, schema, "outcomes", rows_max=2)
+    assert (sample.features.sampled, len(sample.label_number)) == (True, 2)
+
+
 def test_references_of_one_kind_only(lake: LocalLake) -> None:
     numbers = FeatureSchema(numeric=("x",), categorical=())
     words = FeatureSchema(numeric=(), categorical=("w",))

@@ -68,7 +68,7 @@ def told(decode):
     for name, table in decoded.tables.items():
         table.validate(full=True)
         rows[name] = (table.drop_columns("prediction_id") if name == "predictions" else table).to_pylist()
-    return rows, ids, decoded.refusals, decoded.schemas
+    return rows, ids, decoded.refusals, decoded.schemas, list(decoded.places)
 
 
 def both(body):

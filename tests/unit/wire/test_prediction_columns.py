@@ -45,7 +45,7 @@ def told(decode):
         assert table.schema.equals(PREDICTIONS)
         assert tuple(table.column("prediction_id").to_pylist()) == decoded.ids
         rows += table.drop_columns("prediction_id").to_pylist()
-    return rows, ids, decoded.refusals, decoded.schemas
+    return rows, ids, decoded.refusals, decoded.schemas, list(decoded.places)
 
 
 def both(body, media_type):

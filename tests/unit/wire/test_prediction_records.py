@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seamark.core.errors import BodyTooLarge, InputRefused, WrongMediaType
+from seamark.core.feature_types import FixedType, TypeClash
 from seamark.core.records import LABELS, PREDICTIONS, FeatureSchema
 from seamark.wire import prediction_rows
 from seamark.wire.documents import ARROW, JSON, NDJSON
@@ -149,6 +150,32 @@ def test_the_minority_kind_of_a_name_is_refused_and_a_tie_goes_to_the_first():
     assert decode([{"model": "m", "features": {"x": v}} for v in ("a", 1)]).schemas[0][1].categorical == ("x",)
 
 
+def test_the_versions_of_a_model_need_not_agree():
+    rows = [
+        {"model": "m", "version": version, "features": {"x": value, version: 1}}
+        for version, value in (("a", 1), ("b", "one"), ("a", 2), ("b", "two"))
+    ]
+    decoded = decode(rows)
+    assert (decoded.refusals, decoded.mixed, list(decoded.places)) == ((), False, [0, 1, 2, 3])
+    assert decoded.schemas == (("m", FeatureSchema(("a", "x"), ())), ("m", FeatureSchema(("b",), ("x",))))
+    assert decode([*rows, {"model": "m", "version": "b", "features": {"x": 3}}]).mixed
+
+
+def test_known_types_decide_between_kinds_and_say_since_when():
+    rows = [{"model": "m", "features": {"x": value}} for value in (1, 2, "one", None)]
+    types = {"x": FixedType("categorical", AT, "ref-7")}
+    decoded = decode_predictions(
+        json.dumps(rows).encode(), JSON, received_at=AT, new_id=str, types=lambda model, version: types
+    )
+    assert (decoded.rows, list(decoded.places)) == (2, [2, 3])
+    assert decoded.schemas == (("m", FeatureSchema((), ("x",))),)
+    (first, second) = decoded.refusals
+    assert (first.index, second.index) == (0, 1)
+    assert first.clash == TypeClash("m", "", "x", "numeric")
+    assert first.reason.startswith("features.x: 1.0 is a number; of this model it is a string or boolean since 20")
+    assert "by reference ref-7; send a string or boolean" in first.reason
+
+
 def test_sparse_requests_may_not_unfold_into_gigabytes(monkeypatch):
     wide = [{"model": "m", "features": {f"f{i}": 1}} for i in range(1_100)]
     decoded = decode(wide)
@@ -158,7 +185,9 @@ def test_sparse_requests_may_not_unfold_into_gigabytes(monkeypatch):
     with pytest.raises(BodyTooLarge, match="999,999 feature values"):
         decode(wide)
     many = decode([{"model": f"m{i}"} for i in range(1_001)])
-    assert [(r.index, r.reason) for r in many.refusals] == [(1_000, "the request names more than 1,000 models")]
+    assert [(r.index, r.reason) for r in many.refusals] == [
+        (1_000, "the request names more than 1,000 models and versions")
+    ]
 
 
 def test_ndjson_refuses_a_broken_line_in_its_place():

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from seamark.core.errors import BodyTooLarge, InputRefused, WrongMediaType
 from seamark.core.records import FeatureSchema
 from seamark.wire import rows as reference
-from seamark.wire.rows import ARROW, CSV, JSON, NDJSON, PARQUET, decode_rows
+from seamark.wire.rows import ARROW, CSV, JSON, NDJSON, PARQUET, decode_reference
 
 TABLE = pa.table(
     {
@@ -29,6 +29,11 @@ TABLE = pa.table(
 SCHEMA = FeatureSchema(("age", "income"), ("active", "plan"))
 NUMERIC = [[41.0, 1.5], [17.0, None], [None, 2.5]]
 CATEGORICAL = [["true", "pro"], ["false", None], [None, "free"]]
+
+
+def decode_rows(body, media_type):
+    found = decode_reference(body, media_type)
+    return found.schema, found.features
 
 
 def parquet(table, **options):
@@ -62,7 +67,7 @@ BODIES = [
 
 @pytest.mark.parametrize("media_type, body", BODIES)
 def test_every_format_says_the_same(media_type, body):
-    schema, table = decode_rows(body, media_type, ignore={"label"})
+    schema, table = decode_rows(body, media_type)
     assert schema == SCHEMA
     assert [list(row) for row in zip(*(table.column(n).to_pylist() for n in schema.numeric), strict=True)] == NUMERIC
     texts = [list(row) for row in zip(*(table.column(n).to_pylist() for n in schema.categorical), strict=True)]
@@ -72,8 +77,87 @@ def test_every_format_says_the_same(media_type, body):
     table.validate(full=True)
 
 
-def test_a_column_is_a_feature_unless_it_is_ignored():
-    assert decode_rows(parquet(TABLE), PARQUET)[0].numeric == ("age", "income", "label")
+OUTCOMES = pa.table(
+    {
+        "x": [1.0, 2.0, 3.0],
+        "at": ["2026-01-01T00:00:00Z"] * 3,
+        "prediction": ["yes", "no", None],
+        "target": [True, False, None],
+        "scores": [{"yes": 0.9, "no": 0.1}, {"yes": 0.25, "no": None}, None],
+    }
+)
+TEXTS = OUTCOMES.set_column(4, "scores", [['{"yes": 0.9, "no": 0.1}', '{"yes": 0.25}', None]])
+WIDE = (
+    OUTCOMES.drop_columns(["scores"])
+    .append_column("scores.yes", [[0.9, 0.25, None]])
+    .append_column("scores.no", [[0.1, None, None]])
+)
+MAPS = OUTCOMES.set_column(
+    4,
+    pa.field("scores", pa.map_(pa.string(), pa.float64())),
+    [pa.array([[("yes", 0.9), ("no", 0.1)], [("yes", 0.25)], None], pa.map_(pa.string(), pa.float64()))],
+)
+
+
+@pytest.mark.parametrize(
+    "media_type, body",
+    [
+        (PARQUET, parquet(OUTCOMES)),
+        (PARQUET, parquet(TEXTS)),
+        (PARQUET, parquet(WIDE)),
+        (PARQUET, parquet(MAPS)),
+        (ARROW, arrow(OUTCOMES)),
+        (ARROW, arrow(MAPS)),
+        (JSON, json.dumps([{k: v for k, v in row.items() if v is not None} for row in OUTCOMES.to_pylist()]).encode()),
+        (CSV, b"x,prediction,target,scores.yes,scores.no\n1,yes,true,0.9,0.1\n2,no,false,0.25,\n3,,,,\n"),
+        (
+            CSV,
+            b'x,prediction,target,scores\n1,yes,true,"{""yes"":0.9,""no"":0.1}"\n2,no,false,"{""yes"":0.25}"\n3,,,\n',
+        ),
+    ],
+)
+def test_what_was_answered_and_what_was_true_is_kept_beside_the_features(media_type, body):
+    found = decode_reference(body, media_type)
+    assert (found.schema, found.untyped) == (FeatureSchema(("x",), ()), ())
+    assert set(found.outcomes.column_names) == {"prediction_text", "label_number", "scores"}
+    assert found.outcomes["prediction_text"].to_pylist() == ["yes", "no", None]
+    assert found.outcomes["label_number"].to_pylist() == [1.0, 0.0, None]
+    scores = [None if text is None else json.loads(text) for text in found.outcomes["scores"].to_pylist()]
+    assert scores == [{"yes": 0.9, "no": 0.1}, {"yes": 0.25}, None]
+
+
+def test_a_reference_may_tell_outcomes_alone_and_features_without_a_value():
+    alone = decode_reference(b"prediction,label\n0.5,1\n0.25,\n", CSV)
+    assert (alone.schema, alone.features.num_rows) == (FeatureSchema((), ()), 2)
+    assert alone.outcomes.to_pydict() == {"prediction_number": [0.5, 0.25], "label_number": [1.0, None]}
+    assert decode_reference(b'[{"x": null, "y": 1}]', JSON).untyped == ("x",)
+    rows = b'[{"x": 1, "label": true, "prediction": 3}, {"x": 1, "label": 0}]'
+    assert decode_reference(rows, JSON).outcomes.to_pydict() == {
+        "prediction_number": [3.0, None],
+        "label_number": [1.0, 0.0],
+    }
+
+
+@pytest.mark.parametrize(
+    "media_type, body, reason",
+    [
+        (CSV, b"x,label,target\n1,1,1\n", "label and target both"),
+        (CSV, b"x,scores,scores.a\n1,{},1\n", "scores and 'scores.a' both"),
+        (CSV, b"x,scores.a\n1,high\n", "'scores.a' holds words"),
+        (CSV, b"x,scores\n1,0.7\n", "column scores is of type double; send a struct, a map, or JSON text"),
+        (CSV, b"x,scores\n1,{}\n2,[1]\n", "'scores', row 1: '\\[1\\]' is no JSON object"),
+        (PARQUET, parquet(pa.table({"x": [1], "scores": [{"a": [1]}]})), "'scores', row 0: scores.'a'"),
+        (PARQUET, parquet(pa.table({"x": [1], "prediction": [[1]]})), "'prediction' is of type list"),
+        (PARQUET, parquet(pa.table({"x": [1], "label": [float("inf")]})), "'label', row 0: the value is infinite"),
+        (JSON, b'[{"x": 1, "prediction": 1}, {"x": 1, "prediction": "a"}]', "'prediction': numbers and words"),
+        (JSON, b'[{"x": 1, "scores": {"a": 1e999}}]', "no application/json"),
+        (JSON, b'[{"x": 1, "scores": {"a": 1}}, {"x": 1, "scores": {"a": "b"}}]', "'scores', row 1: scores.'a'"),
+        (JSON, b'[{"x": 1, "scores": {"a": 1}}, {"x": 1, "scores": 3}]', "'scores': row 0 holds"),
+    ],
+)
+def test_outcomes_that_cannot_be_taken_are_named(media_type, body, reason):
+    with pytest.raises(InputRefused, match=reason):
+        decode_reference(body, media_type)
 
 
 def test_all_numbers_and_all_words_find_their_kind():
@@ -108,7 +192,7 @@ def test_dates_in_csv_are_words_as_in_a_prediction_log():
         (PARQUET, parquet(pa.table({"d": [date(2026, 1, 1)]})), "'d' is of type date32"),
         (PARQUET, parquet(pa.table({"x": [[1, 2]]})), "'x' is of type list"),
         (PARQUET, parquet(pa.table({"x": pa.array([], pa.int64())})), "no rows"),
-        (PARQUET, parquet(pa.table({"label": [1]})), "no columns left"),
+        (PARQUET, parquet(pa.table({"at": [1]})), "no columns left"),
         (ARROW, b"", "no Arrow IPC stream"),
         (ARROW, arrow(pa.table({"x": [1.0, float("inf")]})), "'x', row 1: the value is infinite"),
         (ARROW, arrow(pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["x", "x"])), "two columns are called 'x'"),
@@ -127,7 +211,7 @@ def test_dates_in_csv_are_words_as_in_a_prediction_log():
 )
 def test_refusals_name_the_column_and_what_would_be_right(media_type, body, reason):
     with pytest.raises(InputRefused, match=reason):
-        decode_rows(body, media_type, ignore={"label"})
+        decode_rows(body, media_type)
 
 
 def test_other_formats_are_named():

@@ -6,9 +6,11 @@ from collections.abc import Iterable
 
 from seamark.core.records import FeatureSchema
 from seamark.store.catalog.alerts import Alerts, Outbox
-from seamark.store.catalog.conclusions import Configs, DriftReports, Findings, References, Schemas
+from seamark.store.catalog.conclusions import Configs, DriftReports, Findings, Schemas
 from seamark.store.catalog.database import Database
+from seamark.store.catalog.feature_types import FeatureTypes
 from seamark.store.catalog.keys import Keys
+from seamark.store.catalog.references import References
 from seamark.store.catalog.runs import Plans, Runs
 
 
@@ -23,6 +25,7 @@ class Catalog:
         self.alerts = Alerts(database)
         self.configs = Configs(database)
         self.drift_reports = DriftReports(database)
+        self.feature_types = FeatureTypes(database)
         self.findings = Findings(database)
         self.keys = Keys(database)
         self.outbox = Outbox(database)

@@ -1,10 +1,10 @@
-"""Findings, reference sets, drift reports and applied configurations: small repositories of one table each."""
+"""Findings, feature schemas, drift reports and applied configurations: small repositories of one table each."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -18,7 +18,7 @@ from seamark.core.findings import to_document
 from seamark.core.records import FeatureSchema
 from seamark.core.windows import Window
 from seamark.store.catalog.database import Database
-from seamark.store.catalog.tables import configs, drift_reports, feature_schemas, findings, reference_sets
+from seamark.store.catalog.tables import configs, drift_reports, feature_schemas, findings
 
 Finding = TypeVar("Finding")
 
@@ -70,54 +70,6 @@ class Findings:
         old = findings.delete().where(findings.c.at < before, findings.c.kind != "capacity")
         with self._db.begin() as connection:
             return connection.execute(old if kind is None else old.where(findings.c.kind == kind)).rowcount
-
-
-@dataclass(frozen=True)
-class ReferenceSet:
-    """A reference a model's windows are held against; its rows lie in the lake under `id`."""
-
-    id: str
-    model: str
-    version: str
-    created_at: datetime
-    rows: int
-    schema: FeatureSchema
-    source: Mapping[str, Any]
-
-
-class References:
-    """Reference sets by model and version; the newest counts."""
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
-
-    def put(self, reference: ReferenceSet) -> None:
-        """Write a reference set; call it after its rows are in the lake."""
-        row = {
-            "id": reference.id,
-            "model": reference.model,
-            "version": reference.version,
-            "created_at": reference.created_at,
-            "rows": reference.rows,
-            "numeric": list(reference.schema.numeric),
-            "categorical": list(reference.schema.categorical),
-            "source": dict(reference.source),
-        }
-        with self._db.begin() as connection:
-            connection.execute(reference_sets.insert().values(row))
-
-    def current(self, model: str, version: str | None = None) -> ReferenceSet | None:
-        """The newest reference of this version, else the newest that is for every version."""
-        query = sa.select(reference_sets).where(
-            reference_sets.c.model == model, reference_sets.c.version.in_(["", version or ""])
-        )
-        query = query.order_by(reference_sets.c.version.desc(), reference_sets.c.created_at.desc()).limit(1)
-        with self._db.read() as connection:
-            row = connection.execute(query).first()
-        if row is None:
-            return None
-        schema = FeatureSchema(tuple(row.numeric), tuple(row.categorical))
-        return ReferenceSet(row.id, row.model, row.version, row.created_at, row.rows, schema, row.source)
 
 
 class Schemas:

@@ -115,6 +115,46 @@ reference_sets = sa.Table(
     sa.Column("numeric", sa.JSON, nullable=False),
     sa.Column("categorical", sa.JSON, nullable=False),
     sa.Column("source", sa.JSON, nullable=False),  # {"upload": media type} or {"from": ..., "to": ...}
+    sa.Column("untyped", sa.JSON, nullable=False, server_default="[]"),  # features without a single value
+)
+
+# What was done to a version's reference; the newest row of a version says which one is in force.
+reference_changes = sa.Table(
+    "reference_changes",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("model", sa.String(256), nullable=False),
+    sa.Column("version", sa.String(256), nullable=False),
+    sa.Column("reference_id", sa.String(32), nullable=False),
+    sa.Column("action", sa.String(16), nullable=False),  # put | promote | rollback
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("by", sa.String(64), nullable=False),  # id of the API key; "": access was open
+    # What a rollback of this row goes back to.
+    sa.Column("before", sa.BigInteger().with_variant(sa.Integer, "sqlite")),
+    sa.Index(None, "model", "version", "id"),
+)
+
+# What each feature of a model version is, by the first rows that told it.
+feature_types = sa.Table(
+    "feature_types",
+    metadata,
+    sa.Column("model", sa.String(256), primary_key=True),
+    sa.Column("version", sa.String(256), primary_key=True),
+    sa.Column("feature", sa.String(256), primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("since", UtcDateTime, nullable=False),
+)
+
+# Rows refused because a feature came with another type, counted by the minute.
+type_refusals = sa.Table(
+    "type_refusals",
+    metadata,
+    sa.Column("model", sa.String(256), primary_key=True),
+    sa.Column("version", sa.String(256), primary_key=True),
+    sa.Column("feature", sa.String(256), primary_key=True),
+    sa.Column("sent", sa.String(16), primary_key=True),
+    sa.Column("at", UtcDateTime, primary_key=True),
+    sa.Column("rows", sa.BigInteger, nullable=False),
 )
 
 # What was concluded: drift, slo, performance, quality, recommendation, capacity.
