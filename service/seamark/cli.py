@@ -6,19 +6,18 @@ import json
 import logging
 import secrets
 import sys
-from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 import click
 
 from seamark import __version__
+from seamark.calling import Command, refusals, talks
 from seamark.client import Client
-from seamark.core.errors import ExitCode, SeamarkError, StartRefused
+from seamark.core.errors import ExitCode, StartRefused
+from seamark.release import release
 from seamark.settings import SECRETS, Settings, read_settings
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 RUN_EXIT = {
     "passed": ExitCode.OK,
@@ -32,42 +31,6 @@ RUN_EXIT = {
 @click.version_option(__version__, prog_name="seamark")
 def main() -> None:
     """Seamark watches deployed models and says how much load they can carry."""
-
-
-def refusals(command: Command) -> Command:
-    """Turn refusals into one clear message and exit code 2."""
-
-    @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except SeamarkError as error:
-            _fail(error)
-
-    return wrapped  # type: ignore[return-value]
-
-
-def _fail(error: SeamarkError) -> NoReturn:
-    click.echo(f"seamark: {error}", err=True)
-    if not isinstance(error, StartRefused):
-        for problem in error.problems:
-            click.echo(f"  {problem}", err=True)
-    sys.exit(ExitCode.FAILED if error.kind in ("unreachable", "try-later", "internal") else ExitCode.BAD_INPUT)
-
-
-def talks(command: Command) -> Command:
-    """Add --url and --api-key, and hand the command a client."""
-
-    @click.option(
-        "--url", envvar="SEAMARK_URL", default="http://127.0.0.1:8000", show_default=True, help="The service."
-    )
-    @click.option("--api-key", envvar="SEAMARK_API_KEY", default=None, help="A key of sufficient scope.")
-    @wraps(command)
-    def wrapped(url: str, api_key: str | None, **kwargs: Any) -> Any:
-        with Client(url, api_key) as client:
-            return command(client=client, **kwargs)
-
-    return refusals(wrapped)  # type: ignore[return-value]
 
 
 def local_settings(command: Command) -> Command:
@@ -179,6 +142,9 @@ def _show_progress(line: dict[str, Any]) -> None:
     p99 = "-" if line.get("p99_ms") is None else f"{line['p99_ms']:.0f} ms"
     told = f"{line['asked_rps']:g}/s asked, {line['done']} done, {line['failed']} failed, p99 {p99}"
     click.echo(f"  {line['t_s']:6.0f} s  {told}", err=True)
+
+
+main.add_command(release)
 
 
 @main.group()

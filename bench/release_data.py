@@ -1,0 +1,101 @@
+"""Traffic of two versions as it comes in: seeded, with tails, bursts, drift and slow stretches -> rows by block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from seamark.compute.release.latency import BINS_PER_OCTAVE, RequestCounts
+
+FloatArray = npt.NDArray[np.float64]
+
+BLOCKS = 120
+MEDIAN_MS = 20.0
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """How requests of one window behave. Times are in blocks of the window, of which there are BLOCKS.
+
+    `sigma` is the spread of a lognormal's logarithm. `daily`: the logarithm of the median moves so far up and down
+    over the window, for both versions alike, and the rate with it. `own`: each version has a level of its own that
+    wanders (a standard deviation of the logarithm), and forgets in `memory` blocks. `pauses`: this share of blocks, in
+    one version at a time, has `paused` of its requests tenfold slow. `ramp`: the candidate's share of traffic grows
+    from 1 % to this; else it is `share` all the time. `errors` is the share that fails.
+    """
+
+    name: str
+    sigma: float = 0.5
+    daily: float = 0.0
+    own: float = 0.0
+    memory: float = 4.0
+    pauses: float = 0.0
+    paused: float = 0.05
+    ramp: bool = False
+    share: float = 0.5
+    errors: float = 0.002
+
+
+CASES = (
+    Traffic("independent, tails of sigma 0.5"),
+    Traffic("independent, tails of sigma 1", sigma=1.0),
+    Traffic("a daily rhythm common to both, candidate at 10 %", daily=0.5, share=0.1),
+    Traffic("a daily rhythm, candidate's share grows from 1 to 50 %", daily=0.5, ramp=True),
+    Traffic("each version's level wanders, 1 minute", own=0.05, memory=2.0),
+    Traffic("each version's level wanders, 5 minutes", own=0.05, memory=10.0),
+    Traffic("pauses of one version at a time, 1 block in 20", pauses=0.05),
+    Traffic("all of it", daily=0.5, own=0.05, memory=4.0, pauses=0.05, ramp=True),
+)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Requests of both versions, arrays aligned: side (1 is the candidate), block, latency in ms, failed."""
+
+    side: npt.NDArray[np.int64]
+    block: npt.NDArray[np.int64]
+    latency_ms: FloatArray
+    failed: npt.NDArray[np.bool_]
+
+    def counts(self) -> RequestCounts:
+        """The same, counted as the lake does."""
+        bins = np.floor(np.log2(self.latency_ms * 1e6) * BINS_PER_OCTAVE).astype(np.int64)
+        one = np.ones(len(bins), dtype=np.int64)
+        return RequestCounts(BLOCKS, self.side, self.block, bins, one, self.failed.astype(np.int64))
+
+
+def draw(traffic: Traffic, rows: int, seed: int, *, slower: float = 1.0, beyond: float = 0.0) -> Sides:
+    """Return a window in which the version with fewer requests has about `rows`.
+
+    The candidate's latencies are `slower` times as long beyond its quantile `beyond` (0: all of them).
+    """
+    rng = np.random.default_rng([seed, 20])
+    phase = np.sin(np.linspace(0, 2 * np.pi, BLOCKS, endpoint=False) + rng.uniform(0, 2 * np.pi))
+    load = (1.0 + 0.6 * phase) if traffic.daily else np.ones(BLOCKS)
+    share = np.linspace(0.01, 0.5, BLOCKS) if traffic.ramp else np.full(BLOCKS, traffic.share)
+    expected = np.stack([load * (1 - share), load * share])
+    counts = rng.poisson(expected / expected.sum(axis=1).min() * rows)
+    pieces = []
+    for side in (0, 1):
+        level = np.log(MEDIAN_MS) + traffic.daily * phase + _wander(rng, traffic)
+        paused = rng.random(BLOCKS) < traffic.pauses
+        block = np.repeat(np.arange(BLOCKS), counts[side])
+        normal = rng.standard_normal(len(block))
+        latency_ms = np.exp(level[block] + traffic.sigma * normal)
+        latency_ms[paused[block] & (rng.random(len(block)) < traffic.paused)] *= 10.0
+        if side == 1 and slower != 1.0:
+            latency_ms = np.where(latency_ms > np.quantile(latency_ms, beyond), latency_ms * slower, latency_ms)
+        pieces.append((np.full(len(block), side), block, latency_ms, rng.random(len(block)) < traffic.errors))
+    return Sides(*(np.concatenate([piece[part] for piece in pieces]) for part in range(4)))
+
+
+def _wander(rng: np.random.Generator, traffic: Traffic) -> FloatArray:
+    """A level per block that keeps a standard deviation of `own` and forgets in `memory` blocks (an AR(1) process)."""
+    keep = float(np.exp(-1.0 / traffic.memory))
+    level = np.empty(BLOCKS)
+    level[0] = rng.standard_normal()
+    for block in range(1, BLOCKS):
+        level[block] = keep * level[block - 1] + np.sqrt(1 - keep**2) * rng.standard_normal()
+    return traffic.own * level
