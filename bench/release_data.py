@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -99,3 +100,42 @@ def _wander(rng: np.random.Generator, traffic: Traffic) -> FloatArray:
     for block in range(1, BLOCKS):
         level[block] = keep * level[block - 1] + np.sqrt(1 - keep**2) * rng.standard_normal()
     return traffic.own * level
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Predictions of both versions, arrays aligned: number, whether it is right, and features with nulls."""
+
+    side: npt.NDArray[np.int64]
+    block: npt.NDArray[np.int64]
+    prediction: FloatArray
+    label: FloatArray
+    features: dict[str, npt.NDArray[Any]]
+
+
+def draw_answers(rows: int, seed: int, *, accuracy: tuple[float, float] = (0.9, 0.9), swing: float = 0.5) -> Answers:
+    """Return predictions and labels of two classes with five features, about `rows` of each version.
+
+    For both versions alike some blocks are harder than others: the logarithm of the odds to be wrong swings so far.
+    The features: a normal one, one with a heavy tail, one often null, 8 even levels, 2,000 uneven levels.
+    """
+    rng = np.random.default_rng([seed, 21])
+    harder = swing * np.sin(np.linspace(0, 4 * np.pi, BLOCKS) + rng.uniform(0, 2 * np.pi))
+    side = np.repeat([0, 1], rng.poisson(rows, 2))
+    block = rng.integers(0, BLOCKS, len(side))
+    wrong = 1 - np.array(accuracy)[side]
+    odds = wrong / (1 - wrong) * np.exp(harder[block])
+    chance = odds / (1 + odds)
+    for one in (0, 1):  # as the odds swing, so that the accuracy over all is the one asked for
+        chance[side == one] *= (1 - accuracy[one]) / chance[side == one].mean()
+    label = (rng.random(len(side)) < 0.3).astype(np.float64)
+    prediction = np.where(rng.random(len(side)) < chance, 1 - label, label)
+    levels = 1.0 / np.arange(1, 2001)
+    features = {
+        "normal": rng.standard_normal(len(side)) + harder[block],
+        "heavy": rng.standard_t(2, len(side)),
+        "often null": np.where(rng.random(len(side)) < 0.3, np.nan, rng.random(len(side))),
+        "even": rng.integers(0, 8, len(side)).astype(str).astype(object),
+        "uneven": rng.choice(2000, len(side), p=levels / levels.sum()).astype(str).astype(object),
+    }
+    return Answers(side, block, prediction, label, features)

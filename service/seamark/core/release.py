@@ -93,8 +93,8 @@ class MetricComparison:
 
     Of a measure that is taken per feature this is the feature in the worst state: `feature` names it, `others` are
     more features in the same state (at most ten), `features` counts all that were judged. `p_value` is that of the
-    effect being within what is tolerated, corrected over all that was tested. `rows_needed` is about how many rows of
-    the version with fewer would settle a measure with too few.
+    effect being within what is tolerated, corrected over all critical (or all other) tests. `rows_needed` is
+    about how many rows of the version with fewer would settle a measure with too few.
     """
 
     metric: str

@@ -91,8 +91,7 @@ def _predictions(
     names = sorted(rows.columns)[:FEATURES_MAX]
     columns = {name: rows.columns[name] for name in names}
     features = compare_features(rows.side, rows.block, BLOCKS, columns, tolerances)
-    for measure, evidence in features.items():
-        found[measure] = {name: one for name, one in evidence.items()}
+    found |= features
     if tolerances["accuracy"] is not None or tolerances["mae"] is not None:
         labelled = comparisons.labelled_rows(services.lake, model, versions, window, block_us, rows.total)
         outcomes = compare_outcomes(

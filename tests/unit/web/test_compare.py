@@ -1,4 +1,4 @@
-"""The door of version comparisons: three verdicts over real rows, the document as it is promised, and what is refused."""
+"""The door of version comparisons: three verdicts over real rows, the promised document, and what is refused."""
 
 from __future__ import annotations
 

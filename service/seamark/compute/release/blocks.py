@@ -79,8 +79,8 @@ class Evidence:
 
     `p_worse` is the chance of such data where the candidate is just as much worse as is tolerated. `within`: certainly
     not worse by more than that; `better`: certainly better. `enlarge` is about how many times the rows would settle
-    it in 95 of 100 cases, unless the truth is close to what is just tolerated. Without enough rows for a test the figures are None and
-    `within` is False.
+    it in 95 of 100 cases, unless the truth is close to what is just tolerated. Without enough rows for a test the
+    figures are None and `within` is False.
     """
 
     rows: tuple[int, int]

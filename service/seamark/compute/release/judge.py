@@ -14,7 +14,7 @@ from seamark.compute.release.blocks import Evidence
 from seamark.core.release import MEASURES, MetricComparison, MetricState, ReleaseFinding, ReleaseSpec, ReleaseVerdict
 from seamark.core.windows import Window
 
-# At most one release in a hundred that is as bad as is just tolerated is called worse, over all measures together.
+# Of a hundred releases that are as bad as is just tolerated at most one is held, over all critical measures together.
 HOLD_AT = 0.01
 _OTHERS_SHOWN = 10
 _NAMES_TOLD = 4
@@ -43,14 +43,18 @@ def judge(
     Every measure that is not left out is told, in the order of MEASURES; one without evidence is unknown.
     """
     asked = [name for name in MEASURES if spec.tolerance(name) is not None]
-    tests = [
-        (name, feature, evidence.p_worse)
-        for name in asked
-        for feature, evidence in found.get(name, {}).items()
-        if evidence.p_worse is not None
-    ]
-    corrected = holm([p_value for _, _, p_value in tests])
-    p_values = {(name, feature): p for (name, feature, _), p in zip(tests, corrected, strict=True)}
+    p_values: dict[tuple[str, str | None], float] = {}
+    # Two families: however many features there are, what can stop a release is not judged more mildly for it.
+    for critical in (True, False):
+        tests = [
+            ((name, feature), evidence.p_worse)
+            for name in asked
+            if spec.is_critical(name) == critical
+            for feature, evidence in found.get(name, {}).items()
+            if evidence.p_worse is not None
+        ]
+        corrected = holm([p_value for _, p_value in tests])
+        p_values |= {place: p for (place, _), p in zip(tests, corrected, strict=True)}
     metrics = tuple(_of_measure(name, found.get(name, {}), p_values, spec) for name in asked)
     verdict, reason = _verdict(metrics, versions, spec)
     return ReleaseFinding(model, *versions, window, verdict, reason, metrics, features_left_out)

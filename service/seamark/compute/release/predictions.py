@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import numpy as np
@@ -111,7 +112,9 @@ def _levels(
     order: dict[str, int] = {}
     codes = np.array([order.setdefault(name, len(order)) for name in names.tolist()], dtype=np.int64)
     if len(order) > _LEVELS_MAX:
-        often = np.argsort(-np.bincount(codes), kind="stable")[: _LEVELS_MAX - 1]
+        # Of equally frequent ones by a hash: those that were seen first would all be the baseline's.
+        hashes = np.array([zlib.crc32(name.encode("utf-8", "surrogatepass")) for name in order])
+        often = np.lexsort((hashes, -np.bincount(codes)))[: _LEVELS_MAX - 1]
         place = np.full(len(order), _LEVELS_MAX - 1)
         place[often] = np.arange(len(often))
         return place[codes], known, _LEVELS_MAX

@@ -23,14 +23,16 @@ def compare_features(
     blocks: int,
     columns: Mapping[str, Column],
     tolerances: Mapping[str, float | None],
-) -> dict[str, dict[str, Evidence]]:
+) -> dict[str, dict[str | None, Evidence]]:
     """Return {measure: {feature: evidence}}; arrays aligned by row, numbers with NaN and texts with None for null.
 
     Both sides are held to the baseline, and so that without a change both ratios are alike, however few rows there
     are: the range is that of the baseline's middle 99 %, of which the baseline itself has up to 1 % outside, and a
     category of the baseline is new in the one row that brought it, where no other row has it (Good, 1953).
     """
-    found: dict[str, dict[str, Evidence]] = {"null_ratio": {}, "out_of_range_ratio": {}, "new_category_ratio": {}}
+    found: dict[str, dict[str | None, Evidence]] = {
+        name: {} for name in ("null_ratio", "out_of_range_ratio", "new_category_ratio")
+    }
     for name in sorted(columns):
         column = columns[name]
         numeric = column.dtype.kind == "f"

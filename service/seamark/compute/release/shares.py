@@ -35,7 +35,7 @@ def share_difference(hits: FloatArray, pairing: Pairing, tolerance: float, *, lo
     2000), so that no hit at all does not pass for certainty.
     """
     shares = hits / pairing.counts
-    whole = (pairing.weights * shares).sum(axis=1)
+    whole = (pairing.weights * shares).sum(axis=1).clip(0.0, 1.0)
     worth = pairing.effective_rows()
     guarded = (whole * worth + 1) / (worth + 2)
     floor = sqrt(float((guarded * (1 - guarded) / (worth + 2)).sum()))
