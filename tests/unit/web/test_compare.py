@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import secrets
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from seamark.store.catalog.keys import KeyRecord
 from seamark.store.heard import Heard
 from seamark.store.lake import Lake
 from seamark.store.lakes import open_ducklake as open_lake
-from seamark.web import compare, models
+from seamark.web import compare, models, page_compare
 
 Ask = Callable[..., httpx.Response]
 
@@ -81,6 +82,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
 @pytest.fixture
 def ask_compare(app: FastAPI, ask: Ask, services: Any, lake: Lake) -> Ask:
     app.include_router(compare.router())
+    app.include_router(page_compare.router())
     app.include_router(models.router())
     services.lake, services.heard = lake, Heard(lake)
     services.configuration = Configuration(services.catalog, known_names())
@@ -228,3 +230,29 @@ def test_a_key_bound_to_another_model_learns_nothing(configured: Ask, services: 
     services.clock.advance(10)
     assert [status(headers=key) for key in (own, other, ingest)] == [200, 403, 403]
     assert status() == 401
+
+
+# --- the page ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "candidate, words",
+    [
+        ("v2", ["promote", "not worse", "unknown"]),
+        ("v3", ["hold", "latency p99", "+20.", "&lt;0.001"]),
+        ("v5", ["inconclusive", "null ratio", ">age<", "not critical"]),
+        ("<script>alert(1)</script>", ["inconclusive", "&lt;script&gt;alert(1)"]),
+    ],
+)
+def test_the_page_says_the_same(configured: Ask, candidate: str, words: list[str]) -> None:
+    answer = configured("GET", f"/models/{MODEL}/compare", params={"baseline": "v1", "candidate": candidate})
+    assert answer.status_code == 200 and "<script>alert" not in answer.text
+    assert [word for word in words if word not in answer.text] == []
+    told = compared(configured, candidate)
+    assert html.escape(told["reason"], quote=False).replace("'", "&#39;") in answer.text
+    assert answer.text.count("<tr>") == 1 + len(told["metrics"])
+
+
+def test_the_page_of_a_wrong_question_is_a_page(configured: Ask) -> None:
+    answer = configured("GET", f"/models/{MODEL}/compare?baseline=v1&candidate=v1")
+    assert answer.status_code == 422 and "name two versions" in answer.text and "<html" in answer.text
