@@ -42,7 +42,7 @@ class Traffic:
 CASES = (
     Traffic("independent, tails of sigma 0.5"),
     Traffic("independent, tails of sigma 1", sigma=1.0),
-    Traffic("a daily rhythm common to both, candidate at 10 %", daily=0.5, share=0.1),
+    Traffic("a daily rhythm common to both, candidate at 20 %", daily=0.5, share=0.2),
     Traffic("a daily rhythm, candidate's share grows from 1 to 50 %", daily=0.5, ramp=True),
     Traffic("each version's level wanders, 1 minute", own=0.05, memory=2.0),
     Traffic("each version's level wanders, 5 minutes", own=0.05, memory=10.0),

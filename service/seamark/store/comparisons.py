@@ -20,11 +20,12 @@ import pyarrow as pa
 from seamark.core.records import FeatureSchema
 from seamark.core.windows import Window
 from seamark.store.features import FloatArray, TextArray, named_columns
-from seamark.store.lake import Lake
+from seamark.store.lake import Lake, Within
 from seamark.store.spans import once
 
 IntArray = npt.NDArray[np.int64]
 
+REQUESTS_MAX = 1_000_000  # of either version
 ROWS_MAX = 50_000  # of predictions, and of labelled ones, of either version
 
 
@@ -78,22 +79,36 @@ _PREDICTED = (
 
 
 def request_bins(
-    lake: Lake, model: str, versions: tuple[str, str], window: Window, block_us: int, warmup_s: float
+    lake: Lake,
+    model: str,
+    versions: tuple[str, str],
+    window: Window,
+    block_us: int,
+    warmup_s: float,
+    requests_max: int = REQUESTS_MAX,
 ) -> RequestBins:
     """Return the real requests of the window, failed ones included, and in block 0 those of the `warmup_s` before it.
 
-    The window's own blocks count from 1. The lake counts; what comes back is bounded by blocks and bins.
+    The window's own blocks count from 1. The lake counts; what comes back is bounded by blocks and bins. Of a version
+    with more than `requests_max` every n-th trace is taken, by a hash of its id.
     """
     start = window.start - timedelta(seconds=warmup_s)
-    parameters = {**_range(model, versions, window, block_us), "from": start}
+    parameters: dict[str, Any] = {**_range(model, versions, window, block_us), "from": start}
+    requests = (
+        "FROM lake.spans WHERE model = $model AND is_request AND NOT synthetic AND start_at >= $from"
+        f" AND start_at < $end AND {_VERSIONS}"
+    )
+    every = _every(_totals(lake, requests, parameters, (start, window.end)), requests_max)
+    if max(every.values()) > 1:
+        requests += f" AND hash(trace_key) % {_EVERY} = 0"
+        parameters |= every
     found = lake.query(
         f"SELECT {_SIDE},"
         " CASE WHEN start_at < $start THEN 0 ELSE 1 + (epoch_us(start_at) - epoch_us($start::TIMESTAMPTZ)) // $block_us"
         " END AS block, floor(log2(greatest(duration_ns, 1)) * 64)::BIGINT AS bin,"
         " count(*) AS count, count(*) FILTER (failed) AS failed"
-        f" FROM (SELECT{once(lake, Window(start, window.end))} version, start_at, duration_ns, failed FROM lake.spans"
-        " WHERE model = $model AND is_request AND NOT synthetic AND start_at >= $from AND start_at < $end"
-        f" AND {_VERSIONS}) GROUP BY ALL ORDER BY ALL",
+        f" FROM (SELECT{once(lake, Window(start, window.end))} version, start_at, duration_ns, failed {requests})"
+        " GROUP BY ALL ORDER BY ALL",
         parameters,
         within=(start, window.end),
     )
@@ -114,7 +129,7 @@ def prediction_rows(
     Of a version with more than `rows_max` every n-th, by a hash of its id: always the same for the same rows.
     """
     parameters = _range(model, versions, window, block_us)
-    total = _totals(lake, parameters, window)
+    total = _totals(lake, _PREDICTED, parameters, window.bounds)
     found = lake.query(
         f"SELECT DISTINCT ON (prediction_id) {_SIDE}, {_BLOCK}, prediction_number, prediction_text, schema_id,"
         f" numeric, categorical {_PREDICTED} AND {_SAMPLED}",
@@ -178,12 +193,14 @@ def labelled_rows(
 
 
 _BLOCK = '(epoch_us("at") - epoch_us($start::TIMESTAMPTZ)) // $block_us AS block'
-_SAMPLED = "hash(prediction_id) % CASE WHEN version = $candidate THEN $every_candidate ELSE $every_baseline END = 0"
+_EVERY = "CASE WHEN version = $candidate THEN $every_candidate ELSE $every_baseline END"
+_SAMPLED = f"hash(prediction_id) % {_EVERY} = 0"
 
 
-def _totals(lake: Lake, parameters: Mapping[str, Any], window: Window) -> tuple[int, int]:
-    asked = {name: value for name, value in parameters.items() if name != "block_us"}
-    found = lake.query(f"SELECT {_SIDE}, count(*) AS n {_PREDICTED} GROUP BY side", asked, within=window.bounds)
+def _totals(lake: Lake, rows: str, parameters: Mapping[str, Any], within: Within) -> tuple[int, int]:
+    """Return how many of these rows either side has, repeats included."""
+    asked = {name: value for name, value in parameters.items() if f"${name}" in rows or name == "candidate"}
+    found = lake.query(f"SELECT {_SIDE}, count(*) AS n {rows} GROUP BY side", asked, within=within)
     counts = dict(zip(found["side"].to_pylist(), found["n"].to_pylist(), strict=True))
     return counts.get(0, 0), counts.get(1, 0)
 

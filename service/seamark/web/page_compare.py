@@ -131,8 +131,14 @@ def _row(metric: MetricComparison) -> MetricRow:
         bar=_bar(metric),
         p_value=None if metric.p_value is None else f"{metric.p_value:.2g}" if metric.p_value >= 0.001 else "<0.001",
         rows=f"{metric.baseline_rows:,} / {metric.candidate_rows:,}",
-        needed=f"needs about {metric.rows_needed:,}" if metric.rows_needed is not None else metric.note,
+        needed=_lack(metric),
     )
+
+
+def _lack(metric: MetricComparison) -> str | None:
+    if metric.state == MetricState.UNKNOWN:
+        return None  # the chip says it
+    return metric.note if metric.rows_needed is None else f"needs about {metric.rows_needed:,}"
 
 
 def _value(metric: MetricComparison, value: float | None) -> str | None:

@@ -152,3 +152,12 @@ def test_of_nobody_there_is_nothing(lake: LocalLake) -> None:
     rows = comparisons.prediction_rows(lake, SCHEMAS, "nobody", VERSIONS, HOUR, BLOCK_US)
     assert (len(rows.side), dict(rows.columns), rows.total) == (0, {}, (0, 0))
     assert not len(comparisons.labelled_rows(lake, "nobody", VERSIONS, HOUR, BLOCK_US, (0, 0)).side)
+
+
+def test_of_very_many_requests_a_part_of_the_traces_is_counted(lake: LocalLake, spans: list[dict[str, Any]]) -> None:
+    def total(requests_max: int) -> int:
+        return int(comparisons.request_bins(lake, "fares", VERSIONS, HOUR, BLOCK_US, 0.0, requests_max).count.sum())
+
+    assert total(10_000) > 500
+    assert 0.1 < total(100) / total(10_000) < 0.5
+    assert total(100) == total(100)
