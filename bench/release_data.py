@@ -113,11 +113,13 @@ class Answers:
     features: dict[str, npt.NDArray[Any]]
 
 
-def draw_answers(rows: int, seed: int, *, accuracy: tuple[float, float] = (0.9, 0.9), swing: float = 0.5) -> Answers:
+def draw_answers(
+    rows: int, seed: int, *, accuracy: tuple[float, float] = (0.9, 0.9), swing: float = 0.5, features: bool = True
+) -> Answers:
     """Return predictions and labels of two classes with five features, about `rows` of each version.
 
     For both versions alike some blocks are harder than others: the logarithm of the odds to be wrong swings so far.
-    The features: a normal one, one with a heavy tail, one often null, 8 even levels, 2,000 uneven levels.
+    With `features`: a normal one, one with a heavy tail, one often null, 8 even levels, 2,000 uneven levels.
     """
     rng = np.random.default_rng([seed, 21])
     harder = swing * np.sin(np.linspace(0, 4 * np.pi, BLOCKS) + rng.uniform(0, 2 * np.pi))
@@ -130,12 +132,14 @@ def draw_answers(rows: int, seed: int, *, accuracy: tuple[float, float] = (0.9, 
         chance[side == one] *= (1 - accuracy[one]) / chance[side == one].mean()
     label = (rng.random(len(side)) < 0.3).astype(np.float64)
     prediction = np.where(rng.random(len(side)) < chance, 1 - label, label)
+    if not features:
+        return Answers(side, block, prediction, label, {})
     levels = 1.0 / np.arange(1, 2001)
-    features = {
+    columns = {
         "normal": rng.standard_normal(len(side)) + harder[block],
         "heavy": rng.standard_t(2, len(side)),
         "often null": np.where(rng.random(len(side)) < 0.3, np.nan, rng.random(len(side))),
         "even": rng.integers(0, 8, len(side)).astype(str).astype(object),
         "uneven": rng.choice(2000, len(side), p=levels / levels.sum()).astype(str).astype(object),
     }
-    return Answers(side, block, prediction, label, features)
+    return Answers(side, block, prediction, label, columns)

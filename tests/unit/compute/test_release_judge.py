@@ -165,8 +165,8 @@ def test_a_slower_tail_is_held_at_the_rows_that_are_told() -> None:
 
 
 def test_a_lower_accuracy_is_held_at_the_rows_that_are_told() -> None:
-    verdicts = [judge_answers(draw_answers(40_000, seed, accuracy=(0.9, 0.88))).verdict for seed in range(6)]
-    assert verdicts.count(HOLD) >= 5
+    drawn = (draw_answers(40_000, seed, accuracy=(0.9, 0.88), swing=0.0, features=False) for seed in range(8))
+    assert [judge_answers(answers).verdict for answers in drawn].count(HOLD) >= 7
 
 
 @pytest.mark.soak
