@@ -17,6 +17,7 @@ from seamark.calling import Command, refusals, talks
 from seamark.client import Client
 from seamark.core.errors import ExitCode, StartRefused
 from seamark.reference import reference
+from seamark.release import release
 from seamark.settings import SECRETS, Settings, read_settings
 
 RUN_EXIT = {
@@ -145,6 +146,7 @@ def _show_progress(line: dict[str, Any]) -> None:
 
 
 main.add_command(reference)
+main.add_command(release)
 
 
 @main.group()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from seamark.core.release import ReleaseSpec
 from seamark.core.thresholds import Threshold
 
 
@@ -86,6 +87,7 @@ class ModelSpec:
     slo: SloSpec | None = None
     drift: DriftSpec | None = None
     autoscale: AutoscaleSpec | None = None
+    release: ReleaseSpec | None = None  # None: the defaults; versions are compared when somebody asks
 
 
 @dataclass(frozen=True)

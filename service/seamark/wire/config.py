@@ -12,11 +12,12 @@ from seamark.wire.checks import Checker, join, origin_of
 from seamark.wire.inputs import read_input
 from seamark.wire.monitors import read_reference, read_segments
 from seamark.wire.plan import Surroundings, parse_plan, read_plan
+from seamark.wire.release import read_release
 from seamark.wire.values import shown
 from seamark.wire.yaml_tree import read_yaml
 
 SECTIONS = ("models", "loadtests", "targets", "alerts")
-MODEL_KEYS = ("name", "slo", "drift", "autoscale")
+MODEL_KEYS = ("name", "slo", "drift", "autoscale", "release")
 SLO_KEYS = ("latency", "availability", "over")
 DRIFT_KEYS = ("window", "false_alarms", "rows_min", "methods", "reference", "segments")
 INPUT_KEYS = ("replicas", "queue_length", "utilisation")
@@ -97,7 +98,8 @@ def _model(checker: Checker, value: Any, path: str, known: Known) -> ModelSpec |
     slo = _slo(checker, found.get("slo"), join(path, "slo"))
     drift = _drift(checker, found.get("drift"), join(path, "drift"), known) if "drift" in found else None
     autoscale = _autoscale(checker, found.get("autoscale"), join(path, "autoscale")) if "autoscale" in found else None
-    return None if name is None else ModelSpec(name, slo, drift, autoscale)
+    release = read_release(checker, found["release"], join(path, "release")) if "release" in found else None
+    return None if name is None else ModelSpec(name, slo, drift, autoscale, release)
 
 
 def _slo(checker: Checker, value: Any, path: str) -> SloSpec | None:
