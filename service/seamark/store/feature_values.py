@@ -1,0 +1,173 @@
+"""One feature of a window's predictions and of a reference -> its numbers, or its levels counted side by side."""
+
+# ruff: noqa: S608 - the SQL is put together from texts and places of this file; every value is a parameter
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seamark.core.distributions import Level, OtherLevels
+from seamark.core.records import FeatureSchema
+from seamark.core.windows import Window
+from seamark.store.lake import Lake
+
+ROWS_MAX = 1_000_000  # numbers of a window that are read; of more, a fixed part
+LEVELS_SHOWN = 20
+LEVEL_LENGTH = 200  # characters; a longer text is cut
+_HASHES = 2**64
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The finite values of a side, over all its rows. `sampled`: of a part of the rows."""
+
+    values: npt.NDArray[np.float64]
+    rows: int
+    sampled: bool = False
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The levels with the largest share on either side, what the rest adds up to, and rows with and without a value."""
+
+    shown: tuple[Level, ...]
+    other: OtherLevels | None
+    rows: int
+    present: int
+    reference_rows: int
+    reference_present: int
+
+
+def window_numbers(
+    lake: Lake, schemas: Mapping[int, FeatureSchema], model: str, version: str | None, window: Window, feature: str
+) -> Numbers:
+    """Return a numeric feature of the window's real predictions, each prediction once."""
+    rows_sql, parameters = _predictions("NULL", model, version, window)
+    counted = lake.query(f"SELECT count(*) AS n FROM ({rows_sql})", parameters, within=window.bounds)
+    rows = int(counted["n"][0].as_py())
+    rows_sql, parameters = _predictions(_place(schemas, "numeric", feature), model, version, window)
+    sampled = rows > ROWS_MAX
+    if sampled:
+        rows_sql = rows_sql.replace("WHERE", "WHERE hash(prediction_id) < $part AND", 1)
+        parameters["part"] = int(_HASHES * ROWS_MAX / rows)
+    found = lake.query(f"SELECT value FROM ({rows_sql})", parameters, within=window.bounds)
+    return _numbers(found["value"], sampled)
+
+
+def reference_numbers(lake: Lake, schema: FeatureSchema, reference_id: str, feature: str) -> Numbers:
+    """Return a numeric feature of a reference's rows."""
+    rows_sql, parameters = _reference(_place({schema.schema_id: schema}, "numeric", feature), reference_id)
+    return _numbers(lake.query(rows_sql, parameters)["value"], False)
+
+
+def levels(
+    lake: Lake,
+    schemas: Mapping[int, FeatureSchema],
+    model: str,
+    version: str | None,
+    window: Window,
+    feature: str,
+    reference: tuple[str, FeatureSchema] | None,
+) -> Levels:
+    """Return a categorical feature's levels in a window and in a reference (id and schema; None: in none)."""
+    window_sql, parameters = _predictions(_place(schemas, "categorical", feature), model, version, window)
+    if reference is None:
+        reference_sql, more = "SELECT NULL::VARCHAR AS value WHERE false", dict[str, Any]()
+    else:
+        held = {reference[1].schema_id: reference[1]}
+        reference_sql, more = _reference(_place(held, "categorical", feature), reference[0])
+    # One pass: the counts of both sides, joined by level, the largest shares first; the rest is added up, not sent.
+    found = lake.query(
+        f"""
+        WITH now AS (SELECT value, count(*) AS n FROM ({window_sql}) GROUP BY value),
+        held AS (SELECT value, count(*) AS n FROM ({reference_sql}) GROUP BY value),
+        both_sides AS (
+            SELECT coalesce(now.value, held.value) AS value, coalesce(now.n, 0) AS n, coalesce(held.n, 0) AS m
+            FROM now FULL JOIN held ON now.value IS NOT DISTINCT FROM held.value
+        ), sums AS (
+            SELECT greatest(sum(n) FILTER (value IS NOT NULL), 1) AS total_n,
+                   greatest(sum(m) FILTER (value IS NOT NULL), 1) AS total_m FROM both_sides
+        ), ranked AS (
+            SELECT value, n, m, row_number() OVER (
+                ORDER BY value IS NULL, greatest(n / total_n, m / total_m) DESC, value
+            ) AS place FROM both_sides, sums
+        )
+        SELECT left(value, $length) AS value, value IS NULL AS missing, n, m, 1 AS levels,
+               (n > 0 AND m = 0)::INT AS fresh, place <= $shown AS listed, place
+        FROM ranked WHERE place <= $shown OR value IS NULL
+        UNION ALL
+        SELECT NULL, false, coalesce(sum(n), 0), coalesce(sum(m), 0), count(*),
+               count(*) FILTER (n > 0 AND m = 0), false, coalesce(sum(n) FILTER (m = 0), 0)
+        FROM ranked WHERE place > $shown AND value IS NOT NULL
+        """,
+        {**parameters, **more, "shown": LEVELS_SHOWN, "length": LEVEL_LENGTH},
+        within=window.bounds,
+    ).to_pylist()
+    return _side_by_side(found)
+
+
+def _side_by_side(found: list[dict[str, Any]]) -> Levels:
+    missing = [row for row in found if row["missing"]]
+    listed = sorted((row for row in found if row["listed"] and not row["missing"]), key=lambda row: row["place"])
+    (rest,) = (row for row in found if not row["listed"] and not row["missing"])
+    present, held = (sum(int(row[name]) for row in (*listed, rest)) for name in ("n", "m"))
+    other = OtherLevels(
+        levels=int(rest["levels"]),
+        new_levels=int(rest["fresh"]) if held else 0,
+        rows=int(rest["n"]),
+        new_rows=int(rest["place"]) if held else 0,
+        reference_rows=int(rest["m"]),
+    )
+    return Levels(
+        shown=tuple(
+            Level(row["value"], int(row["n"]), int(row["m"]), new=bool(held and row["n"] and not row["m"]))
+            for row in listed
+        ),
+        other=other if other.levels else None,
+        rows=present + sum(int(row["n"]) for row in missing),
+        present=present,
+        reference_rows=held + sum(int(row["m"]) for row in missing),
+        reference_present=held,
+    )
+
+
+def _predictions(value: str, model: str, version: str | None, window: Window) -> tuple[str, dict[str, Any]]:
+    where = 'model = $model AND "at" >= $start AND "at" < $end AND NOT synthetic'
+    parameters: dict[str, Any] = {"model": model, "start": window.start, "end": window.end}
+    if version is not None:
+        where += " AND version = $version"
+        parameters["version"] = version
+    once = f"SELECT DISTINCT ON (prediction_id) prediction_id, {value} AS value FROM lake.predictions WHERE {where}"
+    return once, parameters
+
+
+def _reference(value: str, reference_id: str) -> tuple[str, dict[str, Any]]:
+    return f"SELECT {value} AS value FROM lake.reference_rows WHERE reference_id = $reference", {
+        "reference": reference_id
+    }
+
+
+def _place(schemas: Mapping[int, FeatureSchema], kind: str, feature: str) -> str:
+    """The SQL of a feature's value: where it stands depends on the row's schema, and a schema may lack it."""
+    places: dict[int, list[int]] = {}
+    for schema_id, schema in schemas.items():
+        names = getattr(schema, kind)
+        if feature in names:
+            places.setdefault(names.index(feature) + 1, []).append(schema_id)
+    type_ = "DOUBLE" if kind == "numeric" else "VARCHAR"
+    if not places:
+        return f"NULL::{type_}"
+    cases = " ".join(
+        f"WHEN schema_id IN ({', '.join(map(str, ids))}) THEN {kind}[{place}]" for place, ids in places.items()
+    )
+    return f"CASE {cases} END"
+
+
+def _numbers(column: Any, sampled: bool) -> Numbers:
+    values = column.to_numpy().astype(np.float64, copy=False)
+    return Numbers(values[np.isfinite(values)], len(values), sampled)

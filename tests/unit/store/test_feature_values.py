@@ -1,0 +1,141 @@
+"""One feature of a window and of a reference against a recount in plain Python."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from tests.lake_rows import AT, rows_of
+
+from seamark.core.records import FeatureSchema
+from seamark.core.windows import Window
+from seamark.store import feature_values, references
+from seamark.store.local_lake import LocalLake
+
+HOUR = Window.trailing(AT, 3600)
+# The same feature at other places, as another kind, or not there at all: four schemas of one model.
+NAMED = FeatureSchema(("a/b", "age"), ("plan", 'it\'s "x"'))
+MOVED = FeatureSchema(("zero", "x", "age"), ("more", "plan"))
+OTHER_KIND = FeatureSchema(("plan",), ("age",))
+WITHOUT = FeatureSchema((), ())
+SCHEMAS = {schema.schema_id: schema for schema in (NAMED, MOVED, OTHER_KIND, WITHOUT)}
+TEXTS = [None, "a", "b", "", "NULL", "a" * 300, "it's", "\u202edcba", "ü"]
+
+
+@pytest.fixture(scope="module")
+def rows(lake: LocalLake) -> list[dict[str, Any]]:
+    rng = random.Random(4)
+    made = []
+    for number in range(800):
+        schema = rng.choice(list(SCHEMAS.values()))
+        made.append(
+            {
+                "model": "one-feature",
+                "prediction_id": f"one-{number}",
+                "version": rng.choice(["v1", "v2"]),
+                "at": HOUR.start + timedelta(seconds=rng.randrange(-600, 4200)),
+                "schema_id": schema.schema_id,
+                "numeric": [rng.choice([None, math.nan, math.inf, rng.gauss(0, 1), 3.0]) for _ in schema.numeric],
+                "categorical": [rng.choice(TEXTS) for _ in schema.categorical],
+                "synthetic": rng.random() < 0.1,
+            }
+        )
+    lake.append({"predictions": rows_of("predictions", made)})
+    lake.append({"predictions": rows_of("predictions", made[:100])})
+    return made
+
+
+def values(rows: list[dict[str, Any]], kind: str, feature: str, version: str | None) -> list[Any]:
+    found = []
+    for row in rows:
+        if HOUR.start <= row["at"] < HOUR.end and not row["synthetic"] and version in (None, row["version"]):
+            names = getattr(SCHEMAS[row["schema_id"]], kind)
+            found.append(row[kind][names.index(feature)] if feature in names else None)
+    return found
+
+
+@pytest.mark.parametrize("version", [None, "v1", "v9"])
+@pytest.mark.parametrize("feature", ["age", "a/b", "plan", "nobody's"])
+def test_numbers_of_a_window_are_those_that_were_sent(lake, rows, feature, version):
+    wanted = values(rows, "numeric", feature, version)
+    found = feature_values.window_numbers(lake, SCHEMAS, "one-feature", version, HOUR, feature)
+    assert (found.rows, found.sampled) == (len(wanted), False)
+    assert sorted(found.values.tolist()) == sorted(v for v in wanted if v is not None and math.isfinite(v))
+
+
+def test_of_too_many_rows_always_the_same_part_is_read(lake, rows, monkeypatch):
+    monkeypatch.setattr(feature_values, "ROWS_MAX", 150)
+    first, second = (feature_values.window_numbers(lake, SCHEMAS, "one-feature", None, HOUR, "age") for _ in range(2))
+    assert first.sampled
+    assert 75 < first.rows < 300
+    assert sorted(first.values.tolist()) == sorted(second.values.tolist())
+
+
+@pytest.mark.parametrize("feature", ["plan", 'it\'s "x"', "age", "nobody's"])
+def test_levels_of_both_sides_add_up(lake, rows, feature):
+    held = FeatureSchema(("n",), (feature,))
+    texts = ["a", "a", "only here", None, "b", "it's"] * 20
+    references.put(lake, f"r-{feature}", held, pa.table({"n": [1.0] * 120, feature: texts}))
+    found = feature_values.levels(lake, SCHEMAS, "one-feature", None, HOUR, feature, (f"r-{feature}", held))
+    sent = values(rows, "categorical", feature, None)
+    now, before = Counter(v for v in sent if v is not None), Counter(v for v in texts if v is not None)
+    assert {(one.level, one.rows, one.reference_rows, one.new) for one in found.shown} == {
+        (level[:200], now[level], before[level], level not in before) for level in now | before
+    }
+    assert found.other is None
+    assert (found.rows, found.present) == (len(sent), sum(now.values()))
+    assert (found.reference_rows, found.reference_present) == (120, 100)
+    shares = [max(one.rows / max(sum(now.values()), 1), one.reference_rows / 100) for one in found.shown]
+    assert shares == sorted(shares, reverse=True)
+
+
+def test_without_a_reference_no_level_is_new(lake, rows):
+    found = feature_values.levels(lake, SCHEMAS, "one-feature", None, HOUR, "plan", None)
+    assert found.shown
+    assert not any(one.new for one in found.shown)
+    assert (found.reference_rows, found.reference_present) == (0, 0)
+
+
+def test_many_levels_are_added_up(lake):
+    schema = FeatureSchema((), ("city",))
+    lake.append(
+        {
+            "predictions": rows_of(
+                "predictions",
+                [
+                    {
+                        "model": "cities",
+                        "prediction_id": f"c{n}",
+                        "at": HOUR.start,
+                        "schema_id": schema.schema_id,
+                        "numeric": [],
+                        "categorical": [f"city {n % 300:03d}" if n % 2 else "home"],
+                    }
+                    for n in range(1200)
+                ],
+            )
+        }
+    )
+    references.put(lake, "r-cities", schema, pa.table({"city": ["home", "city 001", "far away"] * 40}))
+    schemas = {schema.schema_id: schema}
+    found = feature_values.levels(lake, schemas, "cities", None, HOUR, "city", ("r-cities", schema))
+    assert len(found.shown) == feature_values.LEVELS_SHOWN
+    assert [one.level for one in found.shown[:3]] == ["home", "city 001", "far away"]
+    assert found.other is not None
+    assert found.other.levels == 152 - feature_values.LEVELS_SHOWN
+    assert found.other.new_levels == found.other.levels
+    assert found.other.new_rows == found.other.rows == 1200 - sum(one.rows for one in found.shown)
+    assert found.present == 1200
+
+
+def test_numbers_of_a_reference(lake):
+    schema = FeatureSchema(("age", "x"), ("plan",))
+    references.put(lake, "r-numbers", schema, pa.table({"age": [1.0, None, 3.0], "x": [0.0] * 3, "plan": ["a"] * 3}))
+    found = feature_values.reference_numbers(lake, schema, "r-numbers", "age")
+    assert (found.values.tolist(), found.rows) == ([1.0, 3.0], 3)
+    assert feature_values.reference_numbers(lake, schema, "r-numbers", "plan").values.tolist() == []
