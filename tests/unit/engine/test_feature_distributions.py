@@ -143,22 +143,14 @@ def test_any_name_of_a_feature_can_be_asked_for(services: Services, ask: Ask) ->
             assert "Reference against window" in shown.text
 
 
-def test_slashes_that_were_not_written_as_they_should_be_are_understood_where_they_can_be(
-    services: Services, ask: Ask
-) -> None:
+def test_paths_that_could_mean_two_things_and_what_cannot_be_shown(services: Services, ask: Ask) -> None:
     send(services, "org/churn", {"a/b": [1.0]})
-    found = ask("/api/v1/models/org/churn/drift/a/b/distribution")
-    assert (found.json()["model"], found.json()["feature"]) == ("org/churn", "a/b")
-
-
-def test_a_model_whose_name_looks_like_a_features_path_keeps_its_page(services: Services, ask: Ask) -> None:
+    plainly = ask("/api/v1/models/org/churn/drift/a/b/distribution").json()
+    assert (plainly["model"], plainly["feature"]) == ("org/churn", "a/b")
     send(services, "org/drift/churn", {"x": [1.0]})
     shown = ask("/models/org%2Fdrift%2Fchurn")
     assert shown.status_code == 200
     assert "At a glance" in shown.text
-
-
-def test_what_cannot_be_shown_says_why(services: Services, ask: Ask) -> None:
     send(services, "churn", {"age": OLDER})
     for path, status, words in (
         ("/api/v1/models/churn/drift/nope/distribution", 404, "no feature 'nope'"),
@@ -172,30 +164,28 @@ def test_what_cannot_be_shown_says_why(services: Services, ask: Ask) -> None:
     assert ask("/models/churn/drift/age?at=soon").status_code == 422
 
 
-@pytest.mark.parametrize(
-    ("reference", "window", "state"),
-    [
-        (None, OLDER, "no_reference"),
-        ({"age": AGES}, OLDER[:20], "too_few_rows"),
-        ({"age": AGES}, [None] * 200, "all_null"),
-        ({"other": AGES}, OLDER, "not_in_reference"),
-        ({"age": AGES}, None, "not_in_window"),
-        ({"age": AGES}, AGES[:400], "no_drift"),
-    ],
-)
-def test_each_state_has_its_page_and_its_answer(
-    services: Services, ask: Ask, reference: Any, window: Any, state: str
-) -> None:
-    if reference:
-        hold(services, "churn", reference)
-    send(services, "churn", {"age": window} if window else {"other": OLDER})
-    found = ask("/api/v1/models/churn/drift/age/distribution").json()
-    assert found["decision"]["state"] == state
-    assert found["decision"]["drifted"] is (False if state == "no_drift" else None)
-    assert (found["reference"] is None) == (state in ("no_reference", "not_in_reference"))
-    shown = ask("/models/churn/drift/age")
-    assert shown.status_code == 200, shown.text
-    assert ("nothing is claimed" in shown.text) == (state != "no_drift")
+STATES: dict[str, tuple[Any, Any]] = {
+    "no_reference": (None, OLDER),
+    "too_few_rows": ({"age": AGES}, OLDER[:20]),
+    "all_null": ({"age": AGES}, [None] * 200),
+    "not_in_reference": ({"other": AGES}, OLDER),
+    "not_in_window": ({"age": AGES}, None),
+    "no_drift": ({"age": AGES}, AGES[:400]),
+}
+
+
+def test_each_state_has_its_page_and_its_answer(services: Services, ask: Ask) -> None:
+    for state, (reference, window) in STATES.items():
+        if reference:
+            hold(services, state, reference)
+        send(services, state, {"age": window} if window else {"other": OLDER})
+        found = ask(f"/api/v1/models/{state}/drift/age/distribution").json()
+        assert found["decision"]["state"] == state
+        assert found["decision"]["drifted"] is (False if state == "no_drift" else None)
+        assert (found["reference"] is None) == (state in ("no_reference", "not_in_reference"))
+        shown = ask(f"/models/{state}/drift/age")
+        assert shown.status_code == 200, shown.text
+        assert ("nothing is claimed" in shown.text) == (state != "no_drift")
 
 
 def test_a_version_is_asked_for_alone(services: Services, ask: Ask) -> None:
@@ -243,13 +233,9 @@ def test_kept_findings_are_thinned_to_whole_windows(services: Services) -> None:
     ]
     assert [column.newest for column in columns] == [False] * 6 + [True]
     assert drift_history.columns(services, "unwatched", AT) == []
-
-
-def test_the_newest_finding_is_not_shown_twice(services: Services) -> None:
-    configure(services, "churn", window="1h")
     services.catalog.findings.put("churn", "drift", AT, finding("churn", AT))
-    columns = drift_history.columns(services, "churn", AT, finding("churn", AT), windows=2)
-    assert [(column.newest, column.finding is None) for column in columns] == [(False, True), (False, False)]
+    again = drift_history.columns(services, "churn", AT, finding("churn", AT), windows=1)
+    assert [(column.newest, column.finding is None) for column in again] == [(False, False)], "it is there once"
 
 
 def test_a_kept_decision_is_shown_as_it_was_and_its_neighbours_too(services: Services, ask: Ask) -> None:
