@@ -16,7 +16,7 @@ from seamark.core.errors import NotFound
 from seamark.core.findings import DriftFinding, DriftState, FeatureDrift, Performance, PerformanceMetric
 from seamark.core.windows import Window
 from seamark.engine.distributions import Explained
-from seamark.web.page_performance import PerformanceStep
+from seamark.engine.performance_history import PerformanceStep
 
 BLANK = "\u200b"
 OUTAGE = (9, 10)  # windows back that nobody judged
@@ -163,5 +163,4 @@ def _step(model: str, window: Window, back: int, end: datetime) -> PerformanceSt
     )
     expected = {"accuracy": PerformanceMetric(accuracy + 0.006, accuracy - 0.014, accuracy + 0.026)}
     estimated = {} if quiet or model in ("pricing", "night-batch") else expected
-    why = None if estimated else "no scores were sent"
-    return PerformanceStep(window, measured, estimated, why)
+    return PerformanceStep(window, measured, estimated)

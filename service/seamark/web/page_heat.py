@@ -27,6 +27,7 @@ DRIFT_CHIPS = {
     DriftState.NOT_IN_REFERENCE: Chip("quiet", "not in the reference"),
     DriftState.NOT_IN_WINDOW: Chip("warn", "missing from the window"),
 }
+_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
 _JUDGED = (DriftState.DRIFT, DriftState.CERTAIN_SMALL, DriftState.NO_DRIFT)
 
 
@@ -135,7 +136,9 @@ def _heads(columns: Sequence[DriftColumn]) -> tuple[HeatColumn, ...]:
         heads.append(
             HeatColumn(
                 key=f"{end.timestamp():.0f}",
-                label="latest" if column.newest else end.strftime("%d %b" if day else "%H:%M"),
+                label="latest"
+                if column.newest
+                else end.strftime("%d %b" if day or not (end.hour or end.minute) else "%H:%M"),
                 said=f"{'latest, ' if column.newest else ''}until {end.strftime('%Y-%m-%d %H:%M')} UTC",
                 shown=(len(columns) - 1 - place) % every == 0,
                 newest=place == len(columns) - 1,
@@ -179,10 +182,12 @@ def _look(found: FeatureDrift) -> str:
 
 
 def visible(name: str) -> str:
-    r"""Return a name, or the code points of one that would not be seen.
+    r"""Return a name with the signs that turn text around, and all signs of one that would not be seen, spelled out.
 
-    >>> visible("age"), visible("\u200b\u3164")
-    ('age', 'U+200B U+3164')
+    >>> visible("age"), visible("\u200b\u3164"), visible("\u202eega")
+    ('age', 'U+200B U+3164', '[U+202E]ega')
     """
     unseen = all(unicodedata.category(sign)[0] in "CZM" or sign in "\u115f\u1160\u3164\uffa0\u2800" for sign in name)
-    return " ".join(f"U+{ord(sign):04X}" for sign in name) if unseen else name
+    if unseen:
+        return " ".join(f"U+{ord(sign):04X}" for sign in name)
+    return "".join(f"[U+{ord(sign):04X}]" if sign in _TURNS else sign for sign in name)

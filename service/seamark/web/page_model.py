@@ -20,10 +20,11 @@ from seamark.core.findings import (
 )
 from seamark.core.measures import AdviceInput, TokenStep
 from seamark.core.windows import format_duration
+from seamark.engine.performance_history import PerformanceStep
 from seamark.web.charts import Figure, latency_figure, traffic_figure, versions_left_out
 from seamark.web.feature_paths import feature_url
 from seamark.web.page_heat import HeatMap, drift_chip, heat_map, visible
-from seamark.web.page_performance import PerformanceStep, PerformanceView, TimeLine, performance_view, time_line
+from seamark.web.page_performance import PerformanceView, TimeLine, performance_view, time_line
 from seamark.web.page_tokens import TokenRow, token_row
 from seamark.web.page_views import AlertRow, Chip, ModelCard, alert_row, capacity_words, drift_tile, model_card
 from seamark.web.page_words import Moment, known, milliseconds, moment, number, percent, plural, rate

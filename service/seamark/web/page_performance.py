@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
 from seamark.core.findings import Performance, PerformanceMetric
-from seamark.core.windows import Window, format_duration
+from seamark.core.windows import format_duration
+from seamark.engine.performance_history import PerformanceStep
 from seamark.web.page_words import Moment, known, moment, number, percent, plural, span
 
 METRICS_DRAWN = 3
@@ -16,16 +17,6 @@ LABELS_SHOWN = 5
 HEIGHT = 120  # of one metric's plot, in pixels
 ROOM = 10  # above and below its figures
 STRIP = 26  # the height of coverage and lag
-
-
-@dataclass(frozen=True)
-class PerformanceStep:
-    """One window: what labels say (None: it was not asked for), and what was expected without them."""
-
-    window: Window
-    measured: Performance | None
-    estimated: Mapping[str, PerformanceMetric] = field(default_factory=dict)
-    not_estimated: str | None = None  # why there is no estimate
 
 
 @dataclass(frozen=True)
@@ -134,7 +125,7 @@ class StepRow:
     at: Moment | None
     figures: tuple[tuple[str | None, str | None, str | None, str | None], ...]  # measured, its interval, estimated, its
     coverage: str | None
-    labelled: str | None
+    labelled: str
     lag: str | None
 
 
@@ -154,15 +145,14 @@ class TimeLine:
     left_out: tuple[str, ...]
     estimated: bool
     measured: bool
-    not_estimated: str | None
 
 
 def time_line(steps: Sequence[PerformanceStep], at: datetime) -> TimeLine | None:
     """Return the line of two windows or more, oldest first; None where there are fewer or none had predictions."""
     names = _names(steps)
-    if len(steps) < 2 or not any(step.measured is None or step.measured.predictions for step in steps):
+    if len(steps) < 2 or not any(step.measured.predictions for step in steps):
         return None
-    known_up_to = max((s.measured.known_up_to for s in steps if s.measured and s.measured.known_up_to), default=None)
+    known_up_to = max((s.measured.known_up_to for s in steps if s.measured.known_up_to), default=None)
     return TimeLine(
         plots=tuple(_plot(name, steps) for name in names[:METRICS_DRAWN]),
         strip=_strip(steps),
@@ -175,14 +165,13 @@ def time_line(steps: Sequence[PerformanceStep], at: datetime) -> TimeLine | None
         step=format_duration(round(steps[-1].window.span_s)),
         left_out=tuple(map(metric_words, names[METRICS_DRAWN:])),
         estimated=any(step.estimated for step in steps),
-        measured=any(step.measured and step.measured.metrics for step in steps),
-        not_estimated=next((s.not_estimated for s in reversed(steps) if not s.estimated and s.not_estimated), None),
+        measured=any(step.measured.metrics for step in steps),
     )
 
 
 def _names(steps: Sequence[PerformanceStep]) -> list[str]:
     """The metrics in the order they are told: those that are both measured and estimated first."""
-    measured = [name for step in steps if step.measured for name in step.measured.metrics]
+    measured = [name for step in steps for name in step.measured.metrics]
     estimated = [name for step in steps for name in step.estimated]
     both = [name for name in measured if name in set(estimated)]
     return list(dict.fromkeys([*both, *measured, *estimated]))
@@ -190,7 +179,7 @@ def _names(steps: Sequence[PerformanceStep]) -> list[str]:
 
 def _plot(name: str, steps: Sequence[PerformanceStep]) -> MetricPlot:
     sides = [
-        [_finite(step.measured.metrics.get(name)) if step.measured else None for step in steps],
+        [_finite(step.measured.metrics.get(name)) for step in steps],
         [_finite(step.estimated.get(name)) for step in steps],
     ]
     ends = [end for side in sides for one in side if one for end in (one.low, one.high)]
@@ -273,7 +262,7 @@ def _joints(marks: Sequence[Mark | None]) -> tuple[Joint, ...]:
 
 
 def _most_lag_s(steps: Sequence[PerformanceStep]) -> float | None:
-    lags = [known(step.measured.label_lag_p50_s) for step in steps if step.measured]
+    lags = [known(step.measured.label_lag_p50_s) for step in steps]
     return max((lag for lag in lags if lag is not None), default=None)
 
 
@@ -281,8 +270,8 @@ def _strip(steps: Sequence[PerformanceStep]) -> tuple[StripPart, ...]:
     most = _most_lag_s(steps) or 1.0
     parts = []
     for place, step in enumerate(steps):
-        covered = known(step.measured.coverage) if step.measured else None
-        lag_s = known(step.measured.label_lag_p50_s) if step.measured else None
+        covered = known(step.measured.coverage)
+        lag_s = known(step.measured.label_lag_p50_s)
         high = None if covered is None else round(STRIP * covered, 1)
         long = None if lag_s is None else round(max(STRIP * lag_s / most, 2.0), 1)
         left, width = _slot(place, len(steps))
@@ -314,17 +303,17 @@ def _place(instant: datetime | None, steps: Sequence[PerformanceStep]) -> str | 
 
 def _row(step: PerformanceStep, names: Sequence[str], at: datetime) -> StepRow:
     measured = step.measured
-    lag_s = known(measured.label_lag_p50_s) if measured else None
+    lag_s = known(measured.label_lag_p50_s)
     figures = []
     for name in names:
-        sides = (_finite(measured.metrics.get(name)) if measured else None, _finite(step.estimated.get(name)))
+        sides = (_finite(measured.metrics.get(name)), _finite(step.estimated.get(name)))
         figures.append(
             tuple(text for one in sides for text in ((number(one.value), _interval(one)) if one else (None, None)))
         )
     return StepRow(
         at=moment(step.window.end, at),
         figures=tuple((a, b, c, d) for a, b, c, d in figures),
-        coverage=percent(measured.coverage) if measured else None,
-        labelled=f"{measured.labelled:,} of {measured.predictions:,}" if measured else None,
+        coverage=percent(measured.coverage),
+        labelled=f"{measured.labelled:,} of {measured.predictions:,}",
         lag=span(lag_s) if lag_s is not None else None,
     )

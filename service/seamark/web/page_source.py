@@ -11,7 +11,7 @@ from seamark.core.findings import Alert, FeatureQuality, ModelOverview
 from seamark.core.specs import DriftSpec
 from seamark.core.windows import Window
 from seamark.delivery.scalers import SCALERS
-from seamark.engine import drift, drift_history, loadtests
+from seamark.engine import drift, drift_history, loadtests, performance_history
 from seamark.engine import overview as glance
 from seamark.engine.configuration import PlanView
 from seamark.engine.distributions import Explained, explain
@@ -75,6 +75,7 @@ class EngineSource:
             tokens=tokens.token_steps(services.lake, name, window, LATENCY_SPAN_S, by=("gen_ai_model",)),
             quality=self._quality(seen),
             drift_history=drift_history.columns(services, name, at, seen.drift),
+            performance_history=performance_history.steps(services, name, at) if seen.performance else (),
             manifests={kind: scaler.render(advice, services.url) for kind, scaler in SCALERS.items()} if advice else {},
         )
 

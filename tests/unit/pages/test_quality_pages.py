@@ -17,7 +17,7 @@ from seamark.core.windows import Window
 from seamark.web.feature_paths import feature_url
 from seamark.web.page_distribution import distribution_page, sentence
 from seamark.web.page_heat import FEATURES_SHOWN, heat_map, visible
-from seamark.web.page_performance import HEIGHT, PerformanceStep, time_line
+from seamark.web.page_performance import HEIGHT, time_line
 
 COLUMNS = drift_history("churn", drift("churn"), "full")
 HOUR = Window.trailing(AT, 3600)
@@ -209,7 +209,7 @@ def test_the_line_stands_with_one_side_alone(client, model, measured, estimated)
     assert (line.measured, line.estimated) == (measured, estimated)
     page = client().get(f"/models/{model}").text
     assert ("No label has come for any of these windows" in page) == (not measured)
-    assert ("There is no estimate: no scores were sent" in page) == (not estimated)
+    assert ("No estimate was kept of any of them" in page) == (not estimated)
     assert "The figures, a row per window" in page
 
 
@@ -227,7 +227,7 @@ def test_nothing_known_makes_no_plot_but_shows_that_no_label_came():
 def test_a_flat_line_and_huge_figures_are_drawn(value):
     step = performance_history("churn")[0]
     metrics = {"rmse": PerformanceMetric(value, value, value), "bad": PerformanceMetric(float("nan"), 0, 1)}
-    steps = [PerformanceStep(step.window, replace(step.measured, metrics=metrics))] * 3
+    steps = [replace(step, measured=replace(step.measured, metrics=metrics), estimated={})] * 3
     line = time_line(steps, AT)
     assert [plot.name for plot in line.plots] == ["rmse", "bad"]
     assert [len(plot.measured) for plot in line.plots] == [3, 0]
