@@ -12,6 +12,7 @@ from seamark.core.distributions import Bin
 BINS = 30
 VALUES_MAX = 20  # so few distinct values are counted one by one
 TAIL = 0.005  # the share at each end that may lie outside the bins of equal width
+TAIL_ROWS = 20
 QUANTILES = {"min": 0.0, "p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
 
 
@@ -19,8 +20,9 @@ def bins(reference: FloatArray, current: FloatArray) -> tuple[Bin, ...]:
     """Return the counts of both samples of finite numbers over one set of bins; () where both are empty.
 
     Up to VALUES_MAX distinct values are counted value by value. Otherwise BINS bins of equal width reach from the
-    lower to the upper TAIL quantile of either sample, whichever is further out, and an outer bin at each end takes what
-    lies beyond: one huge value must not press all others into a single bin.
+    lower to the upper TAIL quantile of either sample, whichever is further out, but of a sample of TAIL_ROWS or more
+    without its one furthest value; an outer bin at each end takes what lies beyond: one huge value must not press all
+    others into a single bin.
     """
     both = np.concatenate([reference, current])
     if not both.size:
@@ -30,14 +32,20 @@ def bins(reference: FloatArray, current: FloatArray) -> tuple[Bin, ...]:
         counts = [_at_values(side, values) for side in (current, reference)]
         return tuple(Bin(float(v), float(v), int(n), int(m)) for v, n, m in zip(values, *counts, strict=True))
     least, most = float(values[0]), float(values[-1])
-    ends = [np.quantile(side, (TAIL, 1 - TAIL), method="inverted_cdf") for side in (reference, current) if side.size]
-    low, high = min(float(end[0]) for end in ends), max(float(end[1]) for end in ends)
+    ends = [_ends(side) for side in (reference, current) if side.size]
+    low, high = min(end[0] for end in ends), max(end[1] for end in ends)
     if low == high:  # nearly all values are one: let the others have their bins
         low, high = least, most
     unit = 1.0 if high - low < np.inf else 2.0  # the distance between the largest floats of both signs is no float
     inner = np.unique(unit * np.linspace(low / unit, high / unit, BINS + 1))
     edges = [*([least] if least < low else []), *inner.tolist(), *([most] if most > high else [])]
     return _between(np.array(edges), reference, current, least < low, most > high)
+
+
+def _ends(side: FloatArray) -> tuple[float, float]:
+    cut = max(int(TAIL * side.size), 1 if side.size >= TAIL_ROWS else 0)
+    ordered = np.partition(side, (cut, side.size - 1 - cut))
+    return float(ordered[cut]), float(ordered[side.size - 1 - cut])
 
 
 def quantiles(values: FloatArray) -> Mapping[str, float] | None:

@@ -19,6 +19,7 @@ from seamark.web.page_words import Moment, known, moment, number, percent, plura
 HEIGHT = 200  # of the plot, in pixels
 ROOM = 12  # above the highest bar
 TICKS = 5
+LEVEL_SHOWN = 80  # characters
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class LevelRow:
     """One level in figures and two bars, each a width as a percentage of the longest."""
 
     level: str
+    whole: str
     blank: bool
     new: bool
     rows: str
@@ -86,6 +88,7 @@ class DistributionPage:
     levels: tuple[LevelRow, ...]
     other: str | None
     quantiles: tuple[tuple[str, str | None, str | None], ...]
+    nothing: str
     notes: tuple[str, ...]
     before_url: str
     after_url: str | None
@@ -120,6 +123,7 @@ def distribution_page(found: Explained, at: datetime) -> DistributionPage:
         levels=_level_rows(shown),
         other=_other(shown),
         quantiles=_quantiles(shown),
+        nothing=_nothing(found),
         notes=_notes(found),
         before_url=feature_url(model, name, found.before, shown.version),
         after_url=feature_url(model, name, found.after, shown.version) if found.after else None,
@@ -190,9 +194,15 @@ def _notes(found: Explained) -> tuple[str, ...]:
         notes.append("The reference this window was held against is no longer kept, so its side cannot be shown.")
     if shown.sampled:
         notes.append(f"The counts of the window are of a fixed part of its rows: {shown.current.rows:,}.")
-    if shown.kind not in ("numeric", "categorical", "text"):
-        notes.append(f"A {shown.kind.replace('_', ' ')} finding is over several columns: it has no bins of its own.")
     return tuple(notes)
+
+
+def _nothing(found: Explained) -> str:
+    """Why there is nothing to draw."""
+    kind = found.distribution.kind
+    if kind not in ("numeric", "categorical", "text"):
+        return f"A {kind.replace('_', ' ')} finding is over several columns: it has no bins of its own."
+    return f"There are no values to draw: {drift_chip(found.decision.state).text}."
 
 
 def _traces_url(model: str, window: Window) -> str:
@@ -340,7 +350,8 @@ def _level_rows(shown: Distribution) -> tuple[LevelRow, ...]:
 
     return tuple(
         LevelRow(
-            level=_text(one),
+            level=text if len(text := _text(one)) <= LEVEL_SHOWN else text[: LEVEL_SHOWN - 1] + "…",
+            whole=_text(one),
             blank=not one.level.strip(),
             new=one.new,
             rows=f"{one.rows:,}",

@@ -15,6 +15,7 @@ SAMPLES = {
     "normal": (rng.normal(0, 1, 10_000), rng.normal(0.5, 2, 700)),
     "lognormal": (rng.lognormal(0, 2, 5_000), rng.lognormal(0.2, 2, 300)),
     "one huge value": (rng.normal(0, 1, 1_000), np.append(rng.normal(0, 1, 500), 1e308)),
+    "one far value of few": (rng.normal(0, 1, 1_000), np.append(rng.normal(0, 1, 40), 40_000.0)),
     "the whole range": (np.array([-1.7e308, 0.0, 1.0]), rng.uniform(-1.0, 1.0, 200) * 1.7e308),
     "nearly all one value": (np.append(np.zeros(10_000), np.arange(25.0)), np.zeros(100)),
     "apart": (rng.normal(0, 1, 500), rng.normal(1_000, 1, 500)),
@@ -53,13 +54,14 @@ def test_few_values_are_counted_one_by_one():
         (5.0, 5.0, 0, 50),
         (7.0, 7.0, 9, 0),
     ]
-    assert len(bins(np.arange(VALUES_MAX + 1.0), NONE)) == BINS
+    assert len(bins(np.arange(VALUES_MAX + 1.0), NONE)) == BINS + 2
 
 
-def test_one_huge_value_does_not_press_the_others_into_one_bin():
-    found = bins(*SAMPLES["one huge value"])
+@pytest.mark.parametrize("name", ["one huge value", "one far value of few"])
+def test_one_huge_value_does_not_press_the_others_into_one_bin(name):
+    found = bins(*SAMPLES[name])
     assert [b.outer for b in found] == [True, *[False] * BINS, True]
-    assert found[-1].high == 1e308
+    assert found[-1].high == SAMPLES[name][1].max()
     assert sum(b.reference_rows > 20 for b in found) > 10
 
 
