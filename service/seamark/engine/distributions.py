@@ -71,7 +71,7 @@ def _distribution(
     schemas = services.catalog.schemas.of(finding.model)
     about = (finding.model, finding.version, decision.feature, decision.kind, finding.window, finding.reference_id)
     where = (finding.model, finding.version, finding.window, decision.feature)
-    held = reference if reference and decision.feature in _names(reference) else None
+    held = reference if reference and _tells(reference, decision.feature) else None
     if decision.kind == NUMBERS:
         now = feature_values.window_numbers(services.lake, schemas, *where)
         before = (
@@ -97,5 +97,7 @@ def _distribution(
     )
 
 
-def _names(reference: ReferenceSet) -> set[str]:
-    return {*reference.schema.numeric, *reference.schema.categorical}
+def _tells(reference: ReferenceSet, feature: str) -> bool:
+    if feature in reference.schema.numeric or feature in reference.schema.categorical:
+        return True
+    return feature_values.is_answer(feature) and feature_values.tells_answers()

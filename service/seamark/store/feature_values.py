@@ -12,14 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from seamark.core.distributions import Level, OtherLevels
-from seamark.core.records import FeatureSchema
+from seamark.core.records import REFERENCE_ROWS, FeatureSchema
 from seamark.core.windows import Window
 from seamark.store.lake import Lake
+from seamark.store.span_conditions import pointer
 
 ROWS_MAX = 1_000_000  # numbers of a window that are read; of more, a fixed part
 LEVELS_SHOWN = 20
 LEVEL_LENGTH = 200  # characters; a longer text is cut
 _HASHES = 2**64
+_ANSWERS, _SCORES = ("prediction", "(prediction)"), "scores."
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,10 @@ def window_numbers(
     lake: Lake, schemas: Mapping[int, FeatureSchema], model: str, version: str | None, window: Window, feature: str
 ) -> Numbers:
     """Return a numeric feature of the window's real predictions, each prediction once."""
-    rows_sql, parameters = _predictions("NULL", model, version, window)
+    rows_sql, parameters = _predictions(("NULL", {}), model, version, window)
     counted = lake.query(f"SELECT count(*) AS n FROM ({rows_sql})", parameters, within=window.bounds)
     rows = int(counted["n"][0].as_py())
-    rows_sql, parameters = _predictions(_place(schemas, "numeric", feature), model, version, window)
+    rows_sql, parameters = _predictions(_value(schemas, "numeric", feature), model, version, window)
     sampled = rows > ROWS_MAX
     if sampled:
         rows_sql = rows_sql.replace("WHERE", "WHERE hash(prediction_id) < $part AND", 1)
@@ -61,7 +63,7 @@ def window_numbers(
 
 def reference_numbers(lake: Lake, schema: FeatureSchema, reference_id: str, feature: str) -> Numbers:
     """Return a numeric feature of a reference's rows."""
-    rows_sql, parameters = _reference(_place({schema.schema_id: schema}, "numeric", feature), reference_id)
+    rows_sql, parameters = _reference(_value({schema.schema_id: schema}, "numeric", feature), reference_id)
     return _numbers(lake.query(rows_sql, parameters)["value"], False)
 
 
@@ -75,12 +77,12 @@ def levels(
     reference: tuple[str, FeatureSchema] | None,
 ) -> Levels:
     """Return a categorical feature's levels in a window and in a reference (id and schema; None: in none)."""
-    window_sql, parameters = _predictions(_place(schemas, "categorical", feature), model, version, window)
+    window_sql, parameters = _predictions(_value(schemas, "categorical", feature), model, version, window)
     if reference is None:
         reference_sql, more = "SELECT NULL::VARCHAR AS value WHERE false", dict[str, Any]()
     else:
         held = {reference[1].schema_id: reference[1]}
-        reference_sql, more = _reference(_place(held, "categorical", feature), reference[0])
+        reference_sql, more = _reference(_value(held, "categorical", feature), reference[0])
     # One pass: the counts of both sides, joined by level, the largest shares first; the rest is added up, not sent.
     found = lake.query(
         f"""
@@ -136,20 +138,49 @@ def _side_by_side(found: list[dict[str, Any]]) -> Levels:
     )
 
 
-def _predictions(value: str, model: str, version: str | None, window: Window) -> tuple[str, dict[str, Any]]:
+Value = tuple[str, dict[str, Any]]  # SQL of a value, and its parameters
+
+
+def _predictions(value: Value, model: str, version: str | None, window: Window) -> tuple[str, dict[str, Any]]:
     where = 'model = $model AND "at" >= $start AND "at" < $end AND NOT synthetic'
-    parameters: dict[str, Any] = {"model": model, "start": window.start, "end": window.end}
+    parameters: dict[str, Any] = {"model": model, "start": window.start, "end": window.end} | value[1]
     if version is not None:
         where += " AND version = $version"
         parameters["version"] = version
-    once = f"SELECT DISTINCT ON (prediction_id) prediction_id, {value} AS value FROM lake.predictions WHERE {where}"
+    once = f"SELECT DISTINCT ON (prediction_id) prediction_id, {value[0]} AS value FROM lake.predictions WHERE {where}"
     return once, parameters
 
 
-def _reference(value: str, reference_id: str) -> tuple[str, dict[str, Any]]:
-    return f"SELECT {value} AS value FROM lake.reference_rows WHERE reference_id = $reference", {
-        "reference": reference_id
-    }
+def _reference(value: Value, reference_id: str) -> tuple[str, dict[str, Any]]:
+    sql = f"SELECT {value[0]} AS value FROM lake.reference_rows WHERE reference_id = $reference"
+    return sql, {"reference": reference_id, **value[1]}
+
+
+def is_answer(feature: str) -> bool:
+    """Whether a name is that of what the model answered, which is judged beside its features."""
+    return feature in _ANSWERS or feature.strip("()").startswith(_SCORES)
+
+
+def tells_answers() -> bool:
+    """Whether rows of a reference hold what was answered."""
+    return {"prediction_number", "prediction_text", "scores"} <= set(REFERENCE_ROWS.names)
+
+
+def _value(schemas: Mapping[int, FeatureSchema], kind: str, feature: str) -> Value:
+    named = any(feature in schema.numeric or feature in schema.categorical for schema in schemas.values())
+    return _answer(kind, feature) if is_answer(feature) and not named else (_place(schemas, kind, feature), {})
+
+
+def _answer(kind: str, feature: str) -> Value:
+    """The SQL of what was answered: the prediction as a number or in words, or the score of one class."""
+    if feature not in _ANSWERS:
+        name = feature[1:-1] if feature.startswith("(") else feature
+        return "TRY_CAST(json_extract_string(scores, $score) AS DOUBLE)", {"score": pointer(name[len(_SCORES) :])}
+    if kind == "numeric":
+        return "prediction_number", {}
+    whole = "CAST(TRY_CAST(prediction_number AS HUGEINT) AS VARCHAR)"
+    number = f"CASE WHEN prediction_number = trunc(prediction_number) THEN {whole} ELSE prediction_number::VARCHAR END"
+    return f"coalesce(prediction_text, {number})", {}
 
 
 def _place(schemas: Mapping[int, FeatureSchema], kind: str, feature: str) -> str:

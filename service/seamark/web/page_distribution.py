@@ -191,7 +191,8 @@ def _notes(found: Explained) -> tuple[str, ...]:
     shown = found.distribution
     notes = []
     if found.reference_lost:
-        notes.append("The reference this window was held against is no longer kept, so its side cannot be shown.")
+        held = found.distribution.reference_id
+        notes.append(f"What this window was held against ({held}) is not kept as a reference: its side is not shown.")
     if shown.sampled:
         notes.append(f"The counts of the window are of a fixed part of its rows: {shown.current.rows:,}.")
     return tuple(notes)

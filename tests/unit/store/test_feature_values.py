@@ -101,6 +101,36 @@ def test_without_a_reference_no_level_is_new(lake, rows):
     assert (found.reference_rows, found.reference_present) == (0, 0)
 
 
+def test_what_the_model_answered_is_read_like_a_feature(lake):
+    answers = [(1.0, None), (0.5, None), (math.inf, None), (None, "yes"), (None, None)]
+    rows = [
+        {
+            "model": "answers",
+            "prediction_id": f"a{n}",
+            "at": HOUR.start,
+            "schema_id": NAMED.schema_id,
+            "prediction_number": number,
+            "prediction_text": text,
+            "scores": '{"a/b~c": 0.25, "other": 1}' if n % 2 else None,
+        }
+        for n, (number, text) in enumerate(answers)
+    ]
+    lake.append({"predictions": rows_of("predictions", rows)})
+
+    def numbers(feature):
+        found = feature_values.window_numbers(lake, SCHEMAS, "answers", None, HOUR, feature)
+        return found.rows, sorted(found.values.tolist())
+
+    assert numbers("prediction") == numbers("(prediction)") == (5, [0.5, 1.0])
+    assert numbers("scores.a/b~c") == numbers("(scores.a/b~c)") == (5, [0.25, 0.25])
+    assert numbers("scores.nobody") == (5, [])
+    words = feature_values.levels(lake, SCHEMAS, "answers", None, HOUR, "prediction", None)
+    assert {one.level for one in words.shown} >= {"1", "0.5", "yes"}
+    taken = FeatureSchema(("prediction",), ())
+    named = feature_values.window_numbers(lake, {taken.schema_id: taken}, "answers", None, HOUR, "prediction")
+    assert named.values.tolist() == [], "a feature of that name is not the answer"
+
+
 def test_many_levels_are_added_up(lake):
     schema = FeatureSchema((), ("city",))
     lake.append(
