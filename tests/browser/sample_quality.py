@@ -25,13 +25,15 @@ OUTAGE = (9, 10)  # windows back that nobody judged
 def drift_history(model: str, newest: DriftFinding, scene: str) -> list[DriftColumn]:
     """Twenty-four whole hours and the newest: an outage, a night with too few rows, a drift that grows."""
     columns = []
-    features = [*newest.features, *_more(1_000 if scene == "hostile" else 4)]
+    more = _more(1_000 if scene == "hostile" else 3)
+    features = [*newest.features, *more]
     for back in range(24, 0, -1):
         window = Window.trailing(AT.replace(minute=0) - timedelta(hours=back - 1), 3600)
         judged = tuple(_then(one, back, place) for place, one in enumerate(features))
         found = None if back in OUTAGE else DriftFinding(model, None, window, judged, "r1")
         columns.append(DriftColumn(window, found))
-    return [*columns, DriftColumn(newest.window, newest, newest=True)]
+    latest = replace(newest, features=(*newest.features, *more[:3]))
+    return [*columns, DriftColumn(newest.window, latest, newest=True)]
 
 
 def _more(count: int) -> list[FeatureDrift]:

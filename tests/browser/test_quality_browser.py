@@ -99,7 +99,7 @@ def test_only_the_newest_window_of_a_feature_is_a_tab_stop(visit):
 def test_without_javascript_the_map_the_line_and_the_distributions_are_all_there(visit):
     seen = visit("full", "/models/churn", java_script_enabled=False)
     table = seen.page.get_by_role("table", name=re.compile("Drift by feature and window"))
-    assert table.get_by_role("row").count() == 13
+    assert table.get_by_role("row").count() == 12
     assert seen.page.get_by_role("img", name=re.compile("accuracy: last measured 0.86")).is_visible()
     seen.page.locator("summary", has_text="The figures, a row per window").click()
     assert seen.page.get_by_role("table", name="Performance measured and estimated by window").is_visible()

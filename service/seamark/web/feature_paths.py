@@ -15,21 +15,29 @@ _NO_SEGMENT = (".", "..")  # every browser and proxy takes these out of a path, 
 
 def feature_url(model: str, feature: str, window: Window, version: str | None = None) -> str:
     """Return the address of the page that shows a feature's distributions in a window."""
-    return _address(model_url(model), "", feature, window, version)
+    return feature_start(model, feature) + window_query(window, version)
 
 
 def feature_api_url(model: str, feature: str, window: Window, version: str | None = None) -> str:
     """Return the address of the same as JSON."""
-    return _address(f"/api/v1{model_url(model)}", "/distribution", feature, window, version)
+    return _start(f"/api/v1{model_url(model)}", "/distribution", feature) + window_query(window, version)
 
 
-def _address(before: str, last: str, feature: str, window: Window, version: str | None) -> str:
+def feature_start(model: str, feature: str) -> str:
+    """Return what the addresses of all windows of a feature begin with; `window_query` is their end."""
+    return _start(model_url(model), "", feature)
+
+
+def window_query(window: Window, version: str | None = None) -> str:
+    """Return a window, and a version, as a query asks for them."""
     asked = {"at": window.end.isoformat().replace("+00:00", "Z"), "window": format_duration(window.span_s)}
-    if version is not None:
-        asked["version"] = version
+    return urlencode(asked if version is None else {**asked, "version": version})
+
+
+def _start(before: str, last: str, feature: str) -> str:
     if feature in _NO_SEGMENT:
-        return f"{before}/drift{last}?{urlencode({'feature': feature, **asked})}"
-    return f"{before}/drift/{quote(feature, safe='')}{last}?{urlencode(asked)}"
+        return f"{before}/drift{last}?feature={feature}&"
+    return f"{before}/drift/{quote(feature, safe='')}{last}?"
 
 
 def feature_asked(request: Request, after: str, last: str = "") -> tuple[str, str] | None:

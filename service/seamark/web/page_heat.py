@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from seamark.core.drift_history import DriftColumn
 from seamark.core.findings import DriftState, FeatureDrift
-from seamark.core.windows import Window
-from seamark.web.feature_paths import feature_url
+from seamark.web.feature_paths import feature_start, window_query
 from seamark.web.page_views import Chip
 from seamark.web.page_words import known, number
 
@@ -101,22 +100,19 @@ def heat_map(model: str, columns: Sequence[DriftColumn]) -> HeatMap | None:
 
     wanted = sorted(features, key=order)
     windows = [column.finding.window if column.finding else column.window for column in columns]
-    heads = _heads(columns)
+    heads, queries = _heads(columns), [window_query(window) for window in windows]
+    rows = []
+    for name in wanted[:FEATURES_SHOWN]:
+        start, shown = feature_start(model, name), visible(name)
+        short = shown if len(shown) <= NAME_SAID else shown[: NAME_SAID - 1] + "…"
+        cells = tuple(
+            _cell(short, found.get(name), column, head, start + query)
+            for found, column, head, query in zip(by_window, columns, heads, queries, strict=True)
+        )
+        rows.append(HeatRow(name, shown, features[name].kind, cells[-1].url, cells))
     return HeatMap(
         columns=heads,
-        rows=tuple(
-            HeatRow(
-                key=name,
-                feature=visible(name),
-                kind=features[name].kind,
-                url=feature_url(model, name, windows[-1]),
-                cells=tuple(
-                    _cell(model, name, found.get(name), column, window, head)
-                    for found, column, window, head in zip(by_window, columns, windows, heads, strict=True)
-                ),
-            )
-            for name in wanted[:FEATURES_SHOWN]
-        ),
+        rows=tuple(rows),
         left_out=max(len(wanted) - FEATURES_SHOWN, 0),
         unjudged=sum(column.finding is None for column in columns),
     )
@@ -139,7 +135,7 @@ def _heads(columns: Sequence[DriftColumn]) -> tuple[HeatColumn, ...]:
                 label="latest"
                 if column.newest
                 else end.strftime("%d %b" if day or not (end.hour or end.minute) else "%H:%M"),
-                said=f"{'latest, ' if column.newest else ''}until {end.strftime('%Y-%m-%d %H:%M')} UTC",
+                said=f"{'latest, ' if column.newest else ''}until {end.strftime('%Y-%m-%d %H:%M')}",
                 shown=(len(columns) - 1 - place) % every == 0,
                 newest=place == len(columns) - 1,
             )
@@ -147,9 +143,7 @@ def _heads(columns: Sequence[DriftColumn]) -> tuple[HeatColumn, ...]:
     return tuple(heads)
 
 
-def _cell(
-    model: str, name: str, found: FeatureDrift | None, column: DriftColumn, window: Window, head: HeatColumn
-) -> HeatCell:
+def _cell(name: str, found: FeatureDrift | None, column: DriftColumn, head: HeatColumn, url: str) -> HeatCell:
     if column.finding is None:
         look, said = "none", "nobody judged this window"
     elif found is None:
@@ -158,15 +152,7 @@ def _cell(
         look, said = _look(found), drift_chip(found.state).text
         if found.state in _JUDGED and known(found.score) is not None:
             said += f", score {number(found.score)} of threshold {number(found.threshold)}"
-    shown = visible(name)
-    short = shown if len(shown) <= NAME_SAID else shown[: NAME_SAID - 1] + "…"
-    return HeatCell(
-        key=head.key,
-        look=look,
-        words=f"{short}, {head.said.removesuffix(' UTC')}: {said}",
-        url=feature_url(model, name, window),
-        newest=head.newest,
-    )
+    return HeatCell(head.key, look, f"{name}, {head.said}: {said}", url, head.newest)
 
 
 def _look(found: FeatureDrift) -> str:
