@@ -125,17 +125,18 @@ def _ratio(feature: FeatureDrift) -> float:
 
 def _heads(columns: Sequence[DriftColumn]) -> tuple[HeatColumn, ...]:
     every = -(-len(columns) // LABELS_SHOWN)
-    day = columns[-1].window.span_s >= 86_400
+    span_s = columns[-1].window.span_s
+    clock = "%H:%M:%S" if span_s % 60 else "%H:%M"
     heads = []
     for place, column in enumerate(columns):
         end = column.window.end
+        midnight = (end.hour, end.minute, end.second) == (0, 0, 0)
+        pattern = "%d %b" if span_s >= 86_400 or midnight else clock
         heads.append(
             HeatColumn(
                 key=f"{end.timestamp():.0f}",
-                label="latest"
-                if column.newest
-                else end.strftime("%d %b" if day or not (end.hour or end.minute) else "%H:%M"),
-                said=f"{'latest, ' if column.newest else ''}until {end.strftime('%Y-%m-%d %H:%M')}",
+                label="latest" if column.newest else end.strftime(pattern),
+                said=f"{'latest, ' if column.newest else ''}until {end.strftime(f'%Y-%m-%d {clock}')}",
                 shown=(len(columns) - 1 - place) % every == 0,
                 newest=place == len(columns) - 1,
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,19 +23,10 @@ from seamark.telemetry import Telemetry
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-@pytest.fixture(scope="session")
-def empty_catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An upgraded catalog without rows, to be copied: upgrading takes a second of a busy machine."""
-    path = tmp_path_factory.mktemp("engine") / "empty.db"
-    database = Database(f"sqlite:///{path}")
-    database.upgrade()
-    database.close()
-    return path
-
-
 @pytest.fixture
-def services(tmp_path: Path, empty_catalog: Path) -> Iterator[Services]:
-    database = Database(f"sqlite:///{shutil.copy(empty_catalog, tmp_path / 'seamark.db')}")
+def services(tmp_path: Path) -> Iterator[Services]:
+    database = Database(f"sqlite:///{tmp_path / 'seamark.db'}")
+    database.upgrade()
     catalog = Catalog(database)
     lake = open_lake(data_dir=tmp_path, catalog_url=f"sqlite:///{tmp_path / 'seamark.db'}", location=None, s3=None)
     with httpx.Client(timeout=5.0, trust_env=False) as http:

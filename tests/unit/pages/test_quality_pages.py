@@ -68,6 +68,13 @@ def test_without_a_judged_window_there_is_no_map():
     assert heat_map("m", [DriftColumn(HOUR, None)]) is None
 
 
+def test_short_windows_are_told_apart_by_their_seconds():
+    short = [DriftColumn(Window.trailing(AT + timedelta(seconds=20 * n), 20), drift("m")) for n in range(3)]
+    found = heat_map("m", short)
+    assert [column.said for column in found.columns] == [f"until 2026-03-04 14:30:{n}" for n in ("00", "20", "40")]
+    assert found.columns[-1].label == "14:30:40"
+
+
 def test_cells_lead_to_exactly_the_window_that_was_judged():
     late = replace(drift("m"), window=Window.trailing(AT + timedelta(microseconds=700_001), 3600))
     (row, *_) = heat_map("m", [DriftColumn(HOUR, late)]).rows
