@@ -14,6 +14,7 @@ from seamark.engine import drift, drift_history
 from seamark.engine.services import Services
 from seamark.store import feature_values
 from seamark.store.catalog.conclusions import ReferenceSet
+from seamark.store.feature_values import Stored, Traffic
 
 NUMBERS = "numeric"
 TEXTS = ("categorical", "text")
@@ -70,13 +71,11 @@ def _distribution(
 ) -> Distribution:
     schemas = services.catalog.schemas.of(finding.model)
     about = (finding.model, finding.version, decision.feature, decision.kind, finding.window, finding.reference_id)
-    where = (finding.model, finding.version, finding.window, decision.feature)
-    held = reference if reference and _tells(reference, decision.feature) else None
+    current = Traffic(finding.model, finding.version, [finding.window], schemas)
+    held = Stored(reference.id, reference.schema) if reference and _tells(reference, decision.feature) else None
     if decision.kind == NUMBERS:
-        now = feature_values.window_numbers(services.lake, schemas, *where)
-        before = (
-            feature_values.reference_numbers(services.lake, held.schema, held.id, decision.feature) if held else None
-        )
+        now = feature_values.numbers(services.lake, current, decision.feature)
+        before = feature_values.numbers(services.lake, held, decision.feature) if held else None
         return Distribution(
             *about,
             current=Side(now.rows, len(now.values), distribution.quantiles(now.values)),
@@ -87,7 +86,7 @@ def _distribution(
     if decision.kind not in TEXTS:  # a finding over several columns, which have no common bins
         reference_side = Side(decision.reference_rows, decision.reference_rows) if reference else None
         return Distribution(*about, current=Side(decision.rows, decision.rows), reference=reference_side)
-    counted = feature_values.levels(services.lake, schemas, *where, (held.id, held.schema) if held else None)
+    counted = feature_values.levels(services.lake, current, held, decision.feature)
     return Distribution(
         *about,
         current=Side(counted.rows, counted.present),

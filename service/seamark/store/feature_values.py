@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,14 @@ import numpy.typing as npt
 from seamark.core.distributions import Level, OtherLevels
 from seamark.core.records import REFERENCE_ROWS, FeatureSchema
 from seamark.core.windows import Window
-from seamark.store.lake import Lake
+from seamark.store.lake import Lake, Within
 from seamark.store.span_conditions import pointer
 
 ROWS_MAX = 1_000_000  # numbers of a window that are read; of more, a fixed part
 LEVELS_SHOWN = 20
 LEVEL_LENGTH = 200  # characters; a longer text is cut
 _HASHES = 2**64
+_NO_ROWS = "SELECT NULL::VARCHAR AS value WHERE false"
 _ANSWERS, _SCORES = ("prediction", "(prediction)"), "scores."
 
 
@@ -45,49 +46,50 @@ class Levels:
     reference_present: int
 
 
-def window_numbers(
-    lake: Lake, schemas: Mapping[int, FeatureSchema], model: str, version: str | None, window: Window, feature: str
-) -> Numbers:
-    """Return a numeric feature of the window's real predictions, each prediction once."""
-    rows_sql, parameters = _predictions(("NULL", {}), model, version, window)
-    counted = lake.query(f"SELECT count(*) AS n FROM ({rows_sql})", parameters, within=window.bounds)
-    rows = int(counted["n"][0].as_py())
-    rows_sql, parameters = _predictions(_value(schemas, "numeric", feature), model, version, window)
-    sampled = rows > ROWS_MAX
-    if sampled:
-        rows_sql = rows_sql.replace("WHERE", "WHERE hash(prediction_id) < $part AND", 1)
-        parameters["part"] = int(_HASHES * ROWS_MAX / rows)
-    found = lake.query(f"SELECT value FROM ({rows_sql})", parameters, within=window.bounds)
-    return _numbers(found["value"], sampled)
+@dataclass(frozen=True)
+class Traffic:
+    """The real predictions of some stretches of time, of one version or of all (None), each prediction once."""
+
+    model: str
+    version: str | None
+    windows: Sequence[Window]
+    schemas: Mapping[int, FeatureSchema]
 
 
-def reference_numbers(lake: Lake, schema: FeatureSchema, reference_id: str, feature: str) -> Numbers:
-    """Return a numeric feature of a reference's rows."""
-    rows_sql, parameters = _reference(_value({schema.schema_id: schema}, "numeric", feature), reference_id)
-    return _numbers(lake.query(rows_sql, parameters)["value"], False)
+@dataclass(frozen=True)
+class Stored:
+    """The rows of a reference that was put."""
+
+    reference_id: str
+    schema: FeatureSchema
 
 
-def levels(
-    lake: Lake,
-    schemas: Mapping[int, FeatureSchema],
-    model: str,
-    version: str | None,
-    window: Window,
-    feature: str,
-    reference: tuple[str, FeatureSchema] | None,
-) -> Levels:
-    """Return a categorical feature's levels in a window and in a reference (id and schema; None: in none)."""
-    window_sql, parameters = _predictions(_value(schemas, "categorical", feature), model, version, window)
-    if reference is None:
-        reference_sql, more = "SELECT NULL::VARCHAR AS value WHERE false", dict[str, Any]()
-    else:
-        held = {reference[1].schema_id: reference[1]}
-        reference_sql, more = _reference(_value(held, "categorical", feature), reference[0])
+def numbers(lake: Lake, source: Traffic | Stored, feature: str) -> Numbers:
+    """Return a numeric feature's values."""
+    rows_sql, parameters = _rows(source, "numeric", feature, "now")
+    within = _within(source)
+    sampled = False
+    if isinstance(source, Traffic):
+        counted = lake.query(f"SELECT count(*) AS n FROM ({rows_sql})", parameters, within=within)
+        rows = int(counted["n"][0].as_py())
+        sampled = rows > ROWS_MAX
+        if sampled:
+            rows_sql = rows_sql.replace("WHERE", "WHERE hash(prediction_id) < $part AND", 1)
+            parameters = {**parameters, "part": int(_HASHES * ROWS_MAX / rows)}
+    column = lake.query(f"SELECT value FROM ({rows_sql})", parameters, within=within)["value"]
+    values = column.to_numpy().astype(np.float64, copy=False)
+    return Numbers(values[np.isfinite(values)], len(values), sampled)
+
+
+def levels(lake: Lake, current: Traffic, held: Traffic | Stored | None, feature: str) -> Levels:
+    """Return a categorical feature's levels in a window and in what it is held against (None: in nothing)."""
+    window_sql, parameters = _rows(current, "categorical", feature, "now")
+    held_sql, more = _rows(held, "categorical", feature, "held") if held else (_NO_ROWS, {})
     # One pass: the counts of both sides, joined by level, the largest shares first; the rest is added up, not sent.
     found = lake.query(
         f"""
         WITH now AS (SELECT value, count(*) AS n FROM ({window_sql}) GROUP BY value),
-        held AS (SELECT value, count(*) AS n FROM ({reference_sql}) GROUP BY value),
+        held AS (SELECT value, count(*) AS n FROM ({held_sql}) GROUP BY value),
         both_sides AS (
             SELECT coalesce(now.value, held.value) AS value, coalesce(now.n, 0) AS n, coalesce(held.n, 0) AS m
             FROM now FULL JOIN held ON now.value IS NOT DISTINCT FROM held.value
@@ -108,7 +110,7 @@ def levels(
         FROM ranked WHERE place > $shown AND value IS NOT NULL
         """,
         {**parameters, **more, "shown": LEVELS_SHOWN, "length": LEVEL_LENGTH},
-        within=window.bounds,
+        within=_within(current, held),
     ).to_pylist()
     return _side_by_side(found)
 
@@ -141,19 +143,31 @@ def _side_by_side(found: list[dict[str, Any]]) -> Levels:
 Value = tuple[str, dict[str, Any]]  # SQL of a value, and its parameters
 
 
-def _predictions(value: Value, model: str, version: str | None, window: Window) -> tuple[str, dict[str, Any]]:
-    where = 'model = $model AND "at" >= $start AND "at" < $end AND NOT synthetic'
-    parameters: dict[str, Any] = {"model": model, "start": window.start, "end": window.end} | value[1]
-    if version is not None:
-        where += " AND version = $version"
-        parameters["version"] = version
-    once = f"SELECT DISTINCT ON (prediction_id) prediction_id, {value[0]} AS value FROM lake.predictions WHERE {where}"
+def _rows(source: Traffic | Stored, kind: str, feature: str, side: str) -> Value:
+    """SQL of a column `value`, a row for each row of the source; the parameters bear the side's name."""
+    if isinstance(source, Stored):
+        sql, parameters = _value({source.schema.schema_id: source.schema}, kind, feature, side)
+        rows = f"SELECT {sql} AS value FROM lake.reference_rows WHERE reference_id = ${side}_reference"
+        return rows, {f"{side}_reference": source.reference_id, **parameters}
+    sql, parameters = _value(source.schemas, kind, feature, side)
+    parameters |= {f"{side}_model": source.model}
+    spans = []
+    for place, window in enumerate(source.windows):
+        parameters |= {f"{side}_start_{place}": window.start, f"{side}_end_{place}": window.end}
+        spans.append(f'("at" >= ${side}_start_{place} AND "at" < ${side}_end_{place})')
+    where = f"model = ${side}_model AND ({' OR '.join(spans)}) AND NOT synthetic"
+    if source.version is not None:
+        where += f" AND version = ${side}_version"
+        parameters |= {f"{side}_version": source.version}
+    once = f"SELECT DISTINCT ON (prediction_id) prediction_id, {sql} AS value FROM lake.predictions WHERE {where}"
     return once, parameters
 
 
-def _reference(value: Value, reference_id: str) -> tuple[str, dict[str, Any]]:
-    sql = f"SELECT {value[0]} AS value FROM lake.reference_rows WHERE reference_id = $reference"
-    return sql, {"reference": reference_id, **value[1]}
+def _within(*sources: Traffic | Stored | None) -> Within | None:
+    windows = [window for source in sources if isinstance(source, Traffic) for window in source.windows]
+    if not windows:
+        return None
+    return min(window.start for window in windows), max(window.end for window in windows)
 
 
 def is_answer(feature: str) -> bool:
@@ -166,16 +180,17 @@ def tells_answers() -> bool:
     return {"prediction_number", "prediction_text", "scores"} <= set(REFERENCE_ROWS.names)
 
 
-def _value(schemas: Mapping[int, FeatureSchema], kind: str, feature: str) -> Value:
+def _value(schemas: Mapping[int, FeatureSchema], kind: str, feature: str, side: str) -> Value:
     named = any(feature in schema.numeric or feature in schema.categorical for schema in schemas.values())
-    return _answer(kind, feature) if is_answer(feature) and not named else (_place(schemas, kind, feature), {})
+    return _answer(kind, feature, side) if is_answer(feature) and not named else (_place(schemas, kind, feature), {})
 
 
-def _answer(kind: str, feature: str) -> Value:
+def _answer(kind: str, feature: str, side: str) -> Value:
     """The SQL of what was answered: the prediction as a number or in words, or the score of one class."""
     if feature not in _ANSWERS:
         name = feature[1:-1] if feature.startswith("(") else feature
-        return "TRY_CAST(json_extract_string(scores, $score) AS DOUBLE)", {"score": pointer(name[len(_SCORES) :])}
+        score = pointer(name.removeprefix(_SCORES))
+        return f"TRY_CAST(json_extract_string(scores, ${side}_score) AS DOUBLE)", {f"{side}_score": score}
     if kind == "numeric":
         return "prediction_number", {}
     whole = "CAST(TRY_CAST(prediction_number AS HUGEINT) AS VARCHAR)"
@@ -197,8 +212,3 @@ def _place(schemas: Mapping[int, FeatureSchema], kind: str, feature: str) -> str
         f"WHEN schema_id IN ({', '.join(map(str, ids))}) THEN {kind}[{place}]" for place, ids in places.items()
     )
     return f"CASE {cases} END"
-
-
-def _numbers(column: Any, sampled: bool) -> Numbers:
-    values = column.to_numpy().astype(np.float64, copy=False)
-    return Numbers(values[np.isfinite(values)], len(values), sampled)

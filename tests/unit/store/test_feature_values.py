@@ -15,6 +15,7 @@ from tests.lake_rows import AT, rows_of
 from seamark.core.records import FeatureSchema
 from seamark.core.windows import Window
 from seamark.store import feature_values, references
+from seamark.store.feature_values import Stored, Traffic
 from seamark.store.local_lake import LocalLake
 
 HOUR = Window.trailing(AT, 3600)
@@ -63,14 +64,16 @@ def values(rows: list[dict[str, Any]], kind: str, feature: str, version: str | N
 @pytest.mark.parametrize("feature", ["age", "a/b", "plan", "nobody's"])
 def test_numbers_of_a_window_are_those_that_were_sent(lake, rows, feature, version):
     wanted = values(rows, "numeric", feature, version)
-    found = feature_values.window_numbers(lake, SCHEMAS, "one-feature", version, HOUR, feature)
+    found = feature_values.numbers(lake, Traffic("one-feature", version, [HOUR], SCHEMAS), feature)
     assert (found.rows, found.sampled) == (len(wanted), False)
     assert sorted(found.values.tolist()) == sorted(v for v in wanted if v is not None and math.isfinite(v))
 
 
 def test_of_too_many_rows_always_the_same_part_is_read(lake, rows, monkeypatch):
     monkeypatch.setattr(feature_values, "ROWS_MAX", 150)
-    first, second = (feature_values.window_numbers(lake, SCHEMAS, "one-feature", None, HOUR, "age") for _ in range(2))
+    first, second = (
+        feature_values.numbers(lake, Traffic("one-feature", None, [HOUR], SCHEMAS), "age") for _ in range(2)
+    )
     assert first.sampled
     assert 75 < first.rows < 300
     assert sorted(first.values.tolist()) == sorted(second.values.tolist())
@@ -81,7 +84,9 @@ def test_levels_of_both_sides_add_up(lake, rows, feature):
     held = FeatureSchema(("n",), (feature,))
     texts = ["a", "a", "only here", None, "b", "it's"] * 20
     references.put(lake, f"r-{feature}", held, pa.table({"n": [1.0] * 120, feature: texts}))
-    found = feature_values.levels(lake, SCHEMAS, "one-feature", None, HOUR, feature, (f"r-{feature}", held))
+    found = feature_values.levels(
+        lake, Traffic("one-feature", None, [HOUR], SCHEMAS), Stored(f"r-{feature}", held), feature
+    )
     sent = values(rows, "categorical", feature, None)
     now, before = Counter(v for v in sent if v is not None), Counter(v for v in texts if v is not None)
     assert {(one.level, one.rows, one.reference_rows, one.new) for one in found.shown} == {
@@ -94,8 +99,22 @@ def test_levels_of_both_sides_add_up(lake, rows, feature):
     assert shares == sorted(shares, reverse=True)
 
 
+def test_traffic_before_the_window_may_be_the_other_side(lake, rows):
+    halves = [
+        Window(HOUR.start, HOUR.start + timedelta(minutes=30)),
+        Window(HOUR.start + timedelta(minutes=30), HOUR.end),
+    ]
+    whole, parts = (Traffic("one-feature", None, windows, SCHEMAS) for windows in ([HOUR], halves))
+    one, both = (feature_values.numbers(lake, source, "age") for source in (whole, parts))
+    assert sorted(one.values.tolist()) == sorted(both.values.tolist())
+    first = Traffic("one-feature", None, halves[:1], SCHEMAS)
+    found = feature_values.levels(lake, first, parts, "plan")
+    assert found.rows < found.reference_rows == len(values(rows, "categorical", "plan", None))
+    assert all(level.rows <= level.reference_rows and not level.new for level in found.shown)
+
+
 def test_without_a_reference_no_level_is_new(lake, rows):
-    found = feature_values.levels(lake, SCHEMAS, "one-feature", None, HOUR, "plan", None)
+    found = feature_values.levels(lake, Traffic("one-feature", None, [HOUR], SCHEMAS), None, "plan")
     assert found.shown
     assert not any(one.new for one in found.shown)
     assert (found.reference_rows, found.reference_present) == (0, 0)
@@ -118,16 +137,16 @@ def test_what_the_model_answered_is_read_like_a_feature(lake):
     lake.append({"predictions": rows_of("predictions", rows)})
 
     def numbers(feature):
-        found = feature_values.window_numbers(lake, SCHEMAS, "answers", None, HOUR, feature)
+        found = feature_values.numbers(lake, Traffic("answers", None, [HOUR], SCHEMAS), feature)
         return found.rows, sorted(found.values.tolist())
 
     assert numbers("prediction") == numbers("(prediction)") == (5, [0.5, 1.0])
     assert numbers("scores.a/b~c") == numbers("(scores.a/b~c)") == (5, [0.25, 0.25])
     assert numbers("scores.nobody") == (5, [])
-    words = feature_values.levels(lake, SCHEMAS, "answers", None, HOUR, "prediction", None)
+    words = feature_values.levels(lake, Traffic("answers", None, [HOUR], SCHEMAS), None, "prediction")
     assert {one.level for one in words.shown} >= {"1", "0.5", "yes"}
     taken = FeatureSchema(("prediction",), ())
-    named = feature_values.window_numbers(lake, {taken.schema_id: taken}, "answers", None, HOUR, "prediction")
+    named = feature_values.numbers(lake, Traffic("answers", None, [HOUR], {taken.schema_id: taken}), "prediction")
     assert named.values.tolist() == [], "a feature of that name is not the answer"
 
 
@@ -153,7 +172,7 @@ def test_many_levels_are_added_up(lake):
     )
     references.put(lake, "r-cities", schema, pa.table({"city": ["home", "city 001", "far away"] * 40}))
     schemas = {schema.schema_id: schema}
-    found = feature_values.levels(lake, schemas, "cities", None, HOUR, "city", ("r-cities", schema))
+    found = feature_values.levels(lake, Traffic("cities", None, [HOUR], schemas), Stored("r-cities", schema), "city")
     assert len(found.shown) == feature_values.LEVELS_SHOWN
     assert [one.level for one in found.shown[:3]] == ["home", "city 001", "far away"]
     assert found.other is not None
@@ -166,6 +185,6 @@ def test_many_levels_are_added_up(lake):
 def test_numbers_of_a_reference(lake):
     schema = FeatureSchema(("age", "x"), ("plan",))
     references.put(lake, "r-numbers", schema, pa.table({"age": [1.0, None, 3.0], "x": [0.0] * 3, "plan": ["a"] * 3}))
-    found = feature_values.reference_numbers(lake, schema, "r-numbers", "age")
+    found = feature_values.numbers(lake, Stored("r-numbers", schema), "age")
     assert (found.values.tolist(), found.rows) == ([1.0, 3.0], 3)
-    assert feature_values.reference_numbers(lake, schema, "r-numbers", "plan").values.tolist() == []
+    assert feature_values.numbers(lake, Stored("r-numbers", schema), "plan").values.tolist() == []
