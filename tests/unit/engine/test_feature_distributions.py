@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 import httpx
 import numpy as np
-import pyarrow as pa
 import pytest
 import yaml
 from tests.lake_rows import rows_of
@@ -80,12 +79,16 @@ def send(
     services.lake.append({"predictions": rows_of("predictions", rows)})
 
 
-def hold(services: Services, model: str, features: dict[str, list[Any]], at: datetime = AT) -> str:
-    """Make a reference of the model; return its id."""
-    numbers = tuple(sorted(name for name, values in features.items() if isinstance(values[0], float)))
-    texts = tuple(sorted(name for name in features if name not in numbers))
-    schema = FeatureSchema(numbers, texts)
-    return drift.put_reference(services, model, "", schema, pa.table(features), {"upload": "test"}, at).id
+def hold(services: Services, model: str, features: dict[str, list[Any]]) -> str:
+    """Make a reference of the model, now; return its id."""
+    rows = [dict(zip(features, row, strict=True)) for row in zip(*features.values(), strict=True)]
+
+    async def put() -> httpx.Response:
+        transport = httpx.ASGITransport(create_app(services, role="web"))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+            return await client.put(f"/api/v1/models/{quote(model, safe='')}/reference", json=rows)
+
+    return str(asyncio.run(put()).json()["id"])
 
 
 def configure(services: Services, model: str, **drift_spec: Any) -> None:
@@ -243,8 +246,8 @@ def test_a_kept_decision_is_shown_as_it_was_and_its_neighbours_too(services: Ser
     first = hold(services, "churn", {"age": AGES})
     send(services, "churn", {"age": OLDER})
     Evaluator().tick(services, AT)
-    later = AT + timedelta(seconds=1)
-    hold(services, "churn", {"age": OLDER}, later)  # what it is held against changes afterwards
+    services.clock.advance(1)  # type: ignore[attr-defined]
+    hold(services, "churn", {"age": OLDER})  # what it is held against changes afterwards
     services.clock.advance(7200)  # type: ignore[attr-defined]
     found = ask("/api/v1/models/churn/drift/age/distribution", at=AT.isoformat()).json()
     assert (found["judged_at"], found["reference_id"], found["decision"]["state"]) == (
