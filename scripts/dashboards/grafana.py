@@ -42,6 +42,7 @@ class Panel:
     maximum: float | None = None
     decimals: int | None = None
     link: tuple[str, str] | None = None  # (title, URL)
+    each_links: tuple[str, str] | None = None  # (title, URL) of every value; the URL may name the value's labels
     mappings: list[Json] = field(default_factory=list)
     custom: Json = field(default_factory=dict)
     options: Json = field(default_factory=dict)
@@ -159,6 +160,8 @@ def _panel(panel: Panel, number: int, x: int, y: int) -> Json:
     for name, value in (("min", panel.minimum), ("max", panel.maximum), ("decimals", panel.decimals)):
         if value is not None:
             defaults[name] = value
+    if panel.each_links is not None:
+        defaults["links"] = [{"title": panel.each_links[0], "url": panel.each_links[1], "targetBlank": True}]
     out: Json = {
         "id": number,
         "type": panel.kind,

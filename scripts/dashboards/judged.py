@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from grafana import SEAMARK, Panel, Query, states
+from grafana import SEAMARK, Panel, Query, override, states
 from promql import HERE, MODEL_PAGE, VERSIONS
 
 BY_FEATURE = "max by (version, feature, method)"
+# A name may hold any character, so it is one encoded segment of the path.
+DISTRIBUTIONS = ("Reference against window", f"{MODEL_PAGE}/drift/${{__field.labels.feature:percentencode}}")
 
 PANELS = [
     Panel(
@@ -22,7 +24,8 @@ PANELS = [
         ],
         thresholds=[("green", None), ("red", 1.0)],
         no_value="no feature could be judged",
-        link=("Evidence", MODEL_PAGE),
+        link=("Drift over time", f"{MODEL_PAGE}#drift"),
+        each_links=DISTRIBUTIONS,
         decimals=2,
         height=10,
     ),
@@ -32,6 +35,7 @@ PANELS = [
         "A gap: too few rows or no reference in that window. That is not the same as no drift.",
         [Query(f"max by (version, feature) (seamark_feature_drifted{VERSIONS})", "{{feature}} {{version}}")],
         mappings=states({"0": ("no drift", "green"), "1": ("drift", "red")}),
+        each_links=DISTRIBUTIONS,
         no_value="no feature could be judged",
         height=10,
     ),
@@ -50,10 +54,13 @@ PANELS = [
     Panel(
         "Performance",
         "timeseries",
-        "Measured with the labels that have come so far; read it with the coverage beside it.",
+        "Measured (solid) with the labels that have come so far; read it with the coverage beside it. Estimated "
+        "(dashed) without labels. No line: neither is known, which is not the same as fine.",
         [Query(f"max by (metric, kind) (seamark_model_performance{HERE})", "{{metric}} ({{kind}})")],
         minimum=None,
-        no_value="no labels yet",
+        no_value="no labels and no estimate yet",
+        overrides=[override(r".*\(estimated\)", custom__lineStyle={"fill": "dash", "dash": [8, 6]})],
+        link=("With intervals", f"{MODEL_PAGE}#performance"),
     ),
     Panel(
         "Labels that have come",

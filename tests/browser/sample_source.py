@@ -19,6 +19,7 @@ from sample_facts import (
     latency,
     quality,
 )
+from sample_quality import drift_history, explained, performance_history
 from sample_traces import sample_requests, sample_trace
 
 from seamark.core.errors import NotFound, StoreUnavailable
@@ -33,6 +34,7 @@ from seamark.core.findings import (
 )
 from seamark.core.measures import TokenStep
 from seamark.core.windows import Window
+from seamark.engine.distributions import Explained
 from seamark.store.traces import Search, Trace
 from seamark.web.page_model import ModelFacts
 from seamark.web.page_runs import PlanFacts, RunFacts
@@ -150,7 +152,23 @@ class SampleSource:
         checked = [] if seen.liveness == "unknown" else quality()
         manifests = {"keda": MANIFEST, "hpa": MANIFEST} if seen.recommendation else {}
         generative = self.scene == "hostile" or name == "search-ranker"
-        return ModelFacts(seen, points, 60.0, checked, manifests, tokens() if generative else ())
+        return ModelFacts(
+            seen,
+            points,
+            60.0,
+            checked,
+            manifests,
+            tokens() if generative else (),
+            drift_history(name, seen.drift, self.scene) if seen.drift else (),
+            performance_history(name) if seen.performance else (),
+        )
+
+    def feature(
+        self, model: str, feature: str, version: str | None, end: datetime, span_s: float | None, at: datetime
+    ) -> Explained:
+        if self.scene == "failing":
+            raise StoreUnavailable("the lake cannot be read: the disk is full")
+        return explained(model, feature, version, Window.trailing(end, span_s or 3600.0))
 
     def plans(self, at: datetime) -> Sequence[PlanFacts]:
         if self.scene == "empty":

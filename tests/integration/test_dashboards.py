@@ -98,7 +98,11 @@ def test_links_into_seamark_lead_to_its_pages(name):
     links = set(re.findall(r'"\$\{seamark_url\}([^"]*)"', text))
     assert links
     for link in links:
-        assert re.fullmatch(r"|/alerts|/loadtests|/models/\$\{[\w.]+\}|/api/v1/models/\$\{model\}/drift/report", link)
+        assert re.fullmatch(
+            r"|/alerts|/loadtests|/models/\$\{[\w.]+\}(#drift|#performance)?|/api/v1/models/\$\{model\}/drift/report"
+            r"|/models/\$\{model\}/drift/\$\{__field\.labels\.feature:percentencode\}",
+            link,
+        )
 
 
 def test_queries_and_rules_use_only_metrics_that_are_documented():

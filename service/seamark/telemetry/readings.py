@@ -12,6 +12,7 @@ from seamark.core.findings import (
     AlertStatus,
     Capacity,
     DriftFinding,
+    FeatureDrift,
     LatencySummary,
     ModelOverview,
     Performance,
@@ -163,7 +164,7 @@ def _put_drift(page: Page, finding: DriftFinding) -> int:
     page.put("seamark_drift_features_drifted", model, sum(known) if known else None)
     page.put("seamark_drift_features_unknown", model, len(finding.features) - len(known))
     page.put("seamark_drift_window_end_timestamp_seconds", model, finding.window.end.timestamp())
-    furthest = sorted(finding.features, key=lambda feature: (not feature.drifted, -(feature.score or 0.0)))
+    furthest = sorted(finding.features, key=lambda feature: (not feature.drifted, -_share_of_threshold(feature)))
     for feature in furthest[:FEATURES_MAX]:
         by_method = (*model, feature.feature, feature.method)
         page.put("seamark_feature_drift_score", by_method, feature.score)
@@ -189,6 +190,11 @@ def _put_quality(page: Page, finding: QualityFinding | None) -> None:
     refused = sum(change.rows or 0 for change in finding.schema)
     page.put("seamark_quality_type_refused_rows", model, refused)
     page.put("seamark_quality_window_end_timestamp_seconds", model, finding.window.end.timestamp())
+
+
+def _share_of_threshold(feature: FeatureDrift) -> float:
+    """How far a feature moved: scores of different methods have different units, shares of thresholds have none."""
+    return feature.score / feature.threshold if feature.score is not None and feature.threshold else 0.0
 
 
 def _timestamp(at: datetime | None) -> float | None:

@@ -9,6 +9,7 @@ from seamark.core.findings import ModelOverview
 from seamark.web.page_words import Moment, known, moment, plural, rate, span
 
 _ROOM = 1.08  # of the bar, right of the largest value
+_LEAST = 1e-300  # below it the bar of a service without traffic is drawn: a tick would be no float
 _TICK_STEPS = (1.0, 2.0, 5.0, 10.0)
 
 
@@ -135,7 +136,9 @@ def _scale(values: list[float | None]) -> tuple[float, float] | None:
     largest = max((value for value in values if value is not None), default=None)
     if largest is None:
         return None
-    wanted = max(largest, 0.0) * _ROOM or 1.0
+    wanted = max(largest, 0.0) * _ROOM
+    if wanted < _LEAST:
+        wanted = 1.0
     power = 10.0 ** math.floor(math.log10(wanted / 4))
     step = next(part * power for part in _TICK_STEPS if part * power * 5 >= wanted)
     return math.ceil(wanted / step - 1e-9) * step, step

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from seamark.core.drift_history import DriftColumn
 from seamark.core.findings import (
     BurnRate,
     DriftFinding,
@@ -13,17 +14,20 @@ from seamark.core.findings import (
     FeatureDrift,
     LatencyPoint,
     ModelOverview,
-    Performance,
     Recommendation,
     SloStatus,
 )
 from seamark.core.measures import AdviceInput, TokenStep
 from seamark.core.quality import FeatureQuality
-from seamark.core.windows import Window, format_duration
+from seamark.core.windows import format_duration
+from seamark.engine.performance_history import PerformanceStep
 from seamark.web.charts import Figure, latency_figure, traffic_figure, versions_left_out
+from seamark.web.feature_paths import feature_url
+from seamark.web.page_heat import HeatMap, drift_chip, heat_map, visible
+from seamark.web.page_performance import PerformanceView, TimeLine, performance_view, time_line
 from seamark.web.page_tokens import TokenRow, token_row
 from seamark.web.page_views import AlertRow, Chip, ModelCard, alert_row, capacity_words, drift_tile, model_card
-from seamark.web.page_words import Moment, known, milliseconds, moment, number, percent, plural, rate, span
+from seamark.web.page_words import Moment, known, milliseconds, moment, number, percent, plural, rate
 
 ROWS_SHOWN = 500
 POINTS_SHOWN = 60
@@ -39,6 +43,8 @@ class ModelFacts:
     quality: Sequence[FeatureQuality] = ()
     manifests: Mapping[str, str] | None = None  # kind (keda, hpa) -> YAML
     tokens: Sequence[TokenStep] = ()  # of the last hour, by generative model
+    drift_history: Sequence[DriftColumn] = ()  # windows, oldest first
+    performance_history: Sequence[PerformanceStep] = ()  # windows, oldest first
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,7 @@ class DriftRow:
     """One feature. `bar` is the score's share of a bar whose middle is the threshold, as a percentage."""
 
     feature: str
+    url: str
     kind: str
     method: str
     chip: Chip
@@ -84,20 +91,6 @@ class QualityRow:
     nulls_tone: str
     strange_tone: str
     categories: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class PerformanceView:
-    """Metrics with their intervals, and how much of the truth is known."""
-
-    metrics: tuple[tuple[str, str, str], ...]  # name, value, interval
-    task: str | None
-    coverage: str | None
-    coverage_width: str | None
-    labelled: str
-    lag: str | None
-    known_up_to: Moment | None
-    window: str
 
 
 @dataclass(frozen=True)
@@ -163,8 +156,10 @@ class ModelPage:
     drift_at: Moment | None
     drift: tuple[DriftRow, ...]
     drift_left_out: int
+    heat: HeatMap | None
     quality: tuple[QualityRow, ...]
     performance: PerformanceView | None
+    time_line: TimeLine | None
     objectives: tuple[ObjectiveView, ...]
     advice: AdviceView | None
     capacity: str | None
@@ -197,8 +192,10 @@ def model_page(facts: ModelFacts) -> ModelPage:
         drift_at=moment(finding.window.end, at) if finding else None,
         drift=drift_rows(finding) if finding else (),
         drift_left_out=max(len(finding.features) - ROWS_SHOWN, 0) if finding else 0,
+        heat=heat_map(seen.model, facts.drift_history),
         quality=tuple(_quality_row(feature) for feature in facts.quality[:ROWS_SHOWN]),
         performance=performance_view(seen.performance, at) if seen.performance else None,
+        time_line=time_line(facts.performance_history, at),
         objectives=tuple(objective_view(status) for status in seen.slo),
         advice=advice_view(seen.recommendation, facts.manifests or {}, at) if seen.recommendation else None,
         capacity=capacity_words(seen),
@@ -231,16 +228,6 @@ def _latency_row(point: LatencyPoint, at: datetime, step_s: float) -> LatencyRow
 
 # --- drift and quality -----------------------------------------------------------------------------------------------
 
-_DRIFT_CHIPS = {
-    DriftState.DRIFT: Chip("bad", "drifted"),
-    DriftState.CERTAIN_SMALL: Chip("warn", "certain, small"),
-    DriftState.NO_DRIFT: Chip("good", "no drift"),
-    DriftState.TOO_FEW_ROWS: Chip("quiet", "too few rows"),
-    DriftState.NO_REFERENCE: Chip("quiet", "no reference"),
-    DriftState.ALL_NULL: Chip("warn", "all null"),
-    DriftState.NOT_IN_REFERENCE: Chip("quiet", "not in the reference"),
-    DriftState.NOT_IN_WINDOW: Chip("warn", "missing from the window"),
-}
 _DRIFT_ORDER = (DriftState.DRIFT, DriftState.CERTAIN_SMALL, DriftState.ALL_NULL, DriftState.NOT_IN_WINDOW)
 
 
@@ -251,16 +238,18 @@ def drift_rows(finding: DriftFinding) -> tuple[DriftRow, ...]:
         place = _DRIFT_ORDER.index(feature.state) if feature.state in _DRIFT_ORDER else len(_DRIFT_ORDER)
         return place, feature.feature
 
-    return tuple(_drift_row(feature) for feature in sorted(finding.features, key=order)[:ROWS_SHOWN])
+    shown = sorted(finding.features, key=order)[:ROWS_SHOWN]
+    return tuple(_drift_row(feature, feature_url(finding.model, feature.feature, finding.window)) for feature in shown)
 
 
-def _drift_row(feature: FeatureDrift) -> DriftRow:
+def _drift_row(feature: FeatureDrift, url: str) -> DriftRow:
     score, threshold = known(feature.score), known(feature.threshold)
     return DriftRow(
-        feature=feature.feature,
+        feature=visible(feature.feature),
+        url=url,
         kind=feature.kind,
         method=feature.method.replace("_", " "),
-        chip=_DRIFT_CHIPS.get(feature.state, Chip("quiet", feature.state.value)),
+        chip=drift_chip(feature.state),
         score=number(score),
         threshold=number(threshold),
         bar=f"{min(max(score / (2 * threshold), 0.0), 1.0) * 100:.1f}%" if score is not None and threshold else None,
@@ -310,28 +299,6 @@ def _quality_tone(ratio: float | None) -> str:
 
 
 # --- performance, objectives, advice ----------------------------------------------------------------------------------
-
-
-def performance_view(found: Performance, at: datetime) -> PerformanceView:
-    """Return the metrics with their 95 % intervals, the coverage behind them and up to when it is complete."""
-    coverage, lag_s = known(found.coverage), known(found.label_lag_p50_s)
-    return PerformanceView(
-        metrics=tuple(
-            (name.replace("_", " "), number(m.value) or "unknown", f"{number(m.low)} to {number(m.high)}")
-            for name, m in found.metrics.items()
-        ),
-        task=found.task,
-        coverage=percent(coverage),
-        coverage_width=f"{coverage * 100:.1f}%" if coverage is not None else None,
-        labelled=f"{found.labelled:,} of {found.predictions:,} predictions",
-        lag=span(lag_s) if lag_s is not None else None,
-        known_up_to=moment(found.known_up_to, at),
-        window=_window_words(found.window),
-    )
-
-
-def _window_words(window: Window) -> str:
-    return f"last {format_duration(round(window.span_s))}"
 
 
 def objective_view(status: SloStatus) -> ObjectiveView:

@@ -12,9 +12,10 @@ from seamark.core.quality import FeatureQuality
 from seamark.core.specs import DriftSpec
 from seamark.core.windows import Window
 from seamark.delivery.scalers import SCALERS
-from seamark.engine import loadtests, quality
+from seamark.engine import drift_history, loadtests, performance_history, quality
 from seamark.engine import overview as glance
 from seamark.engine.configuration import PlanView
+from seamark.engine.distributions import Explained, explain
 from seamark.engine.services import Services
 from seamark.store import spans, tokens, traces
 from seamark.store.catalog.runs import RunRecord
@@ -34,6 +35,10 @@ class PageSource(Protocol):
     def overviews(self, at: datetime) -> Sequence[ModelOverview]: ...
 
     def model(self, name: str, at: datetime) -> ModelFacts: ...
+
+    def feature(
+        self, model: str, feature: str, version: str | None, end: datetime, span_s: float | None, at: datetime
+    ) -> Explained: ...
 
     def plans(self, at: datetime) -> Sequence[PlanFacts]: ...
 
@@ -70,8 +75,17 @@ class EngineSource:
             latency_step_s=LATENCY_STEP_S,
             tokens=tokens.token_steps(services.lake, name, window, LATENCY_SPAN_S, by=("gen_ai_model",)),
             quality=self._quality(seen),
+            drift_history=drift_history.columns(services, name, at, seen.drift),
+            performance_history=performance_history.steps(services, name, at) if seen.performance else (),
             manifests={kind: scaler.render(advice, services.url) for kind, scaler in SCALERS.items()} if advice else {},
         )
+
+    def feature(
+        self, model: str, feature: str, version: str | None, end: datetime, span_s: float | None, at: datetime
+    ) -> Explained:
+        """One feature in the window that ends at `end`, of the length that the model is watched over by default."""
+        window = Window.trailing(end, span_s or drift_history.window_span_s(self._services, model))
+        return explain(self._services, model, version, window, feature, at)
 
     def _quality(self, seen: ModelOverview) -> Sequence[FeatureQuality]:
         """Quality of the window that drift was judged on, else of the last default window."""

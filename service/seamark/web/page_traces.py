@@ -14,6 +14,7 @@ from seamark.core.errors import Invalid
 from seamark.core.records import SpanKind, SpanStatus
 from seamark.core.windows import Window
 from seamark.store.traces import Search, Trace
+from seamark.web.asking import instant
 from seamark.web.page_views import Chip, model_url
 from seamark.web.page_words import Moment, milliseconds, moment, plural
 from seamark.wire import traceql
@@ -38,7 +39,7 @@ ROWS_SHOWN = 100
 
 @dataclass(frozen=True)
 class TraceForm:
-    """What the search form holds, as it was written."""
+    """What the search form holds, as it was written. `start` and `end` come from links and stand instead of `range`."""
 
     q: str = ""
     model: str = ""
@@ -46,6 +47,8 @@ class TraceForm:
     min_ms: str = ""
     sort: str = "newest"
     range: str = "1h"
+    start: str = ""
+    end: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def search_of(form: TraceForm, at: datetime, model: str | None) -> Search:
     if not 0 <= min_ms < math.inf:
         raise Invalid(f"At least: {form.min_ms[:40]!r} is no number of milliseconds")
     return Search(
-        window=Window.trailing(at, RANGES[form.range]),
+        window=_window(form, at),
         model=model,
         condition=traceql.parse(form.q) if form.q else traceql.EVERYTHING,
         min_ms=min_ms or None,
@@ -90,6 +93,15 @@ def search_of(form: TraceForm, at: datetime, model: str | None) -> Search:
         requests_only=not form.q,
         slowest=form.sort == "slowest",
     )
+
+
+def _window(form: TraceForm, at: datetime) -> Window:
+    if not form.start:
+        return Window.trailing(at, RANGES[form.range])
+    start, end = instant("start", form.start, at), instant("end", form.end, at)
+    if start >= end:
+        raise Invalid(f"start: {form.start[:40]!r} is not before the end")
+    return Window(start, end)
 
 
 def trace_rows(found: Sequence[Mapping[str, Any]], at: datetime) -> list[TraceRow]:

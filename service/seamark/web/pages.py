@@ -11,10 +11,12 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 
 from seamark.core.errors import Invalid, NotFound, SeamarkError
-from seamark.core.windows import Window
-from seamark.web.asking import instant, services_of
+from seamark.core.windows import Window, format_duration
+from seamark.web.asking import duration_s, instant, services_of
 from seamark.web.auth import Principal, require
+from seamark.web.feature_paths import feature_asked
 from seamark.web.page_assets import render, static_files
+from seamark.web.page_distribution import distribution_page
 from seamark.web.page_model import model_page
 from seamark.web.page_problem import problem_page, wants_page
 from seamark.web.page_runs import plan_row, run_page, run_row
@@ -75,7 +77,10 @@ def _model_routes(routes: APIRouter, source: Callable[[Request], PageSource]) ->
     # `:path`, because a model's name may hold a slash.
     @routes.get("/models/{model:path}")
     def model(request: Request, model: str, who: Principal = Depends(require("read"))) -> HTMLResponse:
-        """One model: latency, traffic, drift, quality, performance, objectives, advice, versions."""
+        """One model: latency, traffic, drift, quality, performance, objectives, advice, versions; or one feature."""
+        named = feature_asked(request, "/models/")
+        if named is not None:
+            return _feature_page(request, source, *named, who)
 
         def fill() -> dict[str, Any]:
             who.check_model(model)
@@ -83,6 +88,23 @@ def _model_routes(routes: APIRouter, source: Callable[[Request], PageSource]) ->
             return {"page": model_page(source(request).model(model, at)), "as_of": moment(at, at)}
 
         return _page(request, "model.html.j2", fill, plots=True)
+
+
+def _feature_page(
+    request: Request, source: Callable[[Request], PageSource], model: str, feature: str, who: Principal
+) -> HTMLResponse:
+    """A feature in a window beside its reference; `at`, `window` and `version` as the API's endpoint takes them."""
+
+    def fill() -> dict[str, Any]:
+        who.check_model(model)
+        at = services_of(request).clock.now()
+        asked = request.query_params
+        end = instant("at", asked.get("at"), at)
+        span_s = duration_s("window", asked.get("window"), 0.0) or None
+        found = source(request).feature(model, feature, asked.get("version"), end, span_s, at)
+        return {"page": distribution_page(found, at), "as_of": moment(at, at)}
+
+    return _page(request, "distribution.html.j2", fill)
 
 
 def _run_routes(routes: APIRouter, source: Callable[[Request], PageSource]) -> None:
@@ -132,7 +154,12 @@ def _trace_routes(routes: APIRouter, source: Callable[[Request], PageSource]) ->
             except Invalid as error:
                 return {**shown, "problem": error.problems[0].message if error.problems else error.message}
             many = f"the first {ROWS_SHOWN}" if len(found) == ROWS_SHOWN else f"{len(found)} found"
-            return {**shown, "rows": trace_rows(found, at), "summary": f"{many} of the last {form.range}"}
+            of = (
+                f"of the {format_duration(asked.window.span_s)} asked for"
+                if form.start
+                else f"of the last {form.range}"
+            )
+            return {**shown, "rows": trace_rows(found, at), "summary": f"{many} {of}"}
 
         return _page(request, "traces.html.j2", fill)
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sample_facts import AT, HOSTILE, ago, capacity, overview, recommendation, unknown
 
@@ -96,6 +96,7 @@ def test_names_reach_the_summary_unchanged():
 amounts = st.floats(0, 1e9, allow_nan=False)
 
 
+@example(live=0.0, per_replica=0.0, low=0.0, spread=5e-324, current=1)
 @given(live=amounts, per_replica=amounts, low=amounts, spread=amounts, current=st.integers(1, 1000))
 def test_every_place_lies_on_the_bar(live, per_replica, low, spread, current):
     forecast = Forecast(AT, 75.0, "ok", "x", low, low + spread / 2, low + spread)

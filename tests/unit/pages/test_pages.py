@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from urllib.parse import quote
 
 import pytest
 from fastapi import Request
@@ -26,6 +27,15 @@ PAGES = [
     ("full", "/models/search-ranker"),
     ("hostile", model_url(HOSTILE)),
     ("hostile", model_url(LONG)),
+    ("full", "/models/pricing"),
+    ("full", "/models/fraud-score"),
+    ("full", "/models/churn/drift/age"),
+    ("full", "/models/churn/drift/age?at=2026-03-04T14:00:00Z&window=1h&version="),
+    ("full", "/models/churn/drift/region"),
+    ("full", "/models/churn/drift/card_brand"),
+    ("full", "/models/churn/drift/%28all%20features%29"),
+    ("full", "/models/churn/drift?feature=.."),
+    ("hostile", f"/models/{quote(HOSTILE, safe='')}/drift/{quote(HOSTILE, safe='')}?version=%3Cb%3E"),
     ("full", "/loadtests"),
     ("empty", "/loadtests"),
     ("hostile", "/loadtests"),
@@ -40,6 +50,7 @@ PAGES = [
     ("empty", "/traces"),
     ("hostile", "/traces"),
     ("full", "/traces?q=%7B+.a+%3D+%7D"),
+    ("full", "/traces?model=churn&start=2026-03-04T13:00:00Z&end=2026-03-04T14:00:00Z"),
     ("full", f"/traces/{TRACE_ID}"),
     ("full", f"/traces/{TRACE_ID}?at=2026-03-01T12:00:00Z"),
     ("full", f"/traces/{MANY_ID}"),
@@ -105,7 +116,7 @@ def test_scripts_come_from_here_alone(client, scene, path):
     assert "default-src 'none'" in policy
     assert "script-src 'self';" in policy
     # Only pages with plots may style inline: plotly inserts its own rules.
-    assert ("'unsafe-inline'" in policy) == path.startswith(("/models", "/runs"))
+    assert ("'unsafe-inline'" in policy) == (path.startswith(("/models", "/runs")) and "/drift" not in path)
 
 
 @pytest.mark.parametrize(("scene", "path"), [page for page in PAGES if page[0] == "hostile"])
@@ -145,7 +156,7 @@ def test_the_connecting_lines_name_what_the_sdk_has():
 
 def test_a_missing_model_and_a_missing_run_are_pages(client):
     asked = client()
-    for path in ("/models/nope", "/runs/nope"):
+    for path in ("/models/nope", "/runs/nope", "/models/churn/drift/nope"):
         answer = asked.get(path)
         assert answer.status_code == 404
         assert "Not found" in answer.text

@@ -127,3 +127,14 @@ def test_findings_beyond_the_limits_are_left_out_and_counted(telemetry):
     scores = [dict(labels)["feature"] for name, labels in found if name == "seamark_feature_drift_score"]
     assert len(scores) == FEATURES_MAX
     assert "age" in scores  # what drifted is not what is left out
+
+
+def test_the_features_nearest_to_their_threshold_stay_whatever_unit_their_method_has(telemetry):
+    far = tuple(
+        replace(sample.feature(f"f{index}", DriftState.NO_DRIFT, 900.0), method="chi_square", threshold=9_000.0)
+        for index in range(FEATURES_MAX)
+    )
+    near = sample.feature("near", DriftState.NO_DRIFT, 0.09)
+    drift = DriftFinding("churn", "1", Window.trailing(sample.AT, 60.0), (*far, near))
+    found = samples(telemetry, overviews=[replace(sample.overview(), drift=drift)])
+    assert "near" in [dict(labels)["feature"] for name, labels in found if name == "seamark_feature_drift_score"]

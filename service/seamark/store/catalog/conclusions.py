@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
@@ -65,11 +65,47 @@ class Findings:
             rows = connection.execute(query).all()
         return [Found(row.at, msgspec.convert(row.body, type_), row.run_id) for row in rows]
 
+    def near(
+        self, model: str, kind: str, type_: type[Finding], instants: Sequence[datetime], reach: timedelta
+    ) -> list[Found[Finding] | None]:
+        """For each instant the first finding made at it or up to `reach` later, else the last one up to `reach` before.
+
+        Only what is returned is read whole, however many findings lie between.
+        """
+        made: list[Any] = []
+        with self._db.read() as connection:
+            for place in range(0, len(instants), _NEAR_AT_ONCE):
+                spans = (_near(model, kind, instant, reach) for instant in instants[place : place + _NEAR_AT_ONCE])
+                made += connection.execute(sa.union_all(*spans)).all()
+            nearest = [_nearest(made, instant, reach) for instant in instants]
+            wanted = {number for number in nearest if number is not None}
+            bodies = connection.execute(sa.select(findings).where(findings.c.id.in_(wanted))).all() if wanted else []
+        read = {row.id: Found(row.at, msgspec.convert(row.body, type_), row.run_id) for row in bodies}
+        return [read.get(number) if number is not None else None for number in nearest]
+
     def prune(self, before: datetime, kind: str | None = None) -> int:
         """Drop findings older than that (of one kind), but capacities: they hold until a newer test says otherwise."""
         old = findings.delete().where(findings.c.at < before, findings.c.kind != "capacity")
         with self._db.begin() as connection:
             return connection.execute(old if kind is None else old.where(findings.c.kind == kind)).rowcount
+
+
+_NEAR_AT_ONCE = 100  # instants in one statement: SQLite joins at most 500 selects
+
+
+def _near(model: str, kind: str, instant: datetime, reach: timedelta) -> sa.Select[Any]:
+    return sa.select(findings.c.id, findings.c.at).where(
+        findings.c.model == model,
+        findings.c.kind == kind,
+        findings.c.at >= instant - reach,
+        findings.c.at <= instant + reach,
+    )
+
+
+def _nearest(made: Sequence[Any], instant: datetime, reach: timedelta) -> int | None:
+    after = [(row.at, row.id) for row in made if instant <= row.at <= instant + reach]
+    before = [(row.at, row.id) for row in made if instant - reach <= row.at < instant]
+    return min(after)[1] if after else max(before)[1] if before else None
 
 
 class Schemas:

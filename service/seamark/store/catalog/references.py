@@ -76,6 +76,13 @@ class References:
                 before = _newest(connection, reference.model, reference.version)
                 _change(connection, reference, "put", reference.created_at, by, before.id if before else None)
 
+    def get(self, model: str, reference_id: str) -> ReferenceSet | None:
+        """The reference of that id, in force or not, or None."""
+        query = sa.select(reference_sets).where(reference_sets.c.model == model, reference_sets.c.id == reference_id)
+        with self._db.read() as connection:
+            row = connection.execute(query).first()
+        return _set(row) if row else None
+
     def current(self, model: str, version: str | None = None) -> ReferenceSet | None:
         """The reference in force for this version, else the one that is for every version."""
         found = self.in_force(model, version)
