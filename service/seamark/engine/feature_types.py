@@ -8,6 +8,7 @@ nothing of a type: it fixes none and is refused by none.
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from seamark.core.clock import Clock
-from seamark.core.errors import SeamarkError
+from seamark.core.errors import SeamarkError, StoreUnavailable
 from seamark.core.feature_types import CATEGORICAL, NUMERIC, FixedType, TypeClash, Types, clash_reason
 from seamark.core.records import Decoded, FeatureSchema, Refusal
 from seamark.engine import retyping
@@ -78,18 +79,26 @@ class TypeGate:
         return not any(_any_value(predictions, schema, names) for schema, names in open_.items())
 
     def types_of(self, model: str, version: str) -> Types:
-        """Return the types that are fixed, by feature; they may be CHECKED_S old."""
-        now_s = self._clock.monotonic_s()
+        """Return the types that are fixed, by feature; they may be CHECKED_S old.
+
+        While the catalog does not answer they may be older; StoreUnavailable where none were ever read.
+        """
+        name, now_s = (model, version), self._clock.monotonic_s()
         with self._lock:
-            until_s, types = self._types.get((model, version), (now_s, {}))
-        if until_s > now_s:
+            until_s, types = self._types.get(name, (now_s, None))
+        if types is not None and until_s > now_s:
             return types
-        found = known_types(self._catalog, model, version)
+        try:
+            types = known_types(self._catalog, model, version)
+        except StoreUnavailable as error:
+            if types is None:
+                raise
+            log.warning("types of %.100r are as they were last known: %s", model, error.message)
         with self._lock:
-            self._types[model, version] = (now_s + CHECKED_S, found)
-            self._types.move_to_end((model, version))
+            self._types[name] = (now_s + CHECKED_S, types)
+            self._types.move_to_end(name)
             _keep(self._types)
-        return found
+        return types
 
     def admit(self, decoded: Decoded, at: datetime, decode: Callable[..., Decoded]) -> Decoded:
         """Return what checked() returns, decoded again with known types where only those tell which rows are right.
@@ -129,7 +138,7 @@ class TypeGate:
         """Look at the catalog again for this model: its reference has changed."""
         with self._lock:
             for name in [name for name in self._types if name[0] == model]:
-                del self._types[name]
+                self._types[name] = (-math.inf, self._types[name][1])
             for group in [group for group in self._fits if group[0] == model]:
                 del self._fits[group]
 

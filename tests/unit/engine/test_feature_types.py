@@ -224,6 +224,29 @@ def test_counts_that_could_not_be_written_are_written_later(house: House, monkey
     assert written == [{clash: 2}]
 
 
+def test_while_the_catalog_is_away_known_types_hold_and_new_features_wait(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.send([row(1)])
+
+    def away(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailable("the catalog is away")
+
+    for name in ("of", "fix", "count_refused"):
+        monkeypatch.setattr(house.services.catalog.feature_types, name, away)
+    monkeypatch.setattr(house.services.catalog.references, "in_force", away)
+    for _ in range(2):
+        house.pass_s(CHECKED_S + 1)
+        answer = house.send([row(2), row("a")])
+        assert (answer["accepted"], answer["rejected_total"]) == (1, 1)
+    for rows in ([row(1, new=1)], [row(1, version="unheard of")]):
+        body = [{"model": house.model, **one} for one in rows]
+        assert house.client.post("/api/v1/predictions", json=body).status_code == 503
+    monkeypatch.undo()
+    assert house.send([row(1, new=1)])["accepted"] == 1
+    assert house.send([row(1, new="a")])["rejected_total"] == 1
+
+
 def test_types_of_a_model_are_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feature_types, "TYPES_MAX", 3)
     assert house.send([row(1, a=1, b="x")])["accepted"] == 1
