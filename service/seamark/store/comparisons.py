@@ -7,7 +7,7 @@ Side 0 is the baseline, side 1 the candidate. Block n begins at `window.start` +
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil
@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from seamark.core.records import FeatureSchema
 from seamark.core.windows import Window
-from seamark.store.features import FloatArray, TextArray, named_columns
+from seamark.store.features import FeatureColumns, FloatArray, TextArray, named_columns
 from seamark.store.lake import Lake, Within
 from seamark.store.spans import once
 
@@ -137,11 +138,7 @@ def prediction_rows(
         within=window.bounds,
     )
     found = _ordered(found, schemas)
-    features = named_columns(found, schemas)
-    # A name that is a number on one side and text on the other is two columns, each null on the other side.
-    columns: dict[str, npt.NDArray[Any]] = {**features.numeric}
-    for name, values in features.categorical.items():
-        columns[f"{name} (text)" if name in columns else name] = values
+    columns = _both_sides([_of_side(found, side, schemas) for side in (0, 1)])
     return PredictionRows(
         _ints(found["side"]),
         _ints(found["block"]),
@@ -222,10 +219,29 @@ def _range(model: str, versions: tuple[str, str], window: Window, block_us: int)
     }
 
 
+def _of_side(found: pa.Table, side: int, schemas: Mapping[int, FeatureSchema]) -> FeatureColumns:
+    return named_columns(found.filter(pc.equal(found["side"], side)), schemas)
+
+
+def _both_sides(sides: Sequence[FeatureColumns]) -> dict[str, npt.NDArray[Any]]:
+    """Return each feature over the rows of both sides, null where a side has it not.
+
+    A name that is a number on one side and text on the other is two columns: neither side may decide for both.
+    """
+    columns: dict[str, npt.NDArray[Any]] = {}
+    for name in sorted({name for side in sides for name in side.numeric}):
+        columns[name] = np.concatenate([side.numeric.get(name, np.full(side.rows, np.nan)) for side in sides])
+    for name in sorted({name for side in sides for name in side.categorical}):
+        missing = [np.full(side.rows, None, dtype=object) for side in sides]
+        values = [side.categorical.get(name, nulls) for side, nulls in zip(sides, missing, strict=True)]
+        columns[f"{name} (text)" if name in columns else name] = np.concatenate(values)
+    return columns
+
+
 def _ordered(found: pa.Table, schemas: Mapping[int, FeatureSchema]) -> pa.Table:
-    """Return the rows of known schemas in the order in which named_columns() gives their features."""
+    """Return the rows of known schemas by side, and in the order in which named_columns() gives their features."""
     ids = _ints(found["schema_id"])
-    order = np.argsort(ids, kind="stable")
+    order = np.lexsort((ids, _ints(found["side"])))
     return found.take(pa.array(order[np.isin(ids[order], list(schemas))], pa.int64()))
 
 

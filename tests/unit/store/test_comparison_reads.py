@@ -20,8 +20,9 @@ from seamark.store.local_lake import LocalLake
 HOUR = Window.trailing(AT, 3600)
 BLOCK_US = 30_000_000
 VERSIONS = ("v1", "v'2")
-OTHER = FeatureSchema(("income", "age", "height"), ("plan", "age"))
-SCHEMAS = {SCHEMA.schema_id: SCHEMA, OTHER.schema_id: OTHER}
+AS_TEXT = FeatureSchema(("income", "height"), ("plan", "age"))
+SHORT = FeatureSchema(("height", "income"), ("plan",))
+SCHEMAS = {schema.schema_id: schema for schema in (SCHEMA, AS_TEXT, SHORT)}
 
 
 def side_of(row: dict[str, Any]) -> int:
@@ -81,11 +82,13 @@ def predicted(lake: LocalLake) -> list[dict[str, Any]]:
     rng = random.Random(4)
     distinct = []
     for index in range(1200):
-        schema = rng.choice([SCHEMA, OTHER])
+        version = rng.choice([*VERSIONS, "v3"])
+        # The age is a number to one version and a text to the other.
+        schema = rng.choice([SHORT, SCHEMA if version == VERSIONS[0] else AS_TEXT])
         distinct.append(
             {
                 "model": "fares",
-                "version": rng.choice([*VERSIONS, "v3"]),
+                "version": version,
                 "prediction_id": f"fare-{index}",
                 "at": HOUR.start + timedelta(microseconds=rng.randrange(-600_000_000, 4_200_000_000)),
                 "schema_id": schema.schema_id,
@@ -112,7 +115,6 @@ def predicted(lake: LocalLake) -> list[dict[str, Any]]:
 def test_predictions_stay_beside_their_features(lake: LocalLake, predicted: list[dict[str, Any]]) -> None:
     found = comparisons.prediction_rows(lake, SCHEMAS, "fares", VERSIONS, HOUR, BLOCK_US)
     assert len(found.side) == len(predicted)
-    # A name that is a number in one schema and a text in the other is two columns.
     assert set(found.columns) == {"age", "income", "height", "plan", "active", "age (text)"}
     rows = {int(number): place for place, number in enumerate(found.number.tolist())}
     for row in predicted:
@@ -127,6 +129,8 @@ def test_predictions_stay_beside_their_features(lake: LocalLake, predicted: list
             assert found.columns["age (text)" if name == "age" else name][place] == value
         if schema is SCHEMA:
             assert np.isnan(found.columns["height"][place]) and found.columns["age (text)"][place] is None
+        else:
+            assert np.isnan(found.columns["age"][place]) and found.columns["active"][place] is None
 
 
 def test_a_sample_is_a_part_and_always_the_same(lake: LocalLake, predicted: list[dict[str, Any]]) -> None:
