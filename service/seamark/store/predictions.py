@@ -7,7 +7,7 @@ A prediction that was sent twice counts once: every read is over distinct predic
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
