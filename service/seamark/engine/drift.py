@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from seamark.compute import drift_window
 from seamark.compute.profiles import PROFILERS, Profile, of_kind
 from seamark.core.errors import NotFound
 from seamark.core.findings import DriftFinding
+from seamark.core.records import FeatureSchema
 from seamark.core.specs import DriftSpec
 from seamark.core.windows import Window
 from seamark.engine import answers
@@ -22,6 +24,8 @@ from seamark.store import predictions
 from seamark.store.feature_profiles import FeatureProfiles
 from seamark.store.features import FeatureColumns
 from seamark.store.segments import Segments
+
+_turn = Lock()
 
 
 class Together:
@@ -34,6 +38,7 @@ class Together:
         self._services, self._window = services, window
         self._waiting: list[str] = list(models)
         self._groups: list[list[str]] | None = None  # None: nobody has asked yet
+        self._schemas: dict[str, Mapping[int, FeatureSchema]] = {}
         self._read: dict[str, FeatureProfiles] = {}
         self._last: tuple[str, FeatureProfiles] | None = None
 
@@ -52,12 +57,14 @@ class Together:
         """Return a model's window, or None where it is to be read alone."""
         if self._groups is None:
             self._groups = []  # should reading fail, each is read alone
-            lake = self._services.lake
-            self._groups = predictions.groups_to_read_together(lake, self._waiting, self._window)
+            self._schemas = {name: self._services.catalog.schemas.of(name) for name in self._waiting}
+            if len(self._waiting) > 1:
+                lake = self._services.lake
+                self._groups = predictions.groups_to_read_together(lake, self._schemas, self._window)
         group = next((group for group in self._groups if model in group), None)
         if group is not None:
             self._groups.remove(group)
-            schemas = {name: self._services.catalog.schemas.of(name) for name in group}
+            schemas = {name: self._schemas[name] for name in group}
             self._read = predictions.feature_profiles_together(self._services.lake, schemas, self._window)
         return self._read.pop(model, None)
 
@@ -73,8 +80,21 @@ def judge(
 ) -> DriftFinding:
     """Return what drifted in a window, or in these segments of it, by the model's drift settings or the defaults.
 
-    `current` is what the window, or that part of it, holds, where it was read already.
+    `current` is what the window, or that part of it, holds, where it was read already. One window is read and judged at
+    a time, whoever asks: a large one takes hundreds of megabytes.
     """
+    with _turn:
+        return _judge(services, model, version, window, current, segments)
+
+
+def _judge(
+    services: Services,
+    model: str,
+    version: str | None,
+    window: Window,
+    current: FeatureProfiles | None,
+    segments: Segments,
+) -> DriftFinding:
     spec = services.configuration.model(model)
     drift = (spec.drift if spec else None) or DriftSpec()
     if current is None:

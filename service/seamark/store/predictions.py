@@ -92,26 +92,30 @@ def feature_profiles(
     return profile_rows(lake, where, parameters, present, within=within, sampled=total > rows_max)
 
 
-def groups_to_read_together(lake: Lake, models: Sequence[str], window: Window) -> list[list[str]]:
-    """Return those of `models` whose windows are small, in groups that fit into memory; others are left out.
+def groups_to_read_together(
+    lake: Lake, schemas: Mapping[str, Mapping[int, FeatureSchema]], window: Window
+) -> list[list[str]]:
+    """Return the models whose windows are small, in groups that fit into memory; others are left out.
 
     Two models are a group at least.
     """
     found = lake.query(
-        "SELECT model, sum(len(numeric)) AS cells FROM lake.predictions WHERE model IN (SELECT unnest($models))"
+        "SELECT model, schema_id, count(*) AS n FROM lake.predictions WHERE model IN (SELECT unnest($models))"
         ' AND "at" >= $start AND "at" < $end AND NOT synthetic GROUP BY ALL',
-        {"models": list(models), "start": window.start, "end": window.end},
+        {"models": list(schemas), "start": window.start, "end": window.end},
         within=window.bounds,
     )
+    cells: dict[str, int] = {}
+    for row in found.to_pylist():
+        schema = schemas[row["model"]].get(row["schema_id"])
+        cells[row["model"]] = cells.get(row["model"], 0) + row["n"] * (len(schema.numeric) + 1 if schema else 1)
     groups: list[list[str]] = []
     held = _CELLS_TOGETHER
-    for model, cells in sorted(zip(found["model"].to_pylist(), found["cells"].to_pylist(), strict=True)):
-        if (cells or 0) > _CELLS_SMALL:
-            continue
-        held += cells or 0
+    for model in sorted(name for name, size in cells.items() if size <= _CELLS_SMALL):
+        held += cells[model]
         if held > _CELLS_TOGETHER:
             groups.append([])
-            held = cells or 0
+            held = cells[model]
         groups[-1].append(model)
     return [group for group in groups if len(group) > 1]
 

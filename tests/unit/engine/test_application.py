@@ -72,7 +72,7 @@ def test_what_no_longer_is_asked_for_or_made_is_not_shown_as_now(services: Servi
         Recommendation("m", AT, "ok", 3, 2, 1, 5, "three", 1.0, 2.0, None, 0.5),
     )
     assert client.get("/api/v1/models/m/recommendation").json()["replicas"] == 3
-    services.clock.advance(1500)  # type: ignore[attr-defined]
+    services.clock.advance(2400)  # type: ignore[attr-defined]
     old = client.get("/api/v1/models/m/recommendation").json()
     assert (old["state"], old["replicas"]) == ("hold", None)
     seen = client.get("/api/v1/models/m").json()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -77,8 +78,8 @@ def findings(services: Services) -> dict[str, DriftFinding]:
 def test_a_tick_reads_all_models_at_once_and_judges_each_as_alone(watched: Services) -> None:
     at = watched.clock.now()
     Evaluator().tick(watched, at)
-    # How much there is, and all of it; and for each whether its rows repeat.
-    assert watched.lake.reads_of("numeric", "predictions") == 2 + len(MODELS)
+    # All of it at once; and for each whether its rows repeat.
+    assert watched.lake.reads_of("numeric", "predictions") == 1 + len(MODELS)
     found = findings(watched)
     assert {model: finding.drifted for model, finding in found.items()} == {
         "alpha": False,
@@ -148,3 +149,22 @@ def test_a_feature_that_comes_as_another_kind_is_judged_as_the_references(watche
     assert found["income"] == ("numeric", "all_null", 0)
     assert found["plan"] == ("categorical", "drift", 200)
     assert found["active"] == ("categorical", "not_in_window", 0)
+
+
+def test_one_window_is_judged_at_a_time(watched: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once, most = 0, 0
+    real = drift.drift_window.judge
+
+    def judge(*given: Any, **more: Any) -> DriftFinding:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        finding = real(*given, **more)
+        at_once -= 1
+        return finding
+
+    monkeypatch.setattr(drift.drift_window, "judge", judge)
+    hour = Window.trailing(watched.clock.now(), 3600.0)
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda model: drift.judge(watched, model, None, hour), MODELS * 4))
+    assert most == 1 and len(found) == 12

@@ -199,17 +199,17 @@ def test_a_model_with_repeats_is_left_to_be_read_alone(lake: LocalLake, fleet: d
 
 
 def test_groups_fit_into_memory(lake: LocalLake, fleet: dict[str, list[dict[str, Any]]], monkeypatch: Any) -> None:
-    models = [*fleet, "nobody"]
-    assert predictions.groups_to_read_together(lake, models, HOUR) == [[*fleet]]
-    monkeypatch.setattr(predictions, "_CELLS_TOGETHER", 300)  # a model has some 150
-    groups = predictions.groups_to_read_together(lake, models, HOUR)
+    asked = dict.fromkeys([*fleet, "nobody"], SCHEMAS)
+    assert predictions.groups_to_read_together(lake, asked, HOUR) == [[*fleet]]
+    monkeypatch.setattr(predictions, "_CELLS_TOGETHER", 600)  # a model has some 200
+    groups = predictions.groups_to_read_together(lake, asked, HOUR)
     assert groups and all(len(group) > 1 for group in groups), "one that is left over is read alone"
     placed = [model for group in groups for model in group]
     assert len(placed) == len(set(placed)) and set(placed) <= set(fleet)
     for group in groups:
         real = [row for model in group for row in fleet[model] if HOUR.start <= row["at"] < HOUR.end]
-        assert sum(len(row["numeric"] or []) for row in real if not row["synthetic"]) <= 300
+        assert sum(len(row["numeric"] or []) for row in real if not row["synthetic"]) <= 600
     monkeypatch.setattr(predictions, "_CELLS_SMALL", 10)
-    assert predictions.groups_to_read_together(lake, models, HOUR) == []
+    assert predictions.groups_to_read_together(lake, asked, HOUR) == []
     later = Window(HOUR.end + timedelta(days=3), HOUR.end + timedelta(days=4))
-    assert predictions.groups_to_read_together(lake, models, later) == []
+    assert predictions.groups_to_read_together(lake, asked, later) == []
