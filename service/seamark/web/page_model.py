@@ -13,11 +13,11 @@ from seamark.core.findings import (
     FeatureDrift,
     LatencyPoint,
     ModelOverview,
-    Performance,
     Recommendation,
     SloStatus,
 )
 from seamark.core.measures import AdviceInput, TokenStep
+from seamark.core.performance import Performance
 from seamark.core.quality import FeatureQuality
 from seamark.core.windows import Window, format_duration
 from seamark.web.charts import Figure, latency_figure, traffic_figure, versions_left_out
