@@ -162,7 +162,7 @@ def test_a_series_by_version_and_segment(services: Services, client: httpx.Clien
     [
         ({"step": "1s"}, "at most 500 are given"),
         ({"step": "soon"}, "is not a duration"),
-        ({"segment": "country"}, "write a label and its value"),
+        ({"segment": "country"}, "write label:value"),
         ({"start": "2026-03-02"}, "before end"),
     ],
 )

@@ -80,7 +80,7 @@ def estimate(fitted: RegressorFit, columns: Columns, prediction: FloatArray) -> 
         intervals.around(mean, variance, degrees=len(losses), positive=True)
         for mean, variance in zip(losses.mean(axis=0).tolist(), variances, strict=True)
     )
-    units = fitted.units[0], sqrt(fitted.units[1])
+    units = float(fitted.units[0]), sqrt(fitted.units[1])
     return {
         "mae": PerformanceMetric(*(figure * units[0] for figure in (mae.value, mae.low, mae.high))),
         "rmse": PerformanceMetric(*(sqrt(figure) * units[1] for figure in (mse.value, mse.low, mse.high))),
