@@ -13,7 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,7 +86,7 @@ def measure(folder: Path, *, quick: bool) -> list[dict[str, Any]]:
 
 
 def _measure(peer: Peer, bodies: Bodies, folder: Path, *, quick: bool) -> dict[str, Any]:
-    bin_folder = _installed(peer)
+    bin_folder = install(peer.name, [peer.requirement])
     port = free_port()
     own = {**os.environ, **peer.environment, "DO_NOT_TRACK": "1", "HOME": str(folder)}
     own |= {"PHOENIX_WORKING_DIR": str(folder), "PHOENIX_HOST": "127.0.0.1", "PHOENIX_PORT": str(port)}
@@ -142,14 +142,14 @@ def _count(database: Path) -> int:
         return int(connection.execute("SELECT count(*) FROM spans").fetchone()[0])
 
 
-def _installed(peer: Peer) -> Path:
-    """Return the folder of the peer's commands, installing it where it is not there yet."""
-    place = ENVIRONMENTS / peer.name
+def install(name: str, requirements: Sequence[str]) -> Path:
+    """Return the folder of a peer's commands, installed into an environment of its own where it is not there yet."""
+    place, wanted = ENVIRONMENTS / name, "\n".join(requirements)
     python, mark = place / "bin" / "python", place / "installed"
-    if not mark.exists() or mark.read_text() != peer.requirement:
-        print(f"installing {peer.requirement} into {place.relative_to(ROOT)}", flush=True)
+    if not mark.exists() or mark.read_text() != wanted:
+        print(f"installing {', '.join(requirements)} into {place.relative_to(ROOT)}", flush=True)
         subprocess.run([sys.executable, "-m", "venv", str(place)], check=True, timeout=INSTALL_TIMEOUT_S)
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", peer.requirement]
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements]
         subprocess.run(pip, check=True, timeout=INSTALL_TIMEOUT_S)
-        mark.write_text(peer.requirement)
+        mark.write_text(wanted)
     return place / "bin"

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `seamark serve` does; before NumPy is loaded
+
 # A program -> the Debian package that brings it. `make test` installs them where it may.
 PACKAGES = {
     "alertmanager": ("prometheus-alertmanager", "prometheus-alertmanager"),

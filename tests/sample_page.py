@@ -23,12 +23,11 @@ from seamark.core.findings import (
     Forecast,
     LatencySummary,
     ModelOverview,
-    Performance,
-    PerformanceMetric,
     Recommendation,
     RunStatus,
     SloStatus,
 )
+from seamark.core.performance import Performance, PerformanceMetric
 from seamark.core.quality import FeatureQuality, QualityCheck, QualityFinding, QualityState, SchemaChange
 from seamark.core.records import PREDICTIONS, SPANS, SpanKind, SpanStatus
 from seamark.core.windows import Window

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import secrets
 import sys
 from functools import wraps
@@ -59,6 +60,9 @@ def local_settings(command: Command) -> Command:
 @refusals
 def serve(**flags: Any) -> None:
     """Run the service until Ctrl-C or SIGTERM; it then drains and exits 0."""
+    # Read when NumPy is loaded. Small matrices on several threads, which wait for each other by spinning, take many
+    # times as long as on one where the cores have other work; and each thread holds a buffer.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from seamark.serving import serve as run
 
     settings = read_settings(flags)

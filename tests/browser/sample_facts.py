@@ -23,11 +23,10 @@ from seamark.core.findings import (
     LatencySummary,
     ModelOverview,
     ModelSeen,
-    Performance,
-    PerformanceMetric,
     Recommendation,
     SloStatus,
 )
+from seamark.core.performance import Performance, PerformanceMetric
 from seamark.core.quality import FeatureQuality
 from seamark.core.windows import Window
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from seamark.core.measures import AdviceInput
+from seamark.core.performance import Estimate, Performance
 from seamark.core.quality import QualityFinding
 from seamark.core.windows import Window
 
@@ -89,36 +90,6 @@ class DriftFinding:
         if any(judged):
             return True
         return None if not judged or None in judged else False
-
-
-# --- performance -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Performance:
-    """Predictions against labels that have come so far. `metrics` maps a name (accuracy, rmse) to its estimate."""
-
-    window: Window
-    predictions: int
-    labelled: int
-    metrics: Mapping[str, PerformanceMetric]
-    label_lag_p50_s: float | None
-    known_up_to: datetime | None  # labels are complete for predictions before this instant, as far as is known
-    task: str | None = None  # "classification" | "regression" | None: not known yet
-
-    @property
-    def coverage(self) -> float | None:
-        """Labelled share of the window's predictions; None without predictions."""
-        return self.labelled / self.predictions if self.predictions else None
-
-
-@dataclass(frozen=True)
-class PerformanceMetric:
-    """A figure with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 # --- service level objectives ------------------------------------------------------------------------------------
@@ -383,6 +354,7 @@ class ModelOverview:
     recommendation: Recommendation | None
     alerts: tuple[Alert, ...]  # pending and firing
     quality: QualityFinding | None = None
+    estimate: Estimate | None = None
 
 
 def to_document(finding: Any) -> Any:

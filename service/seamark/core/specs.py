@@ -55,6 +55,17 @@ class DriftSpec:
 
 
 @dataclass(frozen=True)
+class PerformanceSpec:
+    """Measure and estimate performance over the trailing `window_s`.
+
+    `positive` names the class of precision and recall; None: names like 0 and 1, no and yes tell it, others do not.
+    """
+
+    window_s: float = 3600.0
+    positive: str | None = None
+
+
+@dataclass(frozen=True)
 class MetricInput:
     """A figure that advice reads from metric points: those of the model, or of all senders whose attributes match.
 
@@ -88,6 +99,7 @@ class ModelSpec:
     drift: DriftSpec | None = None
     autoscale: AutoscaleSpec | None = None
     release: ReleaseSpec | None = None  # None: the defaults; versions are compared when somebody asks
+    performance: PerformanceSpec = PerformanceSpec()
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,16 @@ from functools import partial
 from urllib.parse import urlencode
 
 from seamark.compute import autoscale, forecast, slo
-from seamark.core.findings import Capacity, Forecast, Performance, Recommendation, SloStatus
+from seamark.core.findings import Capacity, Forecast, Recommendation, SloStatus
+from seamark.core.performance import Estimate, Performance
 from seamark.core.specs import ModelSpec
 from seamark.core.windows import Window, format_duration
+from seamark.engine import estimates
 from seamark.engine.alerts import Condition, advance, slo_rule
 from seamark.engine.drift import Together
 from seamark.engine.inputs import read_inputs
 from seamark.engine.monitors import DriftWindows, drift_every_s, judge_drift, judge_quality, quality_every_s
-from seamark.engine.performance import measure
+from seamark.engine.performance import both
 from seamark.engine.scheduler import slot
 from seamark.engine.services import Services
 from seamark.store import spans
@@ -25,8 +27,8 @@ ARRIVAL_STEP_S = 10.0
 ARRIVAL_HISTORY_S = 3600.0
 DECISION_LAG_S = 15.0
 COLD_START_DEFAULT_S = 60.0
-PERFORMANCE_WINDOW_S = 3600.0
 LIVE_S = 120.0
+STALE_S = 180.0
 
 
 # Evaluates one part of a model at an instant; returns the conditions its alert rules go by.
@@ -84,7 +86,8 @@ def _parts(spec: ModelSpec, together: DriftWindows) -> list[tuple[str, float, Pa
     if spec.drift:
         parts.append(("drift", drift_every_s(spec), partial(judge_drift, together=together)))
         parts.append(("quality", quality_every_s(spec), partial(judge_quality, together=together)))
-    parts.append(("performance", 15.0, judge_performance))
+    parts.append(("performance", performance_every_s(spec), judge_performance))
+    parts.append(("estimates", spec.performance.window_s, keep_estimates))
     if spec.autoscale:
         parts.append(("recommendation", 10.0, advise))
     return parts
@@ -94,6 +97,11 @@ def slo_every_s(spec: ModelSpec) -> float:
     """Half the shortest burn-rate window, between 2 s and 30 s."""
     assert spec.slo is not None
     return min(max(min(slo.windows_s(spec.slo)) / 2, 2.0), 30.0)
+
+
+def performance_every_s(spec: ModelSpec) -> float:
+    """A sixtieth of the window, between 15 s and 5 min."""
+    return min(max(spec.performance.window_s / 60, 15.0), 300.0)
 
 
 def judge_slo(services: Services, spec: ModelSpec, at: datetime) -> list[Condition]:
@@ -135,9 +143,17 @@ def _burn(services: Services, spec: ModelSpec, status: SloStatus, severity: str)
 
 
 def judge_performance(services: Services, spec: ModelSpec, at: datetime) -> list[Condition]:
-    """Measure the last hour by the labels that have come; no alert goes by it yet."""
-    found = measure(services, spec.name, None, Window.trailing(at, PERFORMANCE_WINDOW_S))
-    services.catalog.findings.put(spec.name, "performance", at, found, replace=True)
+    """Measure the trailing window by the labels that have come, and estimate it; no alert goes by it yet."""
+    found = both(services, spec.name, None, Window.trailing(at, spec.performance.window_s))
+    services.catalog.findings.put(spec.name, "performance", at, found.measured, replace=True)
+    services.catalog.findings.put(spec.name, "estimate", at, found.estimated, replace=True)
+    return []
+
+
+def keep_estimates(services: Services, spec: ModelSpec, at: datetime) -> list[Condition]:
+    """Keep the estimate of the window that ended last, and score those whose labels have come."""
+    end = slot(at, spec.performance.window_s)
+    estimates.keep(services, spec.name, Window.trailing(end, spec.performance.window_s), at)
     return []
 
 
@@ -185,3 +201,10 @@ def latest_performance(services: Services, model: str) -> Performance | None:
     """The newest performance finding, or None."""
     found = services.catalog.findings.latest(model, "performance", Performance)
     return found.finding if found else None
+
+
+def latest_estimate(services: Services, spec: ModelSpec, at: datetime) -> Estimate | None:
+    """The newest estimate; None where none was made lately."""
+    found = services.catalog.findings.latest(spec.name, "estimate", Estimate)
+    fresh_s = STALE_S + 2 * performance_every_s(spec)
+    return found.finding if found and (at - found.at).total_seconds() <= fresh_s else None

@@ -19,13 +19,12 @@ from seamark.core.findings import (
 )
 from seamark.core.quality import QualityFinding
 from seamark.core.windows import Window
-from seamark.engine.evaluate import LIVE_S, latest_performance, slo_every_s, traffic
+from seamark.engine.evaluate import LIVE_S, STALE_S, latest_estimate, latest_performance, slo_every_s, traffic
 from seamark.engine.monitors import drift_every_s, quality_every_s
 from seamark.engine.services import Services
 from seamark.store import spans
 
 RECENT_S = 300.0
-STALE_S = 180.0
 
 
 def overviews(services: Services, at: datetime) -> list[ModelOverview]:
@@ -80,6 +79,7 @@ def _overview(
         recommendation=current_advice(services, model, at),
         alerts=tuple(alert for alert in alerts if alert.rule.labels.get("model") == model),
         quality=fresh_quality.finding if fresh_quality else None,
+        estimate=latest_estimate(services, spec, at) if spec else None,
     )
 
 

@@ -16,6 +16,7 @@ from seamark.core.records import OUTCOMES, FeatureSchema
 from seamark.core.windows import Window
 from seamark.store.chosen import chosen
 from seamark.store.features import FeatureColumns, named_columns
+from seamark.store.labels import TRUTH
 from seamark.store.lake import Lake, Within
 from seamark.store.segments import Segments
 
@@ -77,16 +78,41 @@ def as_reference(
     wanted = "schema_id, numeric, categorical, prediction_number, prediction_text, scores"
     sql, parameters, _ = _sampled(wanted, model, version, window, (), rows_max)
     found = lake.query(
-        f"WITH chosen AS ({sql}), truth AS ("
-        " SELECT DISTINCT ON (prediction_id) prediction_id, label_number, label_text FROM lake.labels"
-        " WHERE model = $model AND prediction_id IN (SELECT prediction_id FROM chosen)"
-        ' ORDER BY prediction_id, received_at DESC, "at" DESC'
+        f"WITH chosen AS ({sql}), truth AS ({TRUTH.format(ids='SELECT prediction_id FROM chosen')}"
         ") SELECT chosen.*, label_number, label_text FROM chosen LEFT JOIN truth USING (prediction_id)"
         " ORDER BY schema_id, prediction_id",  # named_columns() puts them in the order of their schemas
         parameters,
     )
     known = found.filter(pa.array(np.isin(found["schema_id"].to_numpy(), list(schemas))))
     return named_columns(known, schemas, sampled=found.num_rows >= rows_max), known.select(OUTCOMES)
+
+
+def unlabelled(
+    lake: Lake,
+    schemas: Mapping[int, FeatureSchema],
+    model: str,
+    version: str | None,
+    window: Window,
+    segments: Segments = (),
+    rows_max: int = ROWS_MAX,
+    *,
+    with_features: bool = True,
+) -> tuple[FeatureColumns, pa.Table]:
+    """Return the window's features and, aligned, `at`, prediction_number, prediction_text and scores, without labels.
+
+    Of more than `rows_max` the same sample for the same rows. Rows of schemas that are not known are left out, but not
+    where no features are asked for.
+    """
+    wanted = ("at", "prediction_number", "prediction_text", "scores")
+    asked = ("schema_id", "numeric", "categorical", *wanted) if with_features else wanted
+    columns = ", ".join(f'"{name}"' for name in asked)
+    sql, parameters, within = _sampled(columns, model, version, window, segments, rows_max)
+    if not with_features:
+        found = lake.query(f"{sql} ORDER BY prediction_id", parameters, within=within)
+        return FeatureColumns({}, {}, found.num_rows, sampled=found.num_rows >= rows_max), found.select(wanted)
+    found = lake.query(f"{sql} ORDER BY schema_id, prediction_id", parameters, within=within)
+    known = found.filter(pa.array(np.isin(found["schema_id"].to_numpy(), list(schemas))))
+    return named_columns(known, schemas, sampled=found.num_rows >= rows_max), known.select(wanted)
 
 
 def _sampled(

@@ -15,11 +15,11 @@ from seamark.core.findings import (
     FeatureDrift,
     LatencySummary,
     ModelOverview,
-    Performance,
     Recommendation,
     RunStatus,
     SloStatus,
 )
+from seamark.core.performance import Estimate, Performance
 from seamark.core.quality import CHANGES, CHECKS, QualityFinding
 from seamark.core.windows import format_duration
 from seamark.telemetry.families import Page
@@ -76,7 +76,7 @@ def put_overviews(page: Page, overviews: Sequence[ModelOverview]) -> None:
             _put_slo(page, overview.model, status)
         _put_capacity(page, model, overview.capacity)
         _put_recommendation(page, model, overview.recommendation)
-        _put_performance(page, model, overview.performance)
+        _put_performance(page, model, overview.performance, overview.estimate)
         _put_quality(page, overview.quality)
     drifts = [overview.drift for overview in overviews[:MODELS_MAX] if overview.drift is not None]
     left_out = sum(_put_drift(page, drift) for drift in drifts)
@@ -148,7 +148,9 @@ def _put_recommendation(page: Page, model: tuple[str], advice: Recommendation | 
             page.put("seamark_forecast_requests_per_second", (*model, quantile), getattr(advice.forecast, name))
 
 
-def _put_performance(page: Page, model: tuple[str], performance: Performance | None) -> None:
+def _put_performance(page: Page, model: tuple[str], performance: Performance | None, estimate: Estimate | None) -> None:
+    for name, metric in (estimate.metrics if estimate else {}).items():
+        page.put("seamark_model_performance", (*model, name, "estimated"), metric.value)
     if performance is None:
         return
     page.put("seamark_label_coverage_ratio", model, performance.coverage)

@@ -102,6 +102,13 @@ def _written(text: str) -> list[tuple[str, str]]:
     return [(label, words[value] if isinstance(value, bool) else str(value)) for label, value in labels.items()]
 
 
+def points_at_most(limit: int, step: float, asked: Window) -> float:
+    """Return the step where it makes at most `limit` points of the window."""
+    if asked.span_s / step > limit:
+        raise _wrong("step", f"{step:g}", f"it would make {asked.span_s / step:.0f} points; at most {limit} are given")
+    return step
+
+
 def step_s(text: str | None, asked: Window) -> float:
     """Return the step of a series: as asked, or so that about 120 points come; more than 2,000 points are refused."""
     step = duration_s("step", text, _pleasant(asked.span_s / 120))

@@ -12,7 +12,6 @@ from seamark.core.findings import (
     FeatureDrift,
     LatencyPoint,
     ModelOverview,
-    Performance,
     SloStatus,
     to_document,
 )
@@ -20,6 +19,7 @@ from seamark.core.quality import QualityCheck, QualityFinding
 from seamark.core.windows import Window
 from seamark.engine.configuration import PlanView
 from seamark.store.catalog.runs import RunRecord
+from seamark.web.performance import estimated, measured
 
 
 def latency(points: Sequence[LatencyPoint]) -> list[dict[str, Any]]:
@@ -44,13 +44,6 @@ def drift(finding: DriftFinding) -> dict[str, Any]:
 def feature(f: FeatureDrift) -> dict[str, Any]:
     """One feature's drift."""
     return {**to_document(f), "drifted": f.drifted}
-
-
-def performance(p: Performance) -> dict[str, Any]:
-    """Measured performance with its coverage; `estimated` is null: it needs labels as yet."""
-    document = to_document(p)
-    document["window"] = _window(p.window)
-    return {**document, "coverage": p.coverage, "kind": "measured"}
 
 
 def quality(finding: QualityFinding) -> dict[str, Any]:
@@ -94,7 +87,8 @@ def model(o: ModelOverview) -> dict[str, Any]:
         "latency": latency(o.latency),
         "slo": [slo(status) for status in o.slo],
         "drift": drift(o.drift) if o.drift else None,
-        "performance": performance(o.performance) if o.performance else None,
+        "performance": measured(o.performance) if o.performance else None,
+        "estimated_performance": estimated(o.estimate) if o.estimate else None,
         "capacity": {**to_document(o.capacity), "at": to_document(o.capacity_at), "run_id": o.capacity_run_id}
         if o.capacity
         else None,

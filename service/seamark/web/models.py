@@ -10,12 +10,12 @@ from fastapi.responses import JSONResponse
 
 from seamark.core.errors import Conflict
 from seamark.engine.overview import overview, overviews
-from seamark.engine.performance import measure
 from seamark.engine.reports import current_report
 from seamark.store import spans
 from seamark.web import documents
 from seamark.web.asking import among, drift_window, services_of, step_s, window
 from seamark.web.auth import Principal, require
+from seamark.web.performance import performance_routes
 
 
 def router() -> APIRouter:
@@ -50,15 +50,7 @@ def router() -> APIRouter:
         )
         return documents.latency(points)
 
-    @routes.get("/{model:path}/performance")
-    def performance(
-        request: Request, model: str, start: str | None = None, end: str | None = None, who: Principal = read
-    ) -> dict[str, Any]:
-        """Performance measured with the labels that have come, and how many that are."""
-        who.check_model(model)
-        services = services_of(request)
-        return documents.performance(measure(services, model, None, window(services, start, end, 3600.0)))
-
+    performance_routes(routes)
     _report_route(routes)
 
     @routes.get("/{model:path}")

@@ -18,6 +18,7 @@ from seamark.core.findings import (
     SloStatus,
 )
 from seamark.core.measures import AdviceInput, TokenStep
+from seamark.core.performance import Performance
 from seamark.core.quality import FeatureQuality
 from seamark.core.windows import format_duration
 from seamark.engine.performance_history import PerformanceStep

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite, nan
 from typing import Any
 
 from seamark.core.errors import ConfigInvalid
-from seamark.core.specs import AutoscaleSpec, ChannelSpec, Config, DriftSpec, Known, ModelSpec, SloSpec
+from seamark.core.performance import class_name
+from seamark.core.specs import AutoscaleSpec, ChannelSpec, Config, DriftSpec, Known, ModelSpec, PerformanceSpec, SloSpec
 from seamark.core.thresholds import Threshold
 from seamark.wire.checks import Checker, join, origin_of
 from seamark.wire.inputs import read_input
@@ -17,15 +19,18 @@ from seamark.wire.values import shown
 from seamark.wire.yaml_tree import read_yaml
 
 SECTIONS = ("models", "loadtests", "targets", "alerts")
-MODEL_KEYS = ("name", "slo", "drift", "autoscale", "release")
+MODEL_KEYS = ("name", "slo", "drift", "autoscale", "release", "performance")
 SLO_KEYS = ("latency", "availability", "over")
 DRIFT_KEYS = ("window", "false_alarms", "rows_min", "methods", "reference", "segments")
+PERFORMANCE_KEYS = ("window", "positive")
 INPUT_KEYS = ("replicas", "queue_length", "utilisation")
 AUTOSCALE_KEYS = ("min", "max", "cost_per_replica_hour", "cold_start_s", *INPUT_KEYS)
 
 SLO_OVER_S = 30 * 86_400.0
 REPLICAS_MAX = 100_000
 _A_YEAR_S = 366 * 86_400.0
+_PERFORMANCE_MOST_S = 31 * 86_400.0
+_CLASS_LENGTH_MAX = 1_000
 
 
 def parse_config(text: str, known: Known) -> Config:
@@ -99,7 +104,8 @@ def _model(checker: Checker, value: Any, path: str, known: Known) -> ModelSpec |
     drift = _drift(checker, found.get("drift"), join(path, "drift"), known) if "drift" in found else None
     autoscale = _autoscale(checker, found.get("autoscale"), join(path, "autoscale")) if "autoscale" in found else None
     release = read_release(checker, found["release"], join(path, "release")) if "release" in found else None
-    return None if name is None else ModelSpec(name, slo, drift, autoscale, release)
+    performance = _performance(checker, found.get("performance"), join(path, "performance"))
+    return None if name is None else ModelSpec(name, slo, drift, autoscale, release, performance)
 
 
 def _slo(checker: Checker, value: Any, path: str) -> SloSpec | None:
@@ -159,6 +165,29 @@ def _methods(checker: Checker, value: Any, path: str, known: Known) -> dict[str,
             listed = ", ".join(sorted(known.drift_methods))
             checker.wrong(join(path, str(feature)), f"{shown(method)} is no drift method; known are {listed}")
     return {str(feature): str(method) for feature, method in value.items()}
+
+
+def _performance(checker: Checker, value: Any, path: str) -> PerformanceSpec:
+    default = PerformanceSpec()
+    found = checker.mapping({} if value is None else value, path, PERFORMANCE_KEYS, "performance")
+    if found is None:
+        return default
+    window_s = checker.seconds(found.get("window"), join(path, "window"), least_s=60, most_s=_PERFORMANCE_MOST_S)
+    return PerformanceSpec(
+        window_s or default.window_s, _class_name(checker, found.get("positive"), join(path, "positive"))
+    )
+
+
+def _class_name(checker: Checker, value: Any, path: str) -> str | None:
+    """Return a class as it is told apart: true is 1, and 1.0 is 1."""
+    if value is None:
+        return None
+    if isinstance(value, float | int) and isfinite(value):
+        return class_name(float(value), None)
+    if isinstance(value, str) and 0 < len(value) <= _CLASS_LENGTH_MAX:
+        return class_name(nan, value)
+    checker.wrong(path, f"{shown(value)} is no class; write it as the model predicts it, like fraud or 1")
+    return None
 
 
 def _autoscale(checker: Checker, value: Any, path: str) -> AutoscaleSpec | None:

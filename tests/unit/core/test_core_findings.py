@@ -15,10 +15,10 @@ from seamark.core.findings import (
     DriftState,
     FeatureDrift,
     LatencySummary,
-    Performance,
     RunStatus,
     to_document,
 )
+from seamark.core.performance import Performance
 from seamark.core.windows import Window
 
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)

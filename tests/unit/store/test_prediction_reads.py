@@ -165,7 +165,9 @@ def test_labels_join_their_predictions_and_the_last_one_counts(lake: LocalLake) 
 
     for version in (None, "v2"):
         found = labelled(lake, model, HOUR, version=version)
-        last = {label["prediction_id"]: label for label in labels if label["model"] == model}
+        mine = sorted((label for label in labels if "at" in label), key=lambda row: row["at"])
+        last = {label["prediction_id"]: label for label in mine}
+        first = {label["prediction_id"]: label for label in mine[::-1]}
         wanted = real(rows, version)
         with_label = [row for row in wanted if row["prediction_id"] in last]
         assert (found.predictions, found.labelled, found.sampled) == (len(wanted), len(with_label), False)
@@ -174,7 +176,7 @@ def test_labels_join_their_predictions_and_the_last_one_counts(lake: LocalLake) 
         expected = []
         for row in with_label:
             label = last[row["prediction_id"]]
-            lag_s = max((label["at"] - row["at"]).total_seconds(), 0.0)
+            lag_s = max((first[row["prediction_id"]]["at"] - row["at"]).total_seconds(), 0.0)
             expected.append(
                 (row["prediction_number"], row["prediction_text"], label["label_number"], label["label_text"], lag_s)
             )

@@ -8,7 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seamark.core.errors import ConfigInvalid, Invalid, Problem
-from seamark.core.specs import AutoscaleSpec, ChannelSpec, Config, DriftSpec, Known, MetricInput, ModelSpec, SloSpec
+from seamark.core.specs import (
+    AutoscaleSpec,
+    ChannelSpec,
+    Config,
+    DriftSpec,
+    Known,
+    MetricInput,
+    ModelSpec,
+    PerformanceSpec,
+    SloSpec,
+)
 from seamark.core.thresholds import parse_threshold
 from seamark.wire.config import parse_config, parse_plan
 from seamark.wire.yaml_tree import read_yaml
@@ -111,6 +121,28 @@ def test_an_empty_list_asks_for_nothing(text):
 def test_defaults():
     config = parse_config("models: [{name: m, slo: {availability: 0.99}, drift: {}, autoscale: {min: 30}}]", KNOWN)
     assert config.models == (ModelSpec("m", SloSpec(30 * 86_400.0, None, 0.99), DriftSpec(), AutoscaleSpec(30, 30)),)
+
+
+def test_performance_is_watched_by_default_and_its_positive_class_is_told_apart_like_others():
+    one = "models: [{name: m, performance: {window: 6h, positive: %s}}]"
+    for written, meant in (
+        ("fraud", "fraud"),
+        ("1", "1"),
+        ("1.0", "1"),
+        ("true", "1"),
+        ("'True'", "1"),
+        ("'yes'", "yes"),
+    ):
+        (model,) = parse_config(one % written, KNOWN).models
+        assert model.performance == PerformanceSpec(6 * 3600.0, meant)
+    (model,) = parse_config("models: [{name: m}]", KNOWN).models
+    assert model.performance == PerformanceSpec(3600.0, None)
+    found = problems("models:\n  - name: m\n    performance: {window: 1s, positive: [a], negative: b}\n")
+    assert [(line, field) for line, field, _ in found] == [
+        (3, "models[0].performance.negative"),
+        (3, "models[0].performance.window"),
+        (3, "models[0].performance.positive"),
+    ]
 
 
 def test_every_mistake_is_told_with_its_line():
