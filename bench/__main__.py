@@ -1,4 +1,4 @@
-"""`python -m bench [drift|loadtest|release|ingest|queries] [options]` -> tables, and bench/results/<name>.json.
+"""`python -m bench [drift|vectors|loadtest|release|ingest|queries] [options]` -> tables, and bench/results/*.json.
 
 * --quick: seconds each; shows that everything runs. Its figures are marked and are no result.
 * --only KIND ... (ingest): of protobuf, json, ndjson, arrow, logs.
@@ -27,6 +27,7 @@ from bench.report import write
 # Each bench, and which of the options it knows.
 BENCHES = {
     "drift": ("quick",),
+    "vectors": ("quick",),
     "loadtest": ("quick",),
     "release": ("quick",),
     "ingest": ("quick", "peers", "minutes", "only"),

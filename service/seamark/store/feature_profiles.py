@@ -53,7 +53,10 @@ def profile_rows(
     parts = _Parts()
     for schema_id, schema in schemas.items():
         asked = {**parameters, "schema_id": schema_id}
-        found = lake.query(f"SELECT numeric {source} AND schema_id = $schema_id", asked, within=within)
+        # Vectors stand behind the single numbers, and are read by whole rows elsewhere.
+        singles = f"if(len(numeric) = {schema.numbers}, numeric[1:{len(schema.numeric)}], NULL) AS numeric"
+        numeric_list = singles if schema.vectors else "numeric"
+        found = lake.query(f"SELECT {numeric_list} {source} AND schema_id = $schema_id", asked, within=within)
         if not found.num_rows:
             continue
         chunks = found["numeric"].chunks

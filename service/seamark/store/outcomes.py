@@ -18,6 +18,7 @@ from seamark.store.chosen import chosen
 from seamark.store.features import FeatureColumns, named_columns
 from seamark.store.lake import Lake, Within
 from seamark.store.segments import Segments
+from seamark.store.vectors import rows_that_fit
 
 ROWS_MAX = 200_000
 
@@ -74,6 +75,7 @@ def as_reference(
 
     Both are aligned. Rows of schemas that are not known are left out.
     """
+    rows_max = rows_that_fit(schemas.values(), rows_max)
     wanted = "schema_id, numeric, categorical, prediction_number, prediction_text, scores"
     sql, parameters, _ = _sampled(wanted, model, version, window, (), rows_max)
     found = lake.query(

@@ -240,6 +240,7 @@ _DRIFT_CHIPS = {
     DriftState.ALL_NULL: Chip("warn", "all null"),
     DriftState.NOT_IN_REFERENCE: Chip("quiet", "not in the reference"),
     DriftState.NOT_IN_WINDOW: Chip("warn", "missing from the window"),
+    DriftState.OTHER_DIMENSION: Chip("warn", "of another dimension"),
 }
 _DRIFT_ORDER = (DriftState.DRIFT, DriftState.CERTAIN_SMALL, DriftState.ALL_NULL, DriftState.NOT_IN_WINDOW)
 
@@ -272,9 +273,7 @@ def _drift_row(feature: FeatureDrift) -> DriftRow:
 
 def _p_value(value: float | None) -> str | None:
     value = known(value)
-    if value is None:
-        return None
-    return f"{value:.2g}" if value >= 0.001 else "<0.001"
+    return None if value is None else f"{value:.2g}" if value >= 0.001 else "<0.001"
 
 
 def _drift_chip(finding: DriftFinding | None) -> Chip:
