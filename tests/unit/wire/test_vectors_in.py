@@ -20,7 +20,7 @@ from seamark.wire import rows as rows_module
 from seamark.wire.documents import ARROW, JSON, NDJSON
 from seamark.wire.otlp import Encoding, decode_logs, decode_logs_one_by_one
 from seamark.wire.predictions import decode_predictions
-from seamark.wire.rows import CSV, PARQUET, decode_rows
+from seamark.wire.rows import CSV, PARQUET, decode_reference
 from seamark.wire.vectors import DIMENSION_MAX
 
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -198,6 +198,11 @@ def test_numbers_are_kept_exactly_through_columns():
 # --- reference files -------------------------------------------------------------------------------------------------
 
 TABLE = pa.table({"age": [1.0, 2.0, 3.0], "emb": [[0.5, 1.0], None, [2.0, 3.0]]})
+
+
+def decode_rows(body, media_type):
+    found = decode_reference(body, media_type)
+    return found.schema, found.features
 
 
 def parquet(table):
