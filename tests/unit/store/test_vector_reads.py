@@ -61,6 +61,20 @@ def test_vectors_are_read_over_all_schemas_in_the_dimension_of_most_rows(lake_wi
     assert columns.categorical["plan"][order].tolist() == ["a", None, "b", None]
 
 
+def test_a_name_is_what_most_values_say_it_is(lake: LocalLake) -> None:
+    null = FeatureSchema(("emb", "x"), ())  # null throughout a request, a vector lies under numbers
+    other = FeatureSchema(("emb",), ())
+    vector = FeatureSchema((), (), (("emb", 2),))
+    schemas = {schema.schema_id: schema for schema in (null, other, vector)}
+    rows = [row(1, V1, [None, 1.0], []), row(2, V1, [1.0, 2.0], []), row(3, V1, [9.0], [])]
+    for one, schema in zip(rows, (null, vector, other), strict=True):
+        one |= {"model": "what", "version": "1", "schema_id": schema.schema_id}
+    lake.append({"predictions": rows_of("predictions", rows)})
+    columns = predictions.feature_columns(lake, schemas, "what", None, HOUR)
+    assert set(columns.vectors) == {"emb"} and set(columns.numeric) == {"x"}
+    assert sorted(map(str, as_python(columns.vectors["emb"]))) == ["None", "None", "[1.0, 2.0]"]
+
+
 def test_texts_are_cut_where_that_is_asked(lake: LocalLake) -> None:
     long = [{**row(n, PLAIN, [1.0], ["x" * 9_000 if n else None]), "model": "long"} for n in range(3)]
     lake.append({"predictions": rows_of("predictions", long)})
