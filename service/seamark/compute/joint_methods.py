@@ -8,6 +8,6 @@ from __future__ import annotations
 
 JOINT_METHODS = {
     "text": ("text_length", "unseen_words", "word_classifier"),
-    "vector": ("domain_classifier",),
+    "vector": ("mean_distance", "domain_classifier"),
     "multivariate": ("domain_classifier", "correlation"),
 }

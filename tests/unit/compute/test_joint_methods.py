@@ -176,12 +176,14 @@ def test_levels_are_the_same_ones_on_both_sides() -> None:
 # --- vectors ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("moved", ["shift", "scale", "topic", "mixed_up", "wider"])
+@pytest.mark.parametrize("moved", ["shift", "along", "scale", "topic", "mixed_up", "wider"])
 def test_vectors_that_moved_are_found(moved: str) -> None:
     rng = np.random.default_rng(6)
     reference, current = embeddings(3_000, rng), embeddings(600, rng)
     if moved == "shift":
         current[:, 25] += 0.1
+    elif moved == "along":
+        current += 0.5 * np.random.default_rng(13).normal(size=40) * (1.0 + np.arange(40)) ** -0.5 / 40**0.5
     elif moved == "scale":
         current *= 1.1
     elif moved == "topic":

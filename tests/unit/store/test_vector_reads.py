@@ -79,14 +79,14 @@ def test_texts_are_cut_where_that_is_asked(lake: LocalLake) -> None:
     long = [{**row(n, PLAIN, [1.0], ["x" * 9_000 if n else None]), "model": "long"} for n in range(3)]
     lake.append({"predictions": rows_of("predictions", long)})
     for rows_max in (10, 2):
-        columns = predictions.feature_columns(lake, SCHEMAS, "long", None, HOUR, rows_max, 50)
+        columns = predictions.feature_columns(lake, SCHEMAS, "long", None, HOUR, rows_max, characters_max=50)
         assert set(columns.categorical["plan"].tolist()) <= {"x" * 50, None} and columns.rows == min(3, rows_max)
     assert (
         max(map(len, filter(None, predictions.feature_columns(lake, SCHEMAS, "long", None, HOUR).categorical["plan"])))
         == 9_000
     )
     references.put(lake, "long", PLAIN, pa.table({"age": [1.0], "plan": ["y" * 9_000]}))
-    assert references.columns(lake, PLAIN, "long", 10, 50).categorical["plan"].tolist() == ["y" * 50]
+    assert references.columns(lake, PLAIN, "long", 10, characters_max=50).categorical["plan"].tolist() == ["y" * 50]
 
 
 def test_a_version_has_the_dimension_it_sent(lake_with_vectors: LocalLake) -> None:

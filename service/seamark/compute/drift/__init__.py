@@ -9,6 +9,7 @@ from seamark.compute.drift import (
     hellinger,
     jensen_shannon,
     ks,
+    mean_distance,
     psi,
     text_length,
     total_variation,
@@ -30,5 +31,6 @@ METHODS: dict[str, DriftMethod] = {
     "unseen_words": unseen_words.METHOD,
     "word_classifier": word_classifier.METHOD,
     "domain_classifier": domain_classifier.METHOD,
+    "mean_distance": mean_distance.METHOD,
     "correlation": correlation.METHOD,
 }
