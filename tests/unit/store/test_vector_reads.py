@@ -22,6 +22,7 @@ HOUR = Window.trailing(AT, 3600)
 V1 = FeatureSchema(("age",), ("plan",), (("emb", 3), ("side", 2)))
 V2 = FeatureSchema(("age",), (), (("emb", 4),))
 PLAIN = FeatureSchema(("age",), ("plan",))
+BARE_VECTOR = FeatureSchema((), (), (("emb", 2),))
 SCHEMAS = {schema.schema_id: schema for schema in (V1, V2, PLAIN)}
 
 
@@ -31,7 +32,7 @@ def row(
     return {
         "model": "vectors",
         "prediction_id": f"p-{number}",
-        "version": str(list(SCHEMAS).index(schema.schema_id) + 1),
+        "version": str([*SCHEMAS, BARE_VECTOR.schema_id].index(schema.schema_id) + 1),
         "at": HOUR.start + timedelta(seconds=number),
         "schema_id": schema.schema_id,
         "numeric": numeric,
@@ -148,3 +149,18 @@ def test_the_catalog_tells_vectors_from_names() -> None:
 
     for schema in SCHEMAS.values():
         assert schema_of(Row(lists_of(schema))) == schema
+
+
+def test_profiles_of_single_features_leave_vectors_alone(lake_with_vectors: LocalLake) -> None:
+    """Read alone, and with another model: the numbers of a vector are nobody's single feature."""
+    again = [row(1, V1, [5.0, 0.1, 0.2, 0.3, 7.0, 8.0], ["a"]), row(2, BARE_VECTOR, [1.0, 2.0], [])]
+    lake_with_vectors.append({"predictions": rows_of("predictions", [{**one, "model": "second"} for one in again])})
+    schemas = {**SCHEMAS, BARE_VECTOR.schema_id: BARE_VECTOR}
+    alone = predictions.feature_profiles(lake_with_vectors, schemas, "vectors", None, HOUR)
+    assert (
+        alone.rows == 4 and alone.numeric["age"].ordered.tolist() == [1.0, 3.0, 4.0] and set(alone.numeric) == {"age"}
+    )
+    both = dict.fromkeys(("vectors", "second"), schemas)
+    together = predictions.feature_profiles_together(lake_with_vectors, both, HOUR)
+    assert together["vectors"].numeric["age"].ordered.tolist() == [1.0, 3.0, 4.0]
+    assert together["second"].numeric["age"].ordered.tolist() == [5.0] and together["second"].rows == 2
