@@ -85,7 +85,7 @@ def judge(
     said = answers.against(services, held, model, version, window, tuple(kinds), segments)
     known = profiles_of(held.profiles, kinds) if held else {}
     joint = joint_drift.look(services, model, version, window, drift, kinds, held, known, segments)
-    reference = {**known, **said.reference, **joint.reference} if held else {}
+    reference = {**known, **said.reference} if held else {}
     if held is not None and not reference:
         # Live traffic of which there was none is too little to judge by: not the same as no reference.
         reference = {name: PROFILERS[kind](np.empty(0)) for name, kind in kinds.items()}
@@ -95,7 +95,7 @@ def judge(
         version,
         window,
         {**profiles_of(current, kinds), **said.current, **joint.current},
-        reference,
+        {**reference, **joint.reference},
         {**kinds, **said.kinds, **joint.kinds},
         drift,
         reference_id=held.id if held else None,

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from seamark.core.records import FeatureSchema
-from seamark.store.vectors import FloatArray, dimensions_of, split_numbers, vector_numbers
+from seamark.store.vectors import dimensions_of, split_numbers, vector_numbers
 
+FloatArray = npt.NDArray[np.float64]
 TextArray = npt.NDArray[np.object_]
 
 
