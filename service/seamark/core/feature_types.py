@@ -1,4 +1,4 @@
-"""What a feature of a model version is: a number, a word, a list of numbers; since when and why; and rows that differ."""
+"""What a feature of a model version is (number, word, list of numbers), since when and why; and rows that differ."""
 
 from __future__ import annotations
 

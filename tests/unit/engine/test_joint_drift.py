@@ -61,12 +61,12 @@ def send(client: httpx.Client, rows: Any, version: str = "1") -> None:
     assert answer.json()["accepted"] == len(records), answer.text
 
 
-def ask(services: Services, client: httpx.Client, reference: Any, rows: Any, **drift: Any) -> dict[str, Any]:
+def ask(services: Services, client: httpx.Client, put: Any, rows: Any, **drift: Any) -> dict[str, Any]:
     """Put a reference, send rows, and return the features of the drift answer by name."""
     config = {"models": [{"name": "m", "drift": {"rows_min": 50, **drift}}]}
     assert client.put("/api/v1/config", content=yaml.safe_dump(config)).status_code == 200
-    if reference is not None:
-        answer = client.put("/api/v1/models/m/reference", json=reference)
+    if put is not None:
+        answer = client.put("/api/v1/models/m/reference", json=put)
         assert answer.status_code == 201, answer.text
     send(client, rows)
     services.clock.advance(1)  # type: ignore[attr-defined]
@@ -162,3 +162,50 @@ def test_live_traffic_with_vectors_becomes_a_reference(services: Services, clien
     answer = client.put("/api/v1/models/m/reference", json=window)
     assert answer.status_code == 201 and answer.json()["features"]["vectors"] == {"emb": 8}
     assert {f["state"] for f in client.get("/api/v1/models/m/drift").json()["features"]} == {"no_drift"}
+
+
+def test_a_vector_keeps_its_type_whatever_its_dimension(client: httpx.Client) -> None:
+    def post(values: list[Any]) -> dict[str, Any]:
+        records = [{"model": "typed", "features": {"emb": value, "x": 1.0}} for value in values]
+        return client.post("/api/v1/predictions", json=records).json()
+
+    assert post([None])["accepted"] == 1  # says nothing of what it is
+    assert post([[1.0, 2.0], None])["accepted"] == 2
+    for values in ([7.0, None], [None, "a"], [[1.0, 2.0], 7.0, 8.0]):
+        answer = post(values)
+        assert answer["rejected_total"] == sum(value is not None and not isinstance(value, list) for value in values)
+        assert "of this model it is a list of numbers since" in answer["rejected"][0]["error"]
+    assert post([[1.0, 2.0, 3.0]])["accepted"] == 1
+    many = [[0.5] * 40 if n % 2 else 1.0 for n in range(800)]  # read in columns
+    assert post(many)["accepted"] == 400
+    number = [{"model": "other", "features": {"x": value}} for value in (1.0, [1.0], None)]
+    assert client.post("/api/v1/predictions", json=number[:1]).json()["accepted"] == 1
+    answer = client.post("/api/v1/predictions", json=number[1:]).json()
+    assert answer["accepted"] == 1
+    assert answer["rejected"][0]["error"].startswith(
+        "features.x: [1.0] is a list of numbers; of this model it is a number"
+    )
+
+
+def test_a_rolling_reference_is_read_by_rows_too(services: Services, client: httpx.Client) -> None:
+    send(client, rows_of(200, 1), version="1")
+    services.clock.advance(7300)  # type: ignore[attr-defined]
+    found = ask(services, client, None, rows_of(100, 2), multivariate=True, reference={"rolling": "1d"})
+    assert found["emb"]["kind"] == "vector" and found["comment"]["kind"] == "text"
+    features = [f for f in found.values() if f["feature"] != "prediction"]
+    assert {f["state"] for f in features} == {"no_drift"} and len(features) == 5
+    assert {f["reference_rows"] for f in features} == {200} and {f["rows"] for f in features} == {100}
+
+
+def test_a_segment_is_judged_by_rows_too(services: Services, client: httpx.Client) -> None:
+    ask(services, client, rows_of(300, 1), rows_of(100, 2))
+    shifted = rows_of(100, 3, shift=2.0)
+    records = [
+        {"model": "m", "prediction_id": f"s-{n}", "segment": {"country": "de"}, "features": row, "prediction": 1}
+        for n, row in enumerate(shifted)
+    ]
+    assert client.post("/api/v1/predictions", json=records).json()["accepted"] == 100
+    services.clock.advance(1)  # type: ignore[attr-defined]
+    answer = client.get("/api/v1/models/m/drift", params={"segment": "country:de"}).json()
+    emb = next(f for f in answer["features"] if f["feature"] == "emb")
+    assert emb["state"] == "drift" and emb["rows"] == 100
