@@ -1,6 +1,6 @@
 """`python -m bench [NAME ...] [options]` -> Markdown tables, and bench/results/<name>.json.
 
-Names are drift, loadtest, release, ingest, queries, performance; all by default.
+Names are drift, vectors, loadtest, release, ingest, queries, performance; all by default.
 
 * --quick: seconds each; shows that everything runs. Its figures are marked and are no result.
 * --only KIND ... (ingest): of protobuf, json, ndjson, arrow, logs.
@@ -30,6 +30,7 @@ from bench.report import write
 # Each bench, and which of the options it knows.
 BENCHES = {
     "drift": ("quick",),
+    "vectors": ("quick",),
     "loadtest": ("quick",),
     "release": ("quick",),
     "ingest": ("quick", "peers", "minutes", "only"),

@@ -20,6 +20,7 @@ from seamark_sdk.lifespan import FlushAtShutdown
 from seamark_sdk.pipeline import Pipeline, Target, resolve_target
 from seamark_sdk.records import LABEL_EVENT, PREDICTION_EVENT, Cuts, label_attributes, prediction_attributes
 from seamark_sdk.synthetic import SyntheticMiddleware, current_kind
+from seamark_sdk.vectors import clean_features
 
 log = logging.getLogger(__name__)
 
@@ -98,14 +99,17 @@ class Seamark:
     ) -> str:
         """Queue one prediction and return its id (made where none is given), by which a label finds it later.
 
-        `features` and `segment` map names to numbers, texts, truth values or None; `scores` maps classes to
-        probabilities. `at` is an aware instant, by default now. What is returned is an id even where nothing is sent.
+        `features` and `segment` map names to numbers, texts, truth values or None, `features` also to lists of numbers
+        (embeddings); `scores` maps classes to probabilities. `at` is an aware instant, by default now. What is returned
+        is an id even where nothing is sent.
         """
         made = prediction_id or uuid.uuid4().hex
         synthetic, cuts = current_kind(), Cuts()
         self._emit(
             PREDICTION_EVENT,
-            lambda: prediction_attributes(made, features, prediction, scores, segment, latency_ms, synthetic, cuts),
+            lambda: prediction_attributes(
+                made, clean_features(features, cuts), prediction, scores, segment, latency_ms, synthetic, cuts
+            ),
             at,
             cuts,
         )

@@ -29,6 +29,7 @@ SYNTHETIC = "user_agent.synthetic.type"
 NAME_LENGTH_MAX = 256
 TEXT_LENGTH_MAX = 1_024
 ENTRIES_MAX = 1_000  # of one map
+DIMENSION_MAX = 4_096  # of one list of numbers
 
 Scalar = str | bool | int | float | None
 _TEXT_TYPES = (dt.datetime, dt.date, dt.time, uuid.UUID)
@@ -53,7 +54,7 @@ class Cuts:
 
 def prediction_attributes(
     prediction_id: str,
-    features: Mapping[str, Any],
+    features: dict[str, Scalar] | str,
     prediction: Any,
     scores: Mapping[Any, Any] | None,
     segment: Mapping[str, Any] | None,
@@ -61,11 +62,14 @@ def prediction_attributes(
     synthetic: str | None,
     cuts: Cuts,
 ) -> dict[str, Any]:
-    """Return the attributes of a `seamark.prediction` event; NotAScalar where the prediction is no single value."""
+    """Return the attributes of a `seamark.prediction` event; NotAScalar where the prediction is no single value.
+
+    `features` are clean already (vectors.clean_features).
+    """
     attributes: dict[str, Any] = {
         PREDICTION_ID: clean_id(prediction_id),
         PREDICTION_VALUE: clean_outcome(prediction, "prediction", cuts),
-        FEATURES: clean_map(features, cuts),
+        FEATURES: features,
     }
     if latency_ms is not None:
         attributes[LATENCY_MS] = float(latency_ms)
@@ -106,7 +110,7 @@ def clean_map(values: Mapping[Any, Any], cuts: Cuts) -> dict[str, Scalar]:
     """Return a map of at most 1,000 single values by name; what is left out is noted in `cuts`."""
     cleaned: dict[str, Scalar] = {}
     for key, value in values.items():
-        name = _encodable(str(key)).strip()
+        name = clean_name(key)
         if not 0 < len(name) <= NAME_LENGTH_MAX or len(cleaned) >= ENTRIES_MAX:
             cuts.left_out.append(name[:NAME_LENGTH_MAX])
             continue
@@ -115,6 +119,11 @@ def clean_map(values: Mapping[Any, Any], cuts: Cuts) -> dict[str, Scalar]:
         except NotAScalar:
             cuts.left_out.append(name)
     return cleaned
+
+
+def clean_name(key: Any) -> str:
+    """Return a name as text that OTLP can carry."""
+    return _encodable(str(key)).strip()
 
 
 def clean_scalar(value: Any, cuts: Cuts) -> Scalar:

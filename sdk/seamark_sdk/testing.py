@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,11 @@ class Sent:
     attributes: dict[str, Any]
 
 
+def _features(sent: Any) -> Any:
+    """Return features as a map: where lists of numbers are among them they are sent as its text."""
+    return json.loads(sent) if isinstance(sent, str) else sent
+
+
 @dataclass
 class Captured:
     """Everything that was logged inside `capture()`, in order."""
@@ -35,7 +41,7 @@ class Captured:
                 "model": sent.model,
                 "version": sent.version,
                 "prediction_id": sent.attributes[records.PREDICTION_ID],
-                "features": sent.attributes[records.FEATURES],
+                "features": _features(sent.attributes[records.FEATURES]),
                 "prediction": sent.attributes[records.PREDICTION_VALUE],
                 "scores": sent.attributes.get(records.SCORES, {}),
                 "segment": sent.attributes.get(records.SEGMENT, {}),

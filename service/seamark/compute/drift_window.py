@@ -11,7 +11,9 @@ import numpy as np
 from seamark.compute.calibrate import benjamini_hochberg
 from seamark.compute.drift import METHODS
 from seamark.compute.drift.method import DriftMethod, NullDistribution
+from seamark.compute.joint_methods import JOINT_METHODS
 from seamark.compute.profiles import Profile
+from seamark.core.drift_parts import DriftPart
 from seamark.core.findings import DriftFinding, DriftState, FeatureDrift
 from seamark.core.specs import DriftSpec
 from seamark.core.windows import Window
@@ -34,11 +36,32 @@ _RARE = 0.03
 
 @dataclass(frozen=True)
 class _Judged:
-    """A feature with a score and the null it is held against, before the features are judged together."""
+    """A feature with its scores and the nulls they are held against, before the features are judged together."""
 
     drift: FeatureDrift
+    tried: tuple[_Tried, ...]
+
+    @property
+    def best(self) -> _Tried:
+        """The method that tells most."""
+        return min(self.tried, key=lambda tried: tried.p_value)
+
+    @property
+    def p_value(self) -> float:
+        return min(1.0, len(self.tried) * self.best.p_value)
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """One method's score of a feature."""
+
+    method: DriftMethod
+    score: float
     null: NullDistribution
     p_value: float
+
+    def threshold(self, cut: float) -> float:
+        return max(self.null.score_at(cut), self.method.small)
 
 
 def judge(
@@ -56,7 +79,7 @@ def judge(
     """Return what is known of each feature of `kinds`, in its order.
 
     `current` and `reference` map a feature to the profile of its column (compute/profiles.py), made by the profiler of
-    its kind; `kinds` says "numeric" or "categorical" of each. Without a reference (None or empty) every feature is
+    its kind; `kinds` names the kind of each. Without a reference (None or empty) every feature is
     `no_reference`. `spec.methods` names a method per feature; a method that does not take the feature's kind gives way
     to the default of the kind, and the finding names the one that was used.
 
@@ -80,43 +103,68 @@ def judge(
 
 
 def method_for(feature: str, kind: str, spec: DriftSpec) -> DriftMethod:
-    """Return the method a feature is judged by: the one the spec names if it takes the kind, else the default."""
+    """Return the method a feature is judged by, or the first of several."""
+    return methods_for(feature, kind, spec)[0]
+
+
+def methods_for(feature: str, kind: str, spec: DriftSpec) -> tuple[DriftMethod, ...]:
+    """Return the methods a feature is judged by: the one the spec names if it takes the kind, else the defaults."""
     named = METHODS.get(spec.methods.get(feature, ""))
-    return named if named is not None and kind in named.kinds else METHODS[DEFAULT_METHODS[kind]]
+    if named is not None and kind in named.kinds:
+        return (named,)
+    return tuple(METHODS[name] for name in JOINT_METHODS.get(kind) or (DEFAULT_METHODS[kind],))
 
 
 def _measure(
     feature: str, kind: str, current: Profiles, reference: Profiles | None, spec: DriftSpec, seed: int
 ) -> FeatureDrift | _Judged:
-    method = method_for(feature, kind, spec)
+    methods = methods_for(feature, kind, spec)
     before, after = reference.get(feature) if reference else None, current.get(feature)
     rows, reference_rows = (0 if after is None else after.rows), (0 if before is None else before.rows)
-    drift = FeatureDrift(feature, kind, method.name, DriftState.NO_DRIFT, rows, reference_rows)
+    drift = FeatureDrift(feature, kind, methods[0].name, DriftState.NO_DRIFT, rows, reference_rows)
     if not reference:
         return replace(drift, state=DriftState.NO_REFERENCE)
     if after is None:
         return replace(drift, state=DriftState.NOT_IN_WINDOW)
     if before is None:
         return replace(drift, state=DriftState.NOT_IN_REFERENCE)
+    if getattr(before, "dimension", None) != getattr(after, "dimension", None):
+        return replace(drift, state=DriftState.OTHER_DIMENSION)
     if not rows and after.nulls:
         return replace(drift, state=DriftState.ALL_NULL)
     if min(rows, reference_rows) < max(spec.rows_min, 1):
         return replace(drift, state=DriftState.TOO_FEW_ROWS)
-    null = method.null(before, after, _generator(seed, feature))
+    rare = _RARE + 2 * spec.false_alarms
+    return _Judged(drift, tuple(_try(method, before, after, _generator(seed, feature), rare) for method in methods))
+
+
+def _try(method: DriftMethod, before: Profile, after: Profile, rng: np.random.Generator, rare: float) -> _Tried:
+    null = method.null(before, after, rng)
     score = method.score(before, after)
-    if null.sharpen is not None and null.p_value(score) < _RARE + 2 * spec.false_alarms:
+    if null.sharpen is not None and null.p_value(score) < rare:
         null = null.sharpen()
-    return _Judged(replace(drift, score=score), null, null.p_value(score))
+    return _Tried(method, score, null, null.p_value(score))
 
 
 def _decide(feature: _Judged, rejected: bool, cut: float) -> FeatureDrift:
-    small = METHODS[feature.drift.method].small
-    score = feature.drift.score or 0.0
-    state = DriftState.NO_DRIFT
+    own_cut = cut / len(feature.tried)
+    state, best = DriftState.NO_DRIFT, feature.best
     if rejected:
-        state = DriftState.DRIFT if score >= small else DriftState.CERTAIN_SMALL
-    threshold = max(feature.null.score_at(cut), small)
-    return replace(feature.drift, state=state, threshold=threshold, p_value=feature.p_value)
+        # A method that is certain of something small must not hide another one's alarm.
+        certain = [tried for tried in feature.tried if tried.p_value <= own_cut]
+        large = [tried for tried in certain if tried.score >= tried.method.small]
+        state = DriftState.DRIFT if large else DriftState.CERTAIN_SMALL
+        best = min(large or certain or [best], key=lambda tried: tried.p_value)
+    parts = tuple(DriftPart(t.method.name, t.score, t.p_value, t.threshold(own_cut)) for t in feature.tried)
+    return replace(
+        feature.drift,
+        method=best.method.name,
+        state=state,
+        score=best.score,
+        threshold=best.threshold(own_cut),
+        p_value=feature.p_value,
+        parts=parts if len(parts) > 1 else (),
+    )
 
 
 def _generator(seed: int, feature: str) -> np.random.Generator:

@@ -17,6 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from seamark.compute.columns import FloatArray, IntArray, as_floats, is_null
+from seamark.compute.row_profile import rows as whole_rows
+from seamark.compute.text_profile import texts
+from seamark.compute.vector_profile import vectors
 
 # Above this, sums and spreads of a column could overflow; a column is scaled down by a power of two before.
 HUGE = 1e150
@@ -124,8 +127,8 @@ def levels(column: npt.NDArray[Any] | pa.Array | pa.ChunkedArray) -> Levels:
     What is no text counts as its text; a lone surrogate, which no UTF-8 has, as its escape.
     """
     if isinstance(column, np.ndarray):
-        texts = [None if is_null(value) else str(value) for value in column.tolist()]
-        safe = [text.encode("utf-8", "backslashreplace") if text is not None else None for text in texts]
+        found = [None if is_null(value) else str(value) for value in column.tolist()]
+        safe = [text.encode("utf-8", "backslashreplace") if text is not None else None for text in found]
         column = pa.array(safe, pa.binary()).cast(pa.string())
     counted = pc.value_counts(column.drop_null())
     names, counts = (counted.field(name) for name in ("values", "counts"))
@@ -155,7 +158,13 @@ def of_kind(profile: Numbers | Levels, kind: str) -> Numbers | Levels:
 
 
 # How a column of each kind is profiled.
-PROFILERS: dict[str, Callable[[Any], Profile]] = {"numeric": numbers, "categorical": levels}
+PROFILERS: dict[str, Callable[[Any], Profile]] = {
+    "numeric": numbers,
+    "categorical": levels,
+    "text": texts,
+    "vector": vectors,
+    "multivariate": whole_rows,
+}
 
 
 def profile_all(columns: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, Profile]:

@@ -1,4 +1,4 @@
-"""What a feature of a model version is, a number or a word, since when and why; and a row that says otherwise."""
+"""What a feature of a model version is (number, word, list of numbers), since when and why; and rows that differ."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-NUMERIC, CATEGORICAL = "numeric", "categorical"
-WORDS = {NUMERIC: "a number", CATEGORICAL: "a string or boolean"}
+NUMERIC, CATEGORICAL, VECTOR = "numeric", "categorical", "vector"
+WORDS = {NUMERIC: "a number", CATEGORICAL: "a string or boolean", VECTOR: "a list of numbers"}
 
 
 @dataclass(frozen=True)
 class FixedType:
     """The kind a feature has from `since` on: by the reference of this id, or (None) by the first rows that told it."""
 
-    kind: str  # "numeric" | "categorical"
+    kind: str  # "numeric" | "categorical" | "vector", of whatever dimension
     since: datetime
     reference_id: str | None = None
 
@@ -26,7 +26,7 @@ class TypeClash:
     model: str
     version: str
     feature: str
-    sent: str  # "numeric" | "categorical"
+    sent: str  # "numeric" | "categorical" | "vector", of whatever dimension
 
 
 # (model, version) -> the types that are fixed, by feature.

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from seamark.core.drift_parts import DriftPart
 from seamark.core.measures import AdviceInput
 from seamark.core.performance import Estimate, Performance
 from seamark.core.quality import QualityFinding
@@ -45,6 +46,7 @@ class DriftState(StrEnum):
     ALL_NULL = "all_null"
     NOT_IN_REFERENCE = "not_in_reference"
     NOT_IN_WINDOW = "not_in_window"
+    OTHER_DIMENSION = "other_dimension"  # a vector's, than the reference's
 
 
 @dataclass(frozen=True)
@@ -52,21 +54,21 @@ class FeatureDrift:
     """One feature against its reference. `threshold` is the score at which the window would count as drifted."""
 
     feature: str
-    kind: str  # "numeric" | "categorical"
-    method: str
+    kind: str  # "numeric" | "categorical" | "text" | "vector" | "multivariate"
+    method: str  # of several (`parts`) the most telling one
     state: DriftState
     rows: int
     reference_rows: int
     score: float | None = None
     threshold: float | None = None
     p_value: float | None = None
+    parts: tuple[DriftPart, ...] = ()
 
     @property
     def drifted(self) -> bool | None:
         """True or False where it was decided, None where it is unknown."""
-        if self.state == DriftState.DRIFT:
-            return True
-        return False if self.state in (DriftState.NO_DRIFT, DriftState.CERTAIN_SMALL) else None
+        decided = {DriftState.DRIFT: True, DriftState.NO_DRIFT: False, DriftState.CERTAIN_SMALL: False}
+        return decided.get(self.state)
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,7 @@ class DriftFinding:
         A feature that drifted and then comes without values has not returned: that is unknown.
         """
         judged = [f.drifted for f in self.features if f.state != DriftState.NOT_IN_REFERENCE]
-        if any(judged):
-            return True
-        return None if not judged or None in judged else False
+        return True if any(judged) else None if not judged or None in judged else False
 
 
 # --- service level objectives ------------------------------------------------------------------------------------

@@ -106,7 +106,8 @@ METRIC_POINTS = pa.schema(
     ]
 )
 
-# A row per prediction. Features lie in two lists, in the order that `schema_id` names (FeatureSchema).
+# A row per prediction. Features lie in two lists, in the order that `schema_id` names (FeatureSchema); vectors' numbers
+# stand behind the single ones.
 PREDICTIONS = pa.schema(
     [
         pa.field("model", pa.string(), nullable=False),
@@ -221,15 +222,26 @@ def keep_days_of(table: str, keep_days: float) -> float:
 
 @dataclass(frozen=True)
 class FeatureSchema:
-    """The names and order of a model's features: numbers in `numeric`, strings and booleans in `categorical`."""
+    """The names and order of a model's features: numbers in `numeric`, strings and booleans in `categorical`.
+
+    `vectors` are lists of numbers, each with its dimension. In the lake their numbers lie in the numeric list, one
+    after the other behind those of `numeric`; a vector that is not known is that many nulls.
+    """
 
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
+    vectors: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers a row holds."""
+        return len(self.numeric) + sum(dimension for _, dimension in self.vectors)
 
     @cached_property
     def schema_id(self) -> int:
         """A 63-bit hash of names and order: every node derives the same id without asking anyone."""
-        text = json.dumps([self.numeric, self.categorical], ensure_ascii=False)
+        parts: list[object] = [self.numeric, self.categorical]
+        text = json.dumps([*parts, self.vectors] if self.vectors else parts, ensure_ascii=False)
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 

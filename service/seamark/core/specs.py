@@ -42,8 +42,9 @@ Segment = tuple[tuple[str, str], ...]  # labels and their values, all of which a
 class DriftSpec:
     """Watch each feature over the trailing `window_s`; `false_alarms` is the rate per window with no drift at all.
 
-    `methods` names a method per feature where the default for its type is not wanted. Without `reference` windows are
-    held against the reference that was put. `segments` are judged beside the whole.
+    `methods` names a method per feature where the default for its type is not wanted, `kinds` says of a feature whether
+    it is text or levels where its values should not tell. `multivariate` judges whole rows, too. Without `reference`
+    windows are held against the reference that was put. `segments` are judged beside the whole.
     """
 
     window_s: float = 3600.0
@@ -52,6 +53,8 @@ class DriftSpec:
     methods: Mapping[str, str] = field(default_factory=dict)
     reference: ReferenceSpec | None = None
     segments: tuple[Segment, ...] = ()
+    kinds: Mapping[str, str] = field(default_factory=dict)  # "text" | "categorical"
+    multivariate: bool = False
 
 
 @dataclass(frozen=True)

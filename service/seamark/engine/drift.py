@@ -17,7 +17,7 @@ from seamark.core.findings import DriftFinding
 from seamark.core.records import FeatureSchema
 from seamark.core.specs import DriftSpec
 from seamark.core.windows import Window
-from seamark.engine import answers
+from seamark.engine import answers, joint_drift
 from seamark.engine.held import held_against, held_columns
 from seamark.engine.services import Services
 from seamark.store import predictions
@@ -103,7 +103,9 @@ def _judge(
     held = held_against(services, model, version, window, segments)
     kinds = kinds_of(held.profiles if held else None, current)
     said = answers.against(services, held, model, version, window, tuple(kinds), segments)
-    reference = {**profiles_of(held.profiles, kinds), **said.reference} if held else {}
+    known = profiles_of(held.profiles, kinds) if held else {}
+    joint = joint_drift.look(services, model, version, window, drift, kinds, held, known, segments)
+    reference = {**known, **said.reference} if held else {}
     if held is not None and not reference:
         # Live traffic of which there was none is too little to judge by: not the same as no reference.
         reference = {name: PROFILERS[kind](np.empty(0)) for name, kind in kinds.items()}
@@ -112,9 +114,9 @@ def _judge(
         model,
         version,
         window,
-        {**profiles_of(current, kinds), **said.current},
-        reference,
-        {**kinds, **said.kinds},
+        {**profiles_of(current, kinds), **said.current, **joint.current},
+        {**reference, **joint.reference},
+        {**kinds, **said.kinds, **joint.kinds},
         drift,
         reference_id=held.id if held else None,
         # One window and reference always give one answer: resampling is seeded by what it is about.
@@ -143,7 +145,7 @@ def samples(
 
 
 def columns_of(side: FeatureColumns) -> dict[str, Any]:
-    """Every feature's values by name."""
+    """Every single feature's values by name; vectors are none."""
     return {**side.numeric, **side.categorical}
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ import pyarrow.compute as pc
 
 from seamark.core.clock import Clock
 from seamark.core.errors import SeamarkError, StoreUnavailable
-from seamark.core.feature_types import CATEGORICAL, NUMERIC, FixedType, TypeClash, Types, clash_reason
+from seamark.core.feature_types import CATEGORICAL, NUMERIC, VECTOR, FixedType, TypeClash, Types, clash_reason
 from seamark.core.records import Decoded, FeatureSchema, Refusal
 from seamark.engine import retyping
 from seamark.engine.retyping import Move
@@ -238,7 +239,7 @@ def _clashes(table: pa.Table, group: Group, rows: Mask, types: Types, decoded: D
         clash = TypeClash(group[0], group[1], name, kind)
         for row in np.flatnonzero(_has_value(table, schema, rows, name)).tolist():
             if row not in refused:
-                value = table[kind][row][_place(schema, name)].as_py()
+                value = _value(table, schema, row, name, kind)
                 refused[row] = Refusal(_index(decoded, row), clash_reason(clash, shown(value), types[name]), clash)
     return refused
 
@@ -249,19 +250,40 @@ def _index(decoded: Decoded, row: int) -> int:
 
 def _right(schema: FeatureSchema, types: Types) -> FeatureSchema:
     """Return the schema with each feature under the kind it is known to have."""
+    dimensions = dict(schema.vectors)
     kinds = {name: types[name].kind if name in types else kind for name, kind in _kinds(schema).items()}
-    numeric, categorical = (
-        tuple(sorted(name for name, found in kinds.items() if found == kind)) for kind in (NUMERIC, CATEGORICAL)
+    # A vector that is null throughout has no dimension, and stays where it is.
+    kinds |= {name: NUMERIC for name, kind in kinds.items() if kind == VECTOR and name not in dimensions}
+    numeric, categorical, vectors = (
+        tuple(sorted(name for name, found in kinds.items() if found == kind)) for kind in (NUMERIC, CATEGORICAL, VECTOR)
     )
-    return FeatureSchema(numeric, categorical)
+    return FeatureSchema(numeric, categorical, tuple((name, dimensions[name]) for name in vectors))
 
 
 def _kinds(schema: FeatureSchema) -> dict[str, str]:
-    return dict.fromkeys(schema.numeric, NUMERIC) | dict.fromkeys(schema.categorical, CATEGORICAL)
+    vectors = dict.fromkeys((name for name, _ in schema.vectors), VECTOR)
+    return dict.fromkeys(schema.numeric, NUMERIC) | dict.fromkeys(schema.categorical, CATEGORICAL) | vectors
 
 
 def _place(schema: FeatureSchema, name: str) -> int:
-    return (schema.numeric if name in schema.numeric else schema.categorical).index(name)
+    """Return where in its list a feature lies; of a vector, its first number."""
+    if name in schema.categorical:
+        return schema.categorical.index(name)
+    if name in schema.numeric:
+        return schema.numeric.index(name)
+    place = len(schema.numeric)
+    for vector, dimension in schema.vectors:
+        if vector == name:
+            break
+        place += dimension
+    return place
+
+
+def _value(table: pa.Table, schema: FeatureSchema, row: int, name: str, kind: str) -> Any:
+    place = _place(schema, name)
+    if kind == VECTOR:
+        return table[NUMERIC][row].as_py()[place : place + dict(schema.vectors)[name]]
+    return table[kind][row][place].as_py()
 
 
 def _groups(decoded: Decoded) -> tuple[Group, ...]:
@@ -284,7 +306,7 @@ def _rows(predictions: pa.Table, group: Group) -> Mask:
 def _has_value(predictions: pa.Table, schema: FeatureSchema, rows: Mask, name: str) -> Mask:
     """Return which rows of the table hold a value of the feature; `rows` are those under the schema."""
     found = np.zeros(predictions.num_rows, bool)
-    kind = NUMERIC if name in schema.numeric else CATEGORICAL
+    kind = CATEGORICAL if name in schema.categorical else NUMERIC
     found[rows] = _known(predictions, schema, rows, kind)[:, _place(schema, name)]
     return found
 
@@ -292,18 +314,19 @@ def _has_value(predictions: pa.Table, schema: FeatureSchema, rows: Mask, name: s
 def _any_value(predictions: pa.Table, schema: FeatureSchema, names: frozenset[str]) -> bool:
     """Whether any row under the schema holds a value of any of these features."""
     rows = predictions["schema_id"].to_numpy() == schema.schema_id
-    for kind, listed in ((NUMERIC, schema.numeric), (CATEGORICAL, schema.categorical)):
-        places = [place for place, name in enumerate(listed) if name in names]
+    vectors = tuple(name for name, _ in schema.vectors)
+    for kind, listed in ((NUMERIC, schema.numeric + vectors), (CATEGORICAL, schema.categorical)):
+        places = [_place(schema, name) for name in listed if name in names]
         if places and _known(predictions, schema, rows, kind)[:, places].any():
             return True
     return False
 
 
 def _known(predictions: pa.Table, schema: FeatureSchema, rows: Mask, kind: str) -> Mask:
-    """Return which values are there, of these rows (all under the schema) times the schema's features of a kind."""
+    """Return which values are there, of these rows (all under the schema) times the schema's numbers or words."""
     lists = predictions[kind].combine_chunks()
     values = (lists if rows.all() else lists.filter(pa.array(rows))).flatten()
-    width = len(schema.numeric if kind == NUMERIC else schema.categorical)
+    width = schema.numbers if kind == NUMERIC else len(schema.categorical)
     known: Mask = values.is_valid().to_numpy(zero_copy_only=False)
     return known.reshape(-1, width)
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
 
-from seamark.core.findings import Performance, PerformanceMetric
+from seamark.core.performance import Estimate, Performance, PerformanceMetric
+from seamark.core.specs import PerformanceSpec
 from seamark.core.windows import Window
-from seamark.engine.evaluate import PERFORMANCE_WINDOW_S
+from seamark.engine.estimates import KEPT
 from seamark.engine.performance import measure
 from seamark.engine.scheduler import slot
 from seamark.engine.services import Services
@@ -27,14 +28,6 @@ class PerformanceStep:
     window: Window
     measured: Performance
     estimated: Mapping[str, PerformanceMetric]
-
-
-@dataclass(frozen=True)
-class KeptEstimate:
-    """The part of an estimate kept in the catalog that a line over time is drawn of."""
-
-    window: Window
-    metrics: Mapping[str, PerformanceMetric]
 
 
 class MeasuredWindows:
@@ -68,14 +61,15 @@ _measured = MeasuredWindows()
 
 def steps(services: Services, model: str, at: datetime, windows: int = WINDOWS) -> list[PerformanceStep]:
     """Return the last whole windows of a model, oldest first."""
-    span_s = PERFORMANCE_WINDOW_S
+    spec = services.configuration.model(model)
+    span_s = (spec.performance if spec else PerformanceSpec()).window_s
     last = slot(at, span_s)
     ends = [last - timedelta(seconds=span_s * back) for back in reversed(range(windows))]
     over = [Window.trailing(end, span_s) for end in ends]
     kept = {
         found.finding.window: found.finding.metrics
         for found in services.catalog.findings.history(
-            model, "kept_estimate", KeptEstimate, since=ends[0] - timedelta(seconds=span_s), limit=4 * windows
+            model, KEPT, Estimate, since=ends[0] - timedelta(seconds=span_s), limit=4 * windows
         )
     }
     measured = _measured.of(services, model, over, at)

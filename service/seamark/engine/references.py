@@ -16,6 +16,7 @@ from seamark.core.windows import Window
 from seamark.engine.services import Services
 from seamark.store import outcomes, references
 from seamark.store.catalog.references import ReferenceSet
+from seamark.store.vectors import as_lists
 from seamark.wire.rows import ReferenceFile
 
 
@@ -87,8 +88,10 @@ def from_traffic(
     live, told = outcomes.as_reference(services.lake, schemas, model, version or None, window)
     if live.rows == 0:
         raise NotFound(f"{model} logged no prediction from {window.start.isoformat()} to {window.end.isoformat()}")
-    schema = FeatureSchema(tuple(sorted(live.numeric)), tuple(sorted(live.categorical)))
-    columns = {**live.numeric, **live.categorical}
+    vectors = tuple(sorted((name, matrix.shape[1]) for name, matrix in live.vectors.items()))
+    schema = FeatureSchema(tuple(sorted(live.numeric)), tuple(sorted(live.categorical)), vectors)
+    lists = {name: as_lists(matrix) for name, matrix in live.vectors.items()}
+    columns = {**live.numeric, **live.categorical, **lists}
     rows = pa.table(columns) if columns else told.select([])
     source = {"from": window.start.isoformat(), "to": window.end.isoformat()}
     untyped = [name for name, values in live.numeric.items() if not np.isfinite(values).any()]

@@ -50,8 +50,9 @@ def make_reports(services: Services, at: datetime, stopping: Callable[[], bool] 
         finding = drift.judge(services, report.model, None, report.window)
         with tempfile.TemporaryDirectory(prefix="seamark-report-", dir=services.data_dir) as folder:
             out = Path(folder) / "report.html"
-            methods = {f.feature: f.method for f in finding.features}
-            thresholds = {f.feature: f.threshold for f in finding.features}
+            single = [f for f in finding.features if f.kind in ("numeric", "categorical")]  # what Evidently is given
+            methods = {f.feature: f.method for f in single}
+            thresholds = {f.feature: f.threshold for f in single}
             evidently.report(
                 reference, current, kinds, out, TIMEOUT_S, methods=methods, thresholds=thresholds, stopping=stopping
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,7 +51,7 @@ def _moved(predictions: pa.Table, move: Move) -> pa.Table:
     rows, before, after = move.rows, move.before, move.after
     part = predictions.filter(pa.array(rows))
     lists = {
-        "numeric": _lists(part["numeric"], before.numeric, after.numeric, pa.float64()),
+        "numeric": _lists(part["numeric"], _numbers(before), _numbers(after), pa.float64()),
         "categorical": _lists(part["categorical"], before.categorical, after.categorical, pa.string()),
         "schema_id": pa.repeat(pa.scalar(after.schema_id, pa.int64()), part.num_rows),
     }
@@ -62,14 +62,23 @@ def _moved(predictions: pa.Table, move: Move) -> pa.Table:
     return both.take(pa.array(np.argsort(order, kind="stable")))
 
 
-def _lists(lists: pa.ChunkedArray, before: Sequence[str], after: Sequence[str], kind: pa.DataType) -> pa.ListArray:
+def _numbers(schema: FeatureSchema) -> list[Hashable]:
+    """Return what stands at each place of the numeric list: a name, or a vector's name and a place in it."""
+    vectors = ((name, place) for name, dimension in schema.vectors for place in range(dimension))
+    return [*schema.numeric, *vectors]
+
+
+def _lists(
+    lists: pa.ChunkedArray, before: Sequence[Hashable], after: Sequence[Hashable], kind: pa.DataType
+) -> pa.ListArray:
     """Return lists of the names `after`, null where `before` has no such name."""
+    place_of = {name: place for place, name in enumerate(before)}
     rows = len(lists)
     values = lists.combine_chunks().flatten()
     places = np.full((rows, len(after)), -1)
     for index, name in enumerate(after):
-        if name in before:
-            places[:, index] = np.arange(rows) * len(before) + before.index(name)
+        if name in place_of:
+            places[:, index] = np.arange(rows) * len(before) + place_of[name]
     flat = places.ravel()
     taken = values.take(pa.array(flat, pa.int64(), mask=flat < 0)) if len(values) else pa.nulls(len(flat), kind)
     offsets = np.arange(rows + 1, dtype=np.int32) * np.int32(len(after))

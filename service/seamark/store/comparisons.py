@@ -23,6 +23,7 @@ from seamark.core.windows import Window
 from seamark.store.features import FeatureColumns, FloatArray, TextArray, named_columns
 from seamark.store.lake import Lake, Within
 from seamark.store.spans import once
+from seamark.store.vectors import READ_NUMBERS_MAX, rows_that_fit
 
 IntArray = npt.NDArray[np.int64]
 
@@ -129,6 +130,7 @@ def prediction_rows(
 
     Of a version with more than `rows_max` every n-th, by a hash of its id: always the same for the same rows.
     """
+    rows_max = rows_that_fit(schemas.values(), rows_max, READ_NUMBERS_MAX // 2)  # of either version
     parameters = _range(model, versions, window, block_us)
     total = _totals(lake, _PREDICTED, parameters, window.bounds)
     found = lake.query(

@@ -53,12 +53,15 @@ def profile_rows(
     parts = _Parts()
     for schema_id, schema in schemas.items():
         asked = {**parameters, "schema_id": schema_id}
-        found = lake.query(f"SELECT numeric {source} AND schema_id = $schema_id", asked, within=within)
+        # Vectors stand behind the single numbers, and are read by whole rows elsewhere.
+        singles = f"if(len(numeric) = {schema.numbers}, numeric[1:{len(schema.numeric)}], NULL) AS numeric"
+        numeric_list = singles if schema.vectors else "numeric"
+        found = lake.query(f"SELECT {numeric_list} {source} AND schema_id = $schema_id", asked, within=within)
         if not found.num_rows:
             continue
         chunks = found["numeric"].chunks
         del found  # so that each chunk goes when it is used up
-        parts.add_numbers(schema, chunks)
+        parts.add_numbers(schema, chunks, len(schema.numeric))
         if schema.categorical:
             # Texts are counted where they lie: none of them becomes a Python object.
             counted = lake.query(
@@ -105,7 +108,7 @@ def profile_models(
         parts = _Parts()
         for schema_id, schema in known.items():
             if (model, schema_id) in numeric:
-                parts.add_numbers(schema, numeric.pop((model, schema_id)).chunks)
+                parts.add_numbers(schema, numeric.pop((model, schema_id)).chunks, schema.numbers)
                 if schema.categorical:
                     parts.add_texts(schema, categorical.get((model, schema_id), counted.slice(0, 0)))
         profiles[model] = parts.profiles(sampled=False)
@@ -134,10 +137,10 @@ class _Parts:
         self._numeric: defaultdict[str, list[FloatArray]] = defaultdict(list)
         self._categorical: defaultdict[str, list[Levels]] = defaultdict(list)
 
-    def add_numbers(self, schema: FeatureSchema, chunks: list[pa.ListArray]) -> None:
-        """Add rows by their numbers; `chunks` are used up."""
+    def add_numbers(self, schema: FeatureSchema, chunks: list[pa.ListArray], length: int) -> None:
+        """Add rows by their numbers, lists of this length that begin with the single ones; `chunks` are used up."""
         self._rows += sum(map(len, chunks))
-        for name, values in zip(schema.numeric, _columns(chunks, len(schema.numeric)), strict=True):
+        for name, values in zip(schema.numeric, _columns(chunks, len(schema.numeric), length), strict=True):
             self._numeric[name].append(values)
 
     def add_texts(self, schema: FeatureSchema, counted: pa.Table) -> None:
@@ -158,8 +161,8 @@ class _Parts:
         return FeatureProfiles(numbers, texts, self._rows, sampled)
 
 
-def _columns(chunks: list[pa.ListArray], width: int) -> Iterator[FloatArray]:
-    """Return the columns of a list column, each an array of its own, without rows whose list has another length.
+def _columns(chunks: list[pa.ListArray], width: int, length: int) -> Iterator[FloatArray]:
+    """Return the first `width` columns of a list column, each an array of its own, without lists of another length.
 
     `chunks` are used up: each gives its memory back while the columns, which take theirs as they are filled, grow.
     """
@@ -168,9 +171,9 @@ def _columns(chunks: list[pa.ListArray], width: int) -> Iterator[FloatArray]:
     end = 0
     while chunks:
         chunk = chunks.pop()
-        fits = chunk.value_lengths().fill_null(-1).to_numpy(zero_copy_only=False) == width
+        fits = chunk.value_lengths().fill_null(-1).to_numpy(zero_copy_only=False) == length
         values = chunk.flatten() if fits.all() else chunk.filter(pa.array(fits)).flatten()
-        matrix = values.to_numpy(zero_copy_only=False).reshape(int(fits.sum()), width)
+        matrix = values.to_numpy(zero_copy_only=False).reshape(int(fits.sum()), length)[:, :width]
         for first in range(0, len(matrix), _BLOCK_ROWS):
             block = matrix[first : first + _BLOCK_ROWS]
             turned[:, end + first : end + first + len(block)] = block.T

@@ -19,6 +19,7 @@ from seamark.store.features import FeatureColumns, named_columns
 from seamark.store.labels import TRUTH
 from seamark.store.lake import Lake, Within
 from seamark.store.segments import Segments
+from seamark.store.vectors import rows_that_fit
 
 ROWS_MAX = 200_000
 
@@ -75,6 +76,7 @@ def as_reference(
 
     Both are aligned. Rows of schemas that are not known are left out.
     """
+    rows_max = rows_that_fit(schemas.values(), rows_max)
     wanted = "schema_id, numeric, categorical, prediction_number, prediction_text, scores"
     sql, parameters, _ = _sampled(wanted, model, version, window, (), rows_max)
     found = lake.query(

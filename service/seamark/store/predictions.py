@@ -17,9 +17,10 @@ from seamark.core.records import FeatureSchema
 from seamark.core.windows import Window
 from seamark.store.chosen import chosen
 from seamark.store.feature_profiles import PROFILED_ROWS_MAX, FeatureProfiles, profile_models, profile_rows
-from seamark.store.features import FeatureColumns, named_columns
+from seamark.store.features import FeatureColumns, categorical_list, named_columns
 from seamark.store.lake import Lake, Within
 from seamark.store.segments import Segments
+from seamark.store.vectors import REPLAY_NUMBERS_MAX, as_python, rows_that_fit
 
 _CELLS_SMALL = 1_000_000  # numbers in a window that is read together with others, at most
 _CELLS_TOGETHER = 8_000_000  # 64 MB
@@ -34,21 +35,25 @@ def feature_columns(
     window: Window | Sequence[Window],
     rows_max: int = 200_000,
     segments: Segments = (),
+    characters_max: int | None = None,
 ) -> FeatureColumns:
     """Return the features of the predictions of a window, or of several, named over all `schemas`.
 
-    They are of one version or of all (None), and of all `segments`. Over `rows_max` predictions become a sample of so
-    many, always the same one for the same rows.
+    They are of one version or of all (None), and of all `segments`. Over `rows_max` predictions, or fewer where there
+    are long vectors, become a sample of so many, always the same one for the same rows. Texts are cut after
+    `characters_max`, so that a megabyte in each row is no matter.
     """
+    rows_max = rows_that_fit(schemas.values(), rows_max)
     asked = chosen(model, version, [window] if isinstance(window, Window) else window, segments)
     where, parameters, within = asked.where, asked.parameters, asked.within
     total = _count(lake, "count(DISTINCT prediction_id)", where, parameters, within)
     once = f"SELECT DISTINCT ON (prediction_id) prediction_id, schema_id, numeric, categorical {where}"
     if total <= rows_max:
-        sql = f"SELECT schema_id, numeric, categorical FROM ({once})"
+        sql = f"SELECT schema_id, numeric, {categorical_list(characters_max)} FROM ({once})"
         return named_columns(lake.query(sql, parameters, within=within), schemas)
     rows = lake.query(
-        f"SELECT schema_id, numeric, categorical FROM ({once} AND prediction_id IN (SELECT prediction_id FROM"
+        f"SELECT schema_id, numeric, {categorical_list(characters_max)}"
+        f" FROM ({once} AND prediction_id IN (SELECT prediction_id FROM"
         f" (SELECT DISTINCT prediction_id {where}) ORDER BY hash(prediction_id), prediction_id LIMIT $rows_max))",
         {**parameters, "rows_max": rows_max},
         within=within,
@@ -138,11 +143,13 @@ def feature_profiles_together(
 
 def recent_inputs(
     lake: Lake, schemas: Mapping[int, FeatureSchema], model: str, window: Window, rows_max: int
-) -> list[dict[str, float | str | bool | None]]:
+) -> list[dict[str, float | str | bool | list[float] | None]]:
     """Return the inputs of the window's newest `rows_max` predictions, oldest first, each as {feature: value}.
 
-    Numbers are floats, everything else is text; a value that is missing or no number is None.
+    Numbers are floats, vectors lists of floats, everything else is text; a value that is missing or no number is None.
+    Long vectors make it fewer predictions.
     """
+    rows_max = rows_that_fit(schemas.values(), rows_max, REPLAY_NUMBERS_MAX)
     # Which ones are the newest is found without their features; only theirs are then read.
     found = lake.query(
         f'WITH newest AS (SELECT prediction_id, min("at") AS first_at {_REAL} GROUP BY prediction_id'
@@ -161,9 +168,10 @@ def recent_inputs(
             continue
         places = np.flatnonzero(ids == schema_id)
         columns = named_columns(found.take(pa.array(places)), {schema_id: schema})
-        names = [*schema.numeric, *schema.categorical]
-        values = [_finite(columns.numeric[name]) for name in schema.numeric]
+        names = [*schema.numeric, *schema.categorical, *columns.vectors]
+        values: list[list[Any]] = [_finite(columns.numeric[name]) for name in schema.numeric]
         values += [columns.categorical[name].tolist() for name in schema.categorical]
+        values += [as_python(matrix) for matrix in columns.vectors.values()]
         rows = zip(*values, strict=True) if values else (() for _ in places)
         inputs.update(zip(places.tolist(), (dict(zip(names, row, strict=True)) for row in rows), strict=True))
     return [inputs[place] for place in sorted(inputs, reverse=True)]

@@ -13,9 +13,10 @@ import pyarrow as pa
 from seamark.core.errors import Invalid, Problem
 from seamark.core.records import OUTCOMES, FeatureSchema
 from seamark.store.feature_profiles import PROFILED_ROWS_MAX, FeatureProfiles, profile_rows
-from seamark.store.features import FeatureColumns, feature_lists, named_columns
+from seamark.store.features import FeatureColumns, categorical_list, feature_lists, named_columns
 from seamark.store.lake import Lake
 from seamark.store.outcomes import Answers
+from seamark.store.vectors import rows_that_fit
 
 FloatArray = npt.NDArray[np.float64]
 TextArray = npt.NDArray[np.object_]
@@ -37,12 +38,12 @@ class ReferenceRows:
 
 
 def put(lake: Lake, reference_id: str, schema: FeatureSchema, rows: pa.Table, outcomes: pa.Table | None = None) -> None:
-    """Store `rows`, a table with a column for each name of `schema` (numbers, or text and booleans).
+    """Store `rows`, a table with a column for each name of `schema` (numbers, text and booleans, lists).
 
     `outcomes` has as many rows and some of the columns OUTCOMES: what was answered and what was true. Durable on
     return. Invalid where a column is missing or is no such thing; StoreUnavailable as Lake.append.
     """
-    named = [*schema.numeric, *schema.categorical]
+    named = [*schema.numeric, *schema.categorical, *(name for name, _ in schema.vectors)]
     problems = [Problem(name, "has no column") for name in named if name not in rows.column_names]
     if problems:
         raise Invalid("reference rows lack features: " + "; ".join(map(str, problems)), problems)
@@ -61,14 +62,21 @@ def put(lake: Lake, reference_id: str, schema: FeatureSchema, rows: pa.Table, ou
     lake.append({"reference_rows": pa.table(columns | told)})
 
 
-def columns(lake: Lake, schema: FeatureSchema, reference_id: str, rows_max: int = 200_000) -> FeatureColumns:
-    """Return a reference's feature columns (0 rows where there is none of that id), over `rows_max` a fixed sample."""
-    found, sampled = _found(lake, reference_id, ("numeric", "categorical"), rows_max)
+def columns(
+    lake: Lake, schema: FeatureSchema, reference_id: str, rows_max: int = 200_000, characters_max: int | None = None
+) -> FeatureColumns:
+    """Return a reference's feature columns (0 rows where there is none of that id), over `rows_max` a fixed sample.
+
+    Texts are cut after `characters_max`.
+    """
+    names = ("numeric", categorical_list(characters_max))
+    found, sampled = _found(lake, reference_id, names, rows_that_fit([schema], rows_max))
     return named_columns(found, {schema.schema_id: schema}, sampled=sampled)
 
 
 def rows(lake: Lake, schema: FeatureSchema, reference_id: str, rows_max: int = 200_000) -> ReferenceRows:
     """Return a reference's features with what was answered and what was true; over `rows_max` a fixed sample."""
+    rows_max = rows_that_fit([schema], rows_max)
     found, sampled = _found(lake, reference_id, ("numeric", "categorical", *OUTCOMES), rows_max)
     features = named_columns(found, {schema.schema_id: schema}, sampled=sampled)
     numbers, texts = _numbers(found), _texts(found)

@@ -168,9 +168,10 @@ def _put_drift(page: Page, finding: DriftFinding) -> int:
     page.put("seamark_drift_window_end_timestamp_seconds", model, finding.window.end.timestamp())
     furthest = sorted(finding.features, key=lambda feature: (not feature.drifted, -_share_of_threshold(feature)))
     for feature in furthest[:FEATURES_MAX]:
-        by_method = (*model, feature.feature, feature.method)
-        page.put("seamark_feature_drift_score", by_method, feature.score)
-        page.put("seamark_feature_drift_threshold", by_method, feature.threshold)
+        for judged in feature.parts or (feature,):  # of several methods each, so that no series comes and goes
+            by_method = (*model, feature.feature, judged.method)
+            page.put("seamark_feature_drift_score", by_method, judged.score)
+            page.put("seamark_feature_drift_threshold", by_method, judged.threshold)
         drifted = None if feature.drifted is None else float(feature.drifted)
         page.put("seamark_feature_drifted", (*model, feature.feature), drifted)
     return max(len(furthest) - FEATURES_MAX, 0)

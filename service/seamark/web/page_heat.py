@@ -25,6 +25,7 @@ DRIFT_CHIPS = {
     DriftState.ALL_NULL: Chip("warn", "all null"),
     DriftState.NOT_IN_REFERENCE: Chip("quiet", "not in the reference"),
     DriftState.NOT_IN_WINDOW: Chip("warn", "missing from the window"),
+    DriftState.OTHER_DIMENSION: Chip("warn", "of another dimension"),
 }
 _TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
 _JUDGED = (DriftState.DRIFT, DriftState.CERTAIN_SMALL, DriftState.NO_DRIFT)

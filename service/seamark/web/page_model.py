@@ -18,7 +18,6 @@ from seamark.core.findings import (
     SloStatus,
 )
 from seamark.core.measures import AdviceInput, TokenStep
-from seamark.core.performance import Performance
 from seamark.core.quality import FeatureQuality
 from seamark.core.windows import format_duration
 from seamark.engine.performance_history import PerformanceStep
@@ -262,9 +261,7 @@ def _drift_row(feature: FeatureDrift, url: str) -> DriftRow:
 
 def _p_value(value: float | None) -> str | None:
     value = known(value)
-    if value is None:
-        return None
-    return f"{value:.2g}" if value >= 0.001 else "<0.001"
+    return None if value is None else f"{value:.2g}" if value >= 0.001 else "<0.001"
 
 
 def _drift_chip(finding: DriftFinding | None) -> Chip:

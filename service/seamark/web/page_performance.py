@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from seamark.core.findings import Performance, PerformanceMetric
+from seamark.core.performance import Performance, PerformanceMetric
 from seamark.core.windows import format_duration
 from seamark.engine.performance_history import PerformanceStep
 from seamark.web.page_words import Moment, known, moment, number, percent, plural, span

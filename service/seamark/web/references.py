@@ -151,7 +151,11 @@ def document(found: ReferenceSet, change: ReferenceChange | None) -> dict[str, A
         "version": found.version,
         "created_at": to_document(found.created_at),
         "rows": found.rows,
-        "features": {"numeric": list(found.schema.numeric), "categorical": list(found.schema.categorical)},
+        "features": {
+            "numeric": list(found.schema.numeric),
+            "categorical": list(found.schema.categorical),
+            "vectors": dict(found.schema.vectors),
+        },
         "source": to_document(found.source),
         "in_force": change is not None,
         "in_force_since": to_document(change.at) if change else None,

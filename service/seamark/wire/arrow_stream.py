@@ -16,6 +16,7 @@ import pyarrow as pa
 from seamark.core.errors import BodyTooLarge, InputRefused
 from seamark.wire.budget import check_rows
 from seamark.wire.values import ROWS_MAX
+from seamark.wire.vector_columns import is_vectors
 
 _MESSAGES_MAX = 100_000
 _DICTIONARY_BATCH, _RECORD_BATCH = 2, 3  # MessageHeader
@@ -77,10 +78,12 @@ def _check_column(name: str, kind: pa.DataType) -> None:
             raise InputRefused("the column at has no time zone; make it a timestamp in UTC")
     elif pa.types.is_map(kind):
         _check_plain(name, kind.key_type)
-        _check_plain(name, kind.item_type)
+        if not _may_be_vectors(name, kind.item_type):
+            _check_plain(name, kind.item_type)
     elif pa.types.is_struct(kind):
         for field in kind:
-            _check_plain(f"{name}.{field.name}", field.type)
+            if not _may_be_vectors(name, field.type):
+                _check_plain(f"{name}.{field.name}", field.type)
         if len({field.name for field in kind}) != kind.num_fields:
             raise InputRefused(f"two fields of the column {name[:100]!r} have one name")
     elif not pa.types.is_binary(kind):
@@ -96,6 +99,10 @@ def _values(name: str, column: pa.ChunkedArray) -> list[Any]:
     return values
 
 
+def _may_be_vectors(name: str, kind: pa.DataType) -> bool:
+    return name == "features" and is_vectors(kind)
+
+
 def _check_plain(name: str, kind: pa.DataType) -> None:
     types = pa.types
     plain = (
@@ -107,7 +114,7 @@ def _check_plain(name: str, kind: pa.DataType) -> None:
         types.is_large_string,
     )
     if not any(is_kind(kind) for is_kind in plain):
-        told = "numbers, strings and booleans are read, in columns, structs and maps"
+        told = "numbers, strings and booleans are read, in columns, structs and maps; lists of numbers as features"
         raise InputRefused(f"the column {name[:100]!r} is of type {str(kind)[:100]}; {told}")
 
 

@@ -11,6 +11,7 @@ from seamark.core.performance import class_name
 from seamark.core.specs import AutoscaleSpec, ChannelSpec, Config, DriftSpec, Known, ModelSpec, PerformanceSpec, SloSpec
 from seamark.core.thresholds import Threshold
 from seamark.wire.checks import Checker, join, origin_of
+from seamark.wire.drift_kinds import read_kinds, read_switch
 from seamark.wire.inputs import read_input
 from seamark.wire.monitors import read_reference, read_segments
 from seamark.wire.plan import Surroundings, parse_plan, read_plan
@@ -21,7 +22,7 @@ from seamark.wire.yaml_tree import read_yaml
 SECTIONS = ("models", "loadtests", "targets", "alerts")
 MODEL_KEYS = ("name", "slo", "drift", "autoscale", "release", "performance")
 SLO_KEYS = ("latency", "availability", "over")
-DRIFT_KEYS = ("window", "false_alarms", "rows_min", "methods", "reference", "segments")
+DRIFT_KEYS = ("window", "false_alarms", "rows_min", "methods", "kinds", "multivariate", "reference", "segments")
 PERFORMANCE_KEYS = ("window", "positive")
 INPUT_KEYS = ("replicas", "queue_length", "utilisation")
 AUTOSCALE_KEYS = ("min", "max", "cost_per_replica_hour", "cold_start_s", *INPUT_KEYS)
@@ -149,6 +150,8 @@ def _drift(checker: Checker, value: Any, path: str, known: Known) -> DriftSpec |
         false_alarms=false_alarms or default.false_alarms,
         rows_min=rows_min or default.rows_min,
         methods=_methods(checker, found.get("methods"), join(path, "methods"), known),
+        kinds=read_kinds(checker, found.get("kinds"), join(path, "kinds")),
+        multivariate=read_switch(checker, found.get("multivariate"), join(path, "multivariate")),
         reference=read_reference(checker, found.get("reference"), join(path, "reference")),
         segments=read_segments(checker, found.get("segments"), join(path, "segments")),
     )

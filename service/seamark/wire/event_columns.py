@@ -51,7 +51,7 @@ _NONE, _STRING, _BOOL, _INT, _DOUBLE, _MAP = (
     *(KINDS.index(f"{kind}_value") + 1 for kind in ("string", "bool", "int", "double", "kvlist")),
 )
 _NUMBERS = (_INT, _DOUBLE)
-_FEATURE_TEXT = msgspec.json.Decoder(dict[str, float | str | bool | None] | None)
+_FEATURE_TEXT = msgspec.json.Decoder(dict[str, float | str | bool | list[float] | None] | None)
 
 
 def decode_event_columns(body: bytes, judge: Judge, received_us: int, new_id: Callable[[], str]) -> Decoded:

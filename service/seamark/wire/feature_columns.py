@@ -1,4 +1,4 @@
-"""The features of many records, however they came, become one column per name: float64, string or null."""
+"""The features of many records, however they came, become a column per name: float64, string, list<float64> or null."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import pyarrow as pa
 from seamark.core.records import FeatureSchema
 from seamark.wire.prediction_record import FEATURES_MAX, name_fault
 from seamark.wire.prediction_rows import cells_fit
+from seamark.wire.vector_columns import Ragged, as_matrix, as_vectors, dimension_of, is_vectors, odd_vectors, vectors_of
+from seamark.wire.vectors import VECTOR_NUMBERS_MAX, dimension_fault
 
 Mask = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.int64]
@@ -55,7 +57,7 @@ class NoFeatures:
 
 
 class FeatureDicts:
-    """A dict of finite floats, strings, booleans and None per record, or None."""
+    """A dict of finite floats, strings, booleans, lists of finite floats and None per record, or None."""
 
     def __init__(self, records: Sequence[dict[str, Any] | None]) -> None:
         self._records = records
@@ -81,7 +83,7 @@ class FeatureDicts:
 
 
 class FeatureStructs:
-    """An Arrow struct of plain columns, whose null records tell no features."""
+    """An Arrow struct of plain columns and lists of numbers, whose null records tell no features."""
 
     def __init__(self, structs: pa.StructArray) -> None:
         self._structs = structs
@@ -94,6 +96,8 @@ class FeatureStructs:
         for column in self._columns.values():
             if pa.types.is_floating(column.type):
                 odd |= ~np.isfinite(column.fill_null(0.0).to_numpy())
+            elif pa.types.is_list(column.type):
+                odd |= odd_vectors(column)
         return odd
 
     def columns(self, rows: Places) -> FeatureColumns:
@@ -180,17 +184,41 @@ def check_names(names: Collection[str], rows: int) -> None:
 
 
 def in_lists(columns: FeatureColumns, rows: int) -> tuple[FeatureSchema, pa.ListArray, pa.ListArray]:
-    """Return the columns' schema, and its numeric and its categorical values as a list per record."""
+    """Return the columns' schema, and its numeric and its categorical values as a list per record.
+
+    Unusual: vectors of one name differ in dimension, or there are too many numbers.
+    """
     categorical = tuple(sorted(name for name, column in columns.items() if pa.types.is_string(column.type)))
-    numeric = tuple(sorted(columns.keys() - set(categorical)))
-    schema = FeatureSchema(numeric, categorical)
-    matrix = np.empty((rows, len(numeric)))
+    vectors = _dimensions(columns)
+    numeric = tuple(sorted(columns.keys() - set(categorical) - vectors.keys()))
+    schema = FeatureSchema(numeric, categorical, tuple(sorted(vectors.items())))
+    if not cells_fit((schema.numbers + len(categorical)) * rows):
+        raise Unusual
+    matrix = np.empty((rows, schema.numbers))
     for place, name in enumerate(numeric):
         column = columns[name]
-        matrix[:, place] = np.nan if pa.types.is_null(column.type) else column.to_numpy(zero_copy_only=False)
-    nulls = any(columns[name].null_count for name in numeric)  # known numbers are finite: NaN stands for null
+        unknown = column.null_count == len(column)  # a column of lists, too, of which the known ones were refused
+        matrix[:, place] = np.nan if unknown else column.to_numpy(zero_copy_only=False)
+    place = len(numeric)
+    for name, dimension in schema.vectors:
+        matrix[:, place : place + dimension] = as_matrix(columns[name], dimension)
+        place += dimension
+    # Known numbers are finite: NaN stands for null.
+    nulls = any(columns[name].null_count for name in (*numeric, *vectors))
     numbers = pa.array(matrix.ravel(), pa.float64(), from_pandas=nulls)
     return schema, _lists(numbers, rows), _lists(_interleaved([columns[name] for name in categorical], rows), rows)
+
+
+def _dimensions(columns: FeatureColumns) -> dict[str, int]:
+    """Return the dimension of each vector, 0 never: a column without a list is null throughout."""
+    try:
+        found = {name: dimension_of(column) for name, column in columns.items() if pa.types.is_list(column.type)}
+    except Ragged:
+        raise Unusual from None
+    known = {name: dimension for name, dimension in found.items() if columns[name].null_count < len(columns[name])}
+    if any(map(dimension_fault, known.values())) or sum(known.values()) > VECTOR_NUMBERS_MAX:
+        raise Unusual
+    return known
 
 
 def as_mask(booleans: pa.Array) -> Mask:
@@ -232,14 +260,18 @@ def _column(values: Sequence[Any]) -> pa.Array:
         return pa.nulls(len(values))
     if kinds == {bool}:
         return pa.array(map(_BOOLEANS.get, values, repeat(None)), pa.string(), size=len(values))
+    if kinds == {list}:
+        return vectors_of(values)
     if kinds not in ({float}, {str}):
         raise Unusual
     return pa.array(values, pa.float64() if kinds == {float} else pa.string())
 
 
 def as_feature(column: pa.Array) -> pa.Array:
-    """Return a plain Arrow column as numbers or words; null columns stay what they are."""
+    """Return a plain Arrow column as numbers, words or vectors; null columns stay what they are."""
     kind = column.type
+    if is_vectors(kind):
+        return as_vectors(column)
     if pa.types.is_null(kind) or pa.types.is_string(kind) or pa.types.is_float64(kind):
         return column
     if pa.types.is_boolean(kind) or pa.types.is_large_string(kind):

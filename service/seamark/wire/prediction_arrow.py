@@ -15,6 +15,7 @@ from seamark.wire.name_columns import read_each, read_instants, read_trace_ids
 from seamark.wire.prediction_columns import Columns, build_columns
 from seamark.wire.prediction_record import FIELDS, read_prediction, read_scores, read_segment
 from seamark.wire.values import RowRefused
+from seamark.wire.vector_columns import is_vectors
 
 
 def decode_arrow_columns(body: bytes, received_us: int, new_id: Callable[[], str]) -> Decoded:
@@ -71,6 +72,8 @@ def _features(column: pa.Array) -> Features:
     if column.null_count:
         lengths = np.where(column.is_valid().to_numpy(zero_copy_only=False), lengths, 0)
         column = column.filter(column.is_valid())
+    if is_vectors(column.items.type):
+        raise Unusual
     keys, values = column.keys, as_feature(column.items)
     first, last = (int(column.offsets[place].as_py()) for place in (0, len(column)))
     keys, values = _text(keys.slice(first, last - first)), values.slice(first, last - first)

@@ -33,7 +33,7 @@ class Record(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     at: str | int | float | None = None
     trace_id: str | None = None
     segment: dict[str, str | bool | int | float | None] | None = None
-    features: dict[str, float | str | bool | None] | None = None
+    features: dict[str, float | str | bool | list[float] | None] | None = None
     prediction: float | str | bool | None = None
     scores: dict[str, float | None] | None = None
     latency_ms: float | None = None

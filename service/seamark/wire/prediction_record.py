@@ -22,6 +22,7 @@ from seamark.wire.values import (
     read_trace_id,
     shown,
 )
+from seamark.wire.vectors import VECTOR_NUMBERS_MAX, read_vector
 
 FEATURES_MAX = 1_000  # of one record, and of one model in one request
 SCORES_MAX = 1_000
@@ -110,8 +111,13 @@ def _split_features(features: Any, out: Prediction) -> None:
             out.categorical[name] = "true" if value else "false"
         elif kind is int or kind is float:
             out.numeric[name] = read_number(value, f"features.{name}")
+        elif kind is list:
+            out.vectors[name] = read_vector(value, f"features.{name}")
         else:
-            raise RowRefused(f"features.{name}: {shown(value)} is no number, string, boolean or null")
+            raise RowRefused(f"features.{name}: {shown(value)} is no number, string, boolean, list of numbers or null")
+    numbers = sum(map(len, out.vectors.values()))
+    if numbers > VECTOR_NUMBERS_MAX:
+        raise RowRefused(f"features: lists of {numbers:,} numbers in all; at most {VECTOR_NUMBERS_MAX:,} are taken")
 
 
 @lru_cache(maxsize=4_096)

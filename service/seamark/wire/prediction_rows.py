@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from seamark.core.errors import BodyTooLarge
-from seamark.core.feature_types import CATEGORICAL, NUMERIC, WORDS, TypeClash, Types, TypesOf, clash_reason
+from seamark.core.feature_types import (
+    CATEGORICAL,
+    NUMERIC,
+    VECTOR,
+    WORDS,
+    FixedType,
+    TypeClash,
+    Types,
+    TypesOf,
+    clash_reason,
+)
 from seamark.core.records import PREDICTIONS, Decoded, FeatureSchema, Refusal
 from seamark.wire.tables import as_table
 from seamark.wire.values import shown
@@ -16,8 +26,7 @@ NAMES_MAX = 1_000  # feature names of one model version in one request
 MODELS_MAX = 1_000  # model versions in one request
 CELLS_MAX = 20_000_000  # rows x names: a request of sparse rows must not unfold into gigabytes
 
-_NUMERIC, _CATEGORICAL = 0, 1
-_KINDS = (NUMERIC, CATEGORICAL)
+_NUMERIC, _CATEGORICAL, _UNKNOWN_DIMENSION = 0, -1, -2  # kinds of a value; a vector's is its dimension
 
 
 @dataclass(slots=True)
@@ -38,7 +47,22 @@ class Prediction:
     synthetic: bool
     numeric: dict[str, float] = field(default_factory=dict)
     categorical: dict[str, str] = field(default_factory=dict)
+    vectors: dict[str, list[float]] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
+
+    def named(self) -> tuple[str, ...]:
+        """Return the names of all features."""
+        return (*self.numeric, *self.categorical, *self.vectors, *self.unknown)
+
+    def kinds(self) -> Iterator[tuple[str, int]]:
+        """Yield name and kind of each feature that is known."""
+        yield from ((name, _NUMERIC) for name in self.numeric)
+        yield from ((name, _CATEGORICAL) for name in self.categorical)
+        yield from ((name, len(vector)) for name, vector in self.vectors.items())
+
+    def value(self, name: str) -> float | str | list[float] | None:
+        """Return what the record says of a feature."""
+        return self.numeric.get(name, self.categorical.get(name, self.vectors.get(name)))
 
 
 def build(
@@ -47,7 +71,8 @@ def build(
     """Return the predictions as a table in the order they came, with the schemas their rows name.
 
     Of one model version, a name that is a number in some records and a string in others keeps the kind that `types`
-    fixes, else the kind most of them give it (of the first on a tie); the others are refused. A name that is null
+    fixes, else the kind most of them give it (of the first on a tie); the others are refused. Vectors of
+    different dimensions are of one kind, but only most are taken. A name that is null
     throughout counts as numeric.
     """
     groups: dict[tuple[str, str], list[Prediction]] = {}
@@ -68,7 +93,7 @@ def build(
         if not united.kept:
             continue
         schema = united.schema
-        cells += len(united.kept) * (len(schema.numeric) + len(schema.categorical))
+        cells += len(united.kept) * (schema.numbers + len(schema.categorical))
         if not cells_fit(cells):
             raise BodyTooLarge(f"the request unfolds into more than {CELLS_MAX:,} feature values; send smaller batches")
         schemas.append((model, version, schema))
@@ -101,53 +126,71 @@ class _United:
 
 
 def _unite(members: Sequence[Prediction], types: Types, refused: list[Refusal]) -> _United:
-    counts: dict[str, list[int]] = {}  # name -> records that give it as a number, as a string
-    first: dict[str, int] = {}
+    counts: dict[str, dict[int, int]] = {}  # name -> kind -> records that give it so, in the order they came
     room: list[Prediction] = []
     for member in members:
-        named = (*member.numeric, *member.categorical, *member.unknown)
+        named = member.named()
         if len(counts) + sum(name not in counts for name in named) > NAMES_MAX:
             reason = f"features: with this record the request names more than {NAMES_MAX:,} features of the model"
             refused.append(Refusal(member.index, reason))
             continue
         room.append(member)
         for name in named:
-            counts.setdefault(name, [0, 0])
-        for kind, values in ((_NUMERIC, member.numeric), (_CATEGORICAL, member.categorical)):
-            for name in values:
-                counts[name][kind] += 1
-                first.setdefault(name, kind)
-    kinds = {name: _kind(count, first.get(name, _NUMERIC)) for name, count in counts.items()}
-    kinds |= {name: _KINDS.index(fixed.kind) for name, fixed in types.items() if name in kinds}
+            counts.setdefault(name, {})
+        for name, kind in member.kinds():
+            counts[name][kind] = counts[name].get(kind, 0) + 1
+    kinds = {name: max(count, key=count.__getitem__, default=_NUMERIC) for name, count in counts.items()}
+    kinds |= {name: _fixed(types[name], counts[name]) for name in kinds if name in types}
     kept = [member for member in room if _agrees(member, kinds, types, refused)]
-    used = {name for member in kept for name in (*member.numeric, *member.categorical, *member.unknown)}
+    used = {name for member in kept for name in member.named()}
     schema = FeatureSchema(
-        numeric=tuple(sorted(name for name in used if kinds[name] == _NUMERIC)),
+        numeric=tuple(sorted(name for name in used if kinds[name] in (_NUMERIC, _UNKNOWN_DIMENSION))),
         categorical=tuple(sorted(name for name in used if kinds[name] == _CATEGORICAL)),
+        vectors=tuple(sorted((name, kinds[name]) for name in used if kinds[name] > 0)),
     )
-    return _United(kept, schema, any(all(count) for count in counts.values()))
+    return _United(kept, schema, any(len({_type(kind) for kind in count}) > 1 for count in counts.values()))
 
 
-def _kind(count: Sequence[int], first: int) -> int:
-    return first if count[0] == count[1] else int(count[1] > count[0])
+def _fixed(fixed: FixedType, count: Mapping[int, int]) -> int:
+    """Return the kind of a feature whose type is fixed; a vector's dimension is that of most, 0 where there is none."""
+    if fixed.kind != VECTOR:
+        return _NUMERIC if fixed.kind == NUMERIC else _CATEGORICAL
+    dimensions = {kind: number for kind, number in count.items() if kind > 0}
+    if not dimensions:
+        return _UNKNOWN_DIMENSION if count else _NUMERIC  # null throughout: nobody knows how long
+    return max(dimensions, key=dimensions.__getitem__)
 
 
 def _agrees(member: Prediction, kinds: dict[str, int], types: Types, refused: list[Refusal]) -> bool:
-    given: tuple[tuple[int, dict[str, Any]], ...] = ((_NUMERIC, member.numeric), (_CATEGORICAL, member.categorical))
-    for kind, values in given:
-        for name, value in values.items():
-            if kinds[name] != kind:
-                refused.append(_refusal(member, name, value, kind, types))
-                return False
+    for name, kind in member.kinds():
+        if kinds[name] != kind:
+            refused.append(_refusal(member, name, kind, kinds[name], types))
+            return False
     return True
 
 
-def _refusal(member: Prediction, name: str, value: Any, kind: int, types: Types) -> Refusal:
-    if name in types:
-        clash = TypeClash(member.model, member.version, name, _KINDS[kind])
-        return Refusal(member.index, clash_reason(clash, shown(value), types[name]), clash)
-    told = f"{shown(value)} is {WORDS[_KINDS[kind]]}, but most records of this request have {WORDS[_KINDS[1 - kind]]}"
+def _refusal(member: Prediction, name: str, kind: int, right: int, types: Types) -> Refusal:
+    value, sent = shown(member.value(name)), _type(kind)
+    if name in types and sent != types[name].kind:
+        clash = TypeClash(member.model, member.version, name, sent)
+        return Refusal(member.index, clash_reason(clash, value, types[name]), clash)
+    told = f"{value} is {_words(kind)}, but most records of this request have {_words(right)}"
     return Refusal(member.index, f"features.{name}: {told}; send one kind")
+
+
+def _type(kind: int) -> str:
+    return NUMERIC if kind == _NUMERIC else CATEGORICAL if kind == _CATEGORICAL else VECTOR
+
+
+def _words(kind: int) -> str:
+    return f"a list of {kind} number{'' if kind == 1 else 's'}" if kind > 0 else WORDS[_type(kind)]
+
+
+def _numbers(member: Prediction, schema: FeatureSchema) -> list[float | None]:
+    numbers = list(map(member.numeric.get, schema.numeric))
+    for name, dimension in schema.vectors:
+        numbers += member.vectors.get(name) or [None] * dimension
+    return numbers
 
 
 def _row(member: Prediction, schema: FeatureSchema, received_us: int) -> tuple[Any, ...]:
@@ -160,7 +203,7 @@ def _row(member: Prediction, schema: FeatureSchema, received_us: int) -> tuple[A
         member.trace_id,
         member.segment,
         schema.schema_id,
-        list(map(member.numeric.get, schema.numeric)),
+        _numbers(member, schema),
         list(map(member.categorical.get, schema.categorical)),
         member.number,
         member.text,

@@ -19,6 +19,8 @@ from seamark.wire.arrow_stream import read_stream
 from seamark.wire.documents import ARROW, JSON, NDJSON
 from seamark.wire.reference_outcomes import from_values, is_outcome, read_outcomes
 from seamark.wire.values import NAME_LENGTH_MAX, clean_name, shown
+from seamark.wire.vector_columns import is_vectors
+from seamark.wire.vector_rows import check_numbers, lists_in_texts, lists_of_values, parquet_values, read_vectors
 
 ROWS_MAX = 5_000_000
 COLUMNS_MAX = 1_000
@@ -49,9 +51,10 @@ class ReferenceFile:
 
 
 def decode_reference(body: bytes, media_type: str) -> ReferenceFile:
-    """Return a reference file's rows: features as float64 or string, null where there is no value, and outcomes.
+    """Return a reference file's rows: features as float64, string or list<float64>, with nulls, and outcomes.
 
-    Integers, floats and decimals are numeric (NaN is null); strings, booleans and dictionaries are categorical.
+    Integers, floats and decimals are numeric (NaN is null); strings, booleans and dictionaries are categorical; lists
+    of numbers are vectors, in CSV as JSON (`"[0.5, 1]"`) in every cell of a column that has a value.
     LEFT_OUT columns are left out; outcomes as in read_outcomes(). InputRefused says what is wrong; BodyTooLarge,
     WrongMediaType as they say.
     """
@@ -83,12 +86,22 @@ def _read(body: bytes, media_type: str) -> pa.Table:
 def _as_features(table: pa.Table) -> tuple[FeatureSchema, pa.Table]:
     numeric: dict[str, pa.Array] = {}
     categorical: dict[str, pa.Array] = {}
+    vectors: dict[str, tuple[pa.Array, int]] = {}
     for name in table.column_names:
         column = table.column(name)
+        if is_vectors(column.type):
+            vectors[name] = read_vectors(name, column)
+            continue
         (numeric if _is_number(column.type) else categorical)[name] = _converted(name, column)
-    schema = FeatureSchema(tuple(sorted(numeric)), tuple(sorted(categorical)))
-    # Without a feature there are still rows: of outcomes.
-    return schema, pa.table({**numeric, **categorical}) if table.num_columns else table
+    numeric |= {
+        name: pa.nulls(table.num_rows, pa.float64()) for name, (_, dimension) in vectors.items() if not dimension
+    }
+    dimensions = {name: dimension for name, (_, dimension) in vectors.items() if dimension}
+    check_numbers(table.num_rows, table.num_columns - len(dimensions), list(dimensions.values()), CELLS_MAX)
+    schema = FeatureSchema(tuple(sorted(numeric)), tuple(sorted(categorical)), tuple(sorted(dimensions.items())))
+    if not table.num_columns:  # without a feature there are still rows: of outcomes
+        return schema, table
+    return schema, pa.table({**numeric, **categorical, **{name: vectors[name][0] for name in dimensions}})
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -132,7 +145,7 @@ def _converted(name: str, column: pa.ChunkedArray) -> pa.Array:
         column = column.cast(kind.value_type)
         return _converted(name, column if pa.types.is_boolean(kind.value_type) else column.cast(pa.string()))
     if not (pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        told = "features are numbers, strings or booleans: convert it or drop it"
+        told = "features are numbers, strings, booleans or lists of numbers: convert it or drop it"
         raise InputRefused(f"column {shown(name)} is of type {str(kind)[:100]}; {told}")
     _check_text(name, 5 * len(column) if pa.types.is_boolean(kind) else column.nbytes)
     return pa.concat_arrays(column.cast(pa.string()).chunks)
@@ -153,6 +166,8 @@ def _parquet(body: bytes, ignore: Collection[str]) -> pa.Table:
         _check_names(schema.names)
         kept = [name for name in schema.names if name not in ignore]
         _check_size(file.metadata.num_rows, len(kept))
+        if parquet_values(file.metadata, set(kept)) > CELLS_MAX:
+            raise BodyTooLarge(f"the file holds more than {CELLS_MAX:,} values: send a sample")
         # Dictionaries stay folded: a short file may repeat one long text five million times.
         texts = [field.name for field in schema if pa.types.is_string(field.type) and field.name in kept]
     with pq.ParquetFile(pa.py_buffer(body), read_dictionary=texts) as file:
@@ -163,7 +178,8 @@ def _csv(body: bytes, ignore: Collection[str]) -> pa.Table:
     table = _csv_read(body, {})
     # Dates are text here: a prediction log carries them as text too, so that both sides name the same categories.
     texts = {field.name: pa.string() for field in table.schema if pa.types.is_temporal(field.type)}
-    return _csv_read(body, texts) if texts else table
+    table = _csv_read(body, texts) if texts else table
+    return pa.table([lists_in_texts(column) for column in table.columns], names=table.column_names)
 
 
 def _csv_read(body: bytes, types: dict[str, pa.DataType]) -> pa.Table:
@@ -210,9 +226,11 @@ def _from_values(name: str, values: list[Any]) -> pa.Array:
     if kinds <= {str, bool}:
         words = {True: "true", False: "false"}
         return pa.array([words[value] if isinstance(value, bool) else value for value in values], pa.string())
+    if kinds == {list}:
+        return lists_of_values(name, values)
     first = next((i for i, value in enumerate(values) if isinstance(value, list | dict)), None)
     told = f"row {first} holds {shown(values[first])}" if first is not None else "numbers and words are mixed"
-    raise InputRefused(f"column {shown(name)}: {told}; a column is all numbers, or all strings and booleans")
+    raise InputRefused(f"column {shown(name)}: {told}; a column is all numbers, all strings and booleans, or lists")
 
 
 READERS: dict[str, Callable[[bytes, Collection[str]], pa.Table]] = {

@@ -115,7 +115,7 @@ def test_methods_are_chosen_by_kind_and_by_name() -> None:
     assert method_for("other", "numeric", spec).name == "ks"
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [m for m in METHODS if METHODS[m].kinds & {"numeric", "categorical"}])
 def test_each_method_finds_a_shift_in_a_window(method: str) -> None:
     rng = np.random.default_rng(4)
     kind = "numeric" if "numeric" in METHODS[method].kinds else "categorical"

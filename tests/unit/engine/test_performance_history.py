@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from tests.lake_rows import rows_of
 
-from seamark.core.findings import PerformanceMetric
+from seamark.core.performance import Estimate, EstimateState, PerformanceMetric
 from seamark.core.windows import Window
 from seamark.engine import performance_history
-from seamark.engine.performance_history import KeptEstimate, MeasuredWindows, steps
+from seamark.engine.estimates import KEPT
+from seamark.engine.performance_history import MeasuredWindows, steps
 from seamark.engine.services import Services
 
 AT = datetime(2026, 3, 1, 12, 20, tzinfo=UTC)
@@ -81,7 +82,7 @@ def test_windows_are_measured_once_and_again_when_labels_may_have_come(services:
 
 def test_kept_estimates_stand_beside_their_windows(services: Services, counted: Counted) -> None:
     window = Window.trailing(NOON - timedelta(hours=1), 3600)
-    kept = KeptEstimate(window, {"accuracy": PerformanceMetric(0.9, 0.88, 0.92)})
-    services.catalog.findings.put("churn", "kept_estimate", AT, kept)
+    kept = Estimate(window, EstimateState.ESTIMATED, 40, metrics={"accuracy": PerformanceMetric(0.9, 0.88, 0.92)})
+    services.catalog.findings.put("churn", KEPT, AT, kept)
     found = steps(services, "churn", AT, windows=3)
     assert [dict(step.estimated) for step in found] == [{}, dict(kept.metrics), {}]

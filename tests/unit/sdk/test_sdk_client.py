@@ -126,7 +126,7 @@ def test_an_unusable_prediction_is_counted_and_never_raises(collector, connect, 
 
 def test_an_unusable_feature_is_left_out_and_counted(collector, connect):
     sea = connect()
-    sea.log_prediction({"a": 1, "embedding": [0.1, 0.2]}, 1)
+    sea.log_prediction({"a": 1, "embedding": [[0.1, 0.2]]}, 1)
     assert sea.flush(5)
     assert collector.events[0][1]["seamark.features"] == {"a": 1}
     assert (sea.cut, sea.dropped) == (1, 0)

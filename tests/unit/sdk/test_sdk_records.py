@@ -1,6 +1,7 @@
 """What is handed over becomes what OTLP can carry; one odd value never loses the others."""
 
 import decimal
+import json
 import math
 import uuid
 
@@ -18,6 +19,7 @@ from seamark_sdk.records import (
     label_attributes,
     prediction_attributes,
 )
+from seamark_sdk.vectors import clean_features
 
 
 @pytest.mark.parametrize(
@@ -81,6 +83,36 @@ def test_an_outcome_must_be_one_value(value):
 def test_an_id_that_would_join_nothing_is_refused(prediction_id):
     with pytest.raises(NotAScalar, match="prediction_id has"):
         label_attributes(prediction_id, 1, Cuts())
+
+
+@pytest.mark.parametrize(
+    "value", [[1, 2.5], (1, 2.5), np.array([1, 2.5]), np.array([1, 2.5], dtype=np.float32), [1, decimal.Decimal("2.5")]]
+)
+def test_lists_of_numbers_travel_as_json_text(value):
+    cuts = Cuts()
+    found = clean_features({"emb": value, "a": math.nan, "plan": "é"}, cuts)
+    assert isinstance(found, str) and json.loads(found) == {"emb": [1, 2.5], "a": None, "plan": "é"}
+    assert cuts.count == 0
+
+
+def test_a_vector_with_an_unknown_number_is_null():
+    for value in ([1.0, None], [1.0, math.nan], np.array([1.0, np.inf])):
+        assert json.loads(clean_features({"emb": value}, Cuts())) == {"emb": None}
+
+
+@pytest.mark.parametrize(
+    "value", [[], ["1"], [[1.0]], [True], [1.0] * 4_097, np.ones((2, 2)), [b"1"], [10**400], {"a": 1}, object()]
+)
+def test_what_is_no_vector_is_left_out_and_noted(value):
+    cuts = Cuts()
+    assert clean_features({"emb": value, "a": 1}, cuts) == {"a": 1}
+    assert cuts.left_out == ["emb"]
+
+
+def test_names_of_vectors_are_bounded_like_others():
+    cuts = Cuts()
+    assert json.loads(clean_features({"": [1.0], "x" * 300: [1.0], "emb": [1.0]}, cuts)) == {"emb": [1.0]}
+    assert len(cuts.left_out) == 2
 
 
 def test_the_documented_attributes():

@@ -10,6 +10,7 @@ import sample_page as sample
 from prometheus_client.parser import text_string_to_metric_families as parse_classic
 from sample_page import samples, value
 
+from seamark.core.drift_parts import DriftPart
 from seamark.core.findings import AlertStatus, DriftFinding, DriftState, RunStatus
 from seamark.core.windows import Window
 from seamark.telemetry import Telemetry
@@ -21,6 +22,18 @@ from seamark.telemetry.traffic import MODELS_MAX
 @pytest.fixture
 def telemetry():
     return Telemetry(version="0.1.0")
+
+
+def test_a_feature_of_several_methods_has_a_series_for_each(telemetry):
+    parts = (DriftPart("text_length", 0.02, 0.5, 0.1), DriftPart("unseen_words", 0.3, 1e-9, 0.05))
+    whole = replace(sample.feature("comment", DriftState.DRIFT, 0.3), kind="text", method="unseen_words", parts=parts)
+    overview = sample.overview()
+    overviews = [replace(overview, drift=replace(overview.drift, features=(whole,)))]
+    for part in parts:
+        labels = {"model": "churn", "version": "1", "feature": "comment", "method": part.method}
+        shown = {"overviews": overviews}
+        assert value(telemetry, "seamark_feature_drift_score", shown, **labels) == part.score
+        assert value(telemetry, "seamark_feature_drift_threshold", shown, **labels) == part.threshold
 
 
 def test_everything_that_is_known_is_on_the_page_under_its_labels(telemetry):

@@ -145,6 +145,18 @@ def test_performance_is_watched_by_default_and_its_positive_class_is_told_apart_
     ]
 
 
+def test_kinds_and_whole_rows_of_a_drift_monitor():
+    drift = parse_config("models: [{name: m, drift: {kinds: {a: text, 7: categorical}, multivariate: true}}]", KNOWN)
+    assert drift.models[0].drift == DriftSpec(kinds={"a": "text", "7": "categorical"}, multivariate=True)
+    found = problems("models:\n  - name: m\n    drift:\n      kinds: {a: vector}\n      multivariate: 1\n")
+    assert [(line, field) for line, field, _ in found] == [
+        (4, "models[0].drift.kinds.a"),
+        (5, "models[0].drift.multivariate"),
+    ]
+    assert found[0][2] == "'vector' is no kind; write text or categorical"
+    assert "is not a mapping" in problems("models: [{name: m, drift: {kinds: [a]}}]")[0][2]
+
+
 def test_every_mistake_is_told_with_its_line():
     found = problems(
         """\

@@ -171,7 +171,10 @@ def test_synthetic_predictions_are_marked():
         ({"seamark.features": "{"}, "seamark.features: the text is no JSON"),
         ({"seamark.features": 5}, "features: 5 is not an object"),
         ({"seamark.features": {"x": float("nan")}}, "features.x: nan is not a finite number"),
-        ({"seamark.features": {"x": {"y": 1}}}, "features.x: {'y': 1} is no number, string, boolean or null"),
+        (
+            {"seamark.features": {"x": {"y": 1}}},
+            "features.x: {'y': 1} is no number, string, boolean, list of numbers or null",
+        ),
         ({"seamark.features": {"x": b"\x00"}}, "features.x"),
         ({"seamark.features": {f"f{i}": i for i in range(1_001)}}, "more than 1,000 names"),
         ({"seamark.prediction.value": {"a": 1}}, "prediction: {'a': 1} is no number and no string"),

@@ -91,6 +91,10 @@ USUAL = [
     [{"model": "m", "prediction_id": "ü b"}, {"model": "m", "prediction_id": " p"}, {"model": "m"}],
     [{"model": "m", "features": {"x": 2**63 + 1, "y": -(2**53) - 1, "z": 10**25}}],
     [{"model": "m", "features": {"x": float(i) if i % 7 else None}} for i in range(1_300)],
+    [{"model": "m", "features": {"v": [1, 2.5, -(2**70)], "x": 1, "s": "a", "w": [0.5]}}, {"model": "m"}] * 9,
+    [{"model": "m", "features": {"v": [float(i)] * 40 if i % 7 else None, "z": None}} for i in range(1_300)],
+    [{"model": "m", "features": {"v": [0.25] * 4_096}}],
+    [{"model": "m", "features": {"v": None}}, {"model": "n", "features": {"v": [1]}}, {"model": "m"}] * 8,
 ]
 
 
@@ -134,7 +138,12 @@ BAD = [
     {"model": "m", "latency_ms": -1},
     {"model": "m", "latency_ms": "3"},
     {"model": "m", "synthetic": 1},
-    {"model": "m", "features": {"x": [1]}},
+    {"model": "m", "features": {"v": ["1"]}},
+    {"model": "m", "features": {"v": [1, None]}},
+    {"model": "m", "features": {"v": [[1]]}},
+    {"model": "m", "features": {"v": [True]}},
+    {"model": "m", "features": {"v": [10**400]}},
+    b'{"model": "m", "features": {"v": [1e999]}}',
     {"model": "m", "features": {"x": 10**400}},
 ]
 
@@ -158,7 +167,12 @@ def test_bad_lines_are_refused_among_columns_with_the_same_reasons():
         [{"model": "m", "features": {" x": 1}}],
         [{"model": "m", "features": {f"f{i}": 1}} for i in range(1_001)],
         [{"model": f"m{i}"} for i in range(1_001)],
-        [b'{"model": "m", "features": {"x": [], "x": 1}}'],
+        [b'{"model": "m", "features": {"x": ["y"], "x": 1}}'],
+        [{"model": "m", "features": {"v": []}}],
+        [{"model": "m", "features": {"v": [1, 2]}}, {"model": "m", "features": {"v": [1]}}],
+        [{"model": "m", "features": {"v": [1] * 4_097}}],
+        [{"model": "m", "features": {f"v{i}": [1] * 4_096 for i in range(5)}}],
+        [{"model": "m", "features": {"v": [1]}}, {"model": "m", "features": {"v": 1}}],
         [b'{"model": "m", "scores": {"x": "y", "x": 1}}'],
     ],
 )
@@ -184,6 +198,8 @@ names = st.one_of(st.sampled_from("ab"), st.text(max_size=4))
 
 
 def numbers_or_words(name):
+    if name == "v":
+        return st.one_of(st.none(), st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=2))
     return st.one_of(
         st.none(), st.floats(allow_nan=False, allow_infinity=False) if name in "xy" else st.text(max_size=2)
     )
@@ -194,7 +210,7 @@ def records_of(odd):
     usual = {
         "model": st.sampled_from(["a", "b"]),
         "version": st.one_of(st.none(), st.sampled_from(["", "1"])),
-        "features": st.fixed_dictionaries({}, optional={name: numbers_or_words(name) for name in "xyst"}),
+        "features": st.fixed_dictionaries({}, optional={name: numbers_or_words(name) for name in "xystv"}),
         "prediction": scalars,
         "at": times,
         "trace_id": st.text("0123456789abcdef", min_size=32, max_size=32),
@@ -241,12 +257,29 @@ def arrow_columns(rows):
         )
 
     floats = st.one_of(st.floats(), st.floats(0, 1))
-    struct = pa.struct(
-        [("x", pa.float64()), ("n", pa.int32()), ("s", pa.string()), ("t", pa.bool_()), ("0", pa.null())]
-    )
-    one = st.fixed_dictionaries(
-        {"x": st.one_of(st.none(), floats), "n": st.integers(-9, 9), "s": st.text(max_size=2), "t": st.booleans()}
-    )
+    plain = [("x", pa.float64()), ("n", pa.int32()), ("s", pa.string()), ("t", pa.bool_()), ("0", pa.null())]
+    structs = [
+        pa.struct([*plain, ("v", kind)])
+        for kind in (pa.list_(pa.float64()), pa.large_list(pa.int64()), pa.list_(pa.float32(), 2), pa.null())
+    ]
+
+    def one(struct):
+        whole = pa.types.is_large_list(struct.field("v").type)
+        numbers = st.one_of(st.integers(-9, 9) if whole else st.floats(width=32), st.just(None if whole else 0.5))
+        vectors = st.one_of(st.none(), st.lists(numbers, min_size=2, max_size=2))
+        if pa.types.is_list(struct.field("v").type):
+            vectors = st.one_of(vectors, st.lists(numbers, max_size=3))
+        return st.fixed_dictionaries(
+            {
+                "x": st.one_of(st.none(), floats),
+                "n": st.integers(-9, 9),
+                "s": st.text(max_size=2),
+                "t": st.booleans(),
+                "v": st.none() if pa.types.is_null(struct.field("v").type) else vectors,
+            }
+        )
+
+    lists = st.lists(st.tuples(st.sampled_from("uv"), st.lists(st.floats(0, 1), min_size=1, max_size=2)), max_size=2)
     pairs = st.lists(st.tuples(st.sampled_from("xyz"), st.one_of(st.none(), floats)), max_size=4)
     words = st.lists(st.tuples(names, st.one_of(st.none(), st.text(max_size=2))), max_size=2)
     text = column(names, pa.string())
@@ -263,7 +296,8 @@ def arrow_columns(rows):
         ],
         "segment": [column(words, pa.map_(pa.string(), pa.string()))],
         "features": [
-            column(one, struct),
+            *(column(one(struct), struct) for struct in structs),
+            column(lists, pa.map_(pa.string(), pa.list_(pa.float64()))),
             column(pairs, pa.map_(pa.string(), pa.float64())),
             column(words, pa.map_(pa.string(), pa.large_string())),
             column(st.lists(st.tuples(names, st.booleans()), max_size=2), pa.map_(pa.string(), pa.bool_())),

@@ -87,7 +87,10 @@ REFUSED = [
     ("m", "a prediction is an object, not 'm'"),
     ({"model": "m", "feature": {}}, "'feature' is no field of a prediction; did you mean features?"),
     ({"model": "m", "features": [1]}, "features: [1] is not an object"),
-    ({"model": "m", "features": {"x": [1]}}, "features.x: [1] is no number, string, boolean or null"),
+    (
+        {"model": "m", "features": {"x": {"y": 1}}},
+        "features.x: {'y': 1} is no number, string, boolean, list of numbers or null",
+    ),
     ({"model": "m", "features": {"": 1}}, "the name '' must have 1 to 256 characters"),
     ({"model": "m", "features": {"a\nb": 1}}, "control characters"),
     ({"model": "m", "features": {"x": 10**300 * 10**10}}, "features.x: a whole number of more than 64 bits"),

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from seamark.compute.drift import chi_square, hellinger, jensen_shannon, ks, psi, total_variation, wasserstein
+from seamark.compute.drift import (
+    chi_square,
+    correlation,
+    domain_classifier,
+    hellinger,
+    jensen_shannon,
+    ks,
+    mean_distance,
+    psi,
+    text_length,
+    total_variation,
+    unseen_words,
+    wasserstein,
+    word_classifier,
+)
 from seamark.compute.drift.method import DriftMethod
 
 METHODS: dict[str, DriftMethod] = {
@@ -13,4 +27,10 @@ METHODS: dict[str, DriftMethod] = {
     "chi_square": chi_square.METHOD,
     "hellinger": hellinger.METHOD,
     "total_variation": total_variation.METHOD,
+    "text_length": text_length.METHOD,
+    "unseen_words": unseen_words.METHOD,
+    "word_classifier": word_classifier.METHOD,
+    "domain_classifier": domain_classifier.METHOD,
+    "mean_distance": mean_distance.METHOD,
+    "correlation": correlation.METHOD,
 }

@@ -18,6 +18,7 @@ from seamark.core.findings import to_document
 from seamark.core.records import FeatureSchema
 from seamark.core.windows import Window
 from seamark.store.catalog.database import Database
+from seamark.store.catalog.feature_lists import lists_of, schema_of
 from seamark.store.catalog.tables import configs, drift_reports, feature_schemas, findings
 
 Finding = TypeVar("Finding")
@@ -121,8 +122,7 @@ class Schemas:
                 row = {
                     "model": model,
                     "schema_id": schema.schema_id,
-                    "numeric": list(schema.numeric),
-                    "categorical": list(schema.categorical),
+                    **lists_of(schema),
                 }
                 connection.execute(self._db.insert(feature_schemas).values(row).on_conflict_do_nothing())
 
@@ -131,7 +131,7 @@ class Schemas:
         query = sa.select(feature_schemas).where(feature_schemas.c.model == model)
         with self._db.read() as connection:
             rows = connection.execute(query).all()
-        return {row.schema_id: FeatureSchema(tuple(row.numeric), tuple(row.categorical)) for row in rows}
+        return {row.schema_id: schema_of(row) for row in rows}
 
 
 @dataclass(frozen=True)

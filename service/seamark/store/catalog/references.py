@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from seamark.core.errors import Conflict, NotFound
 from seamark.core.records import FeatureSchema
 from seamark.store.catalog.database import Database
+from seamark.store.catalog.feature_lists import lists_of, schema_of
 from seamark.store.catalog.tables import reference_changes, reference_sets
 
 LISTED_MAX = 200
@@ -64,8 +65,7 @@ class References:
             "version": reference.version,
             "created_at": reference.created_at,
             "rows": reference.rows,
-            "numeric": list(reference.schema.numeric),
-            "categorical": list(reference.schema.categorical),
+            **lists_of(reference.schema),
             "source": dict(reference.source),
             "untyped": list(reference.untyped),
         }
@@ -216,7 +216,7 @@ def _of(connection: sa.Connection, reference_id: str) -> ReferenceSet:
 
 
 def _set(row: Any) -> ReferenceSet:
-    schema = FeatureSchema(tuple(row.numeric), tuple(row.categorical))
+    schema = schema_of(row)
     return ReferenceSet(
         row.id, row.model, row.version, row.created_at, row.rows, schema, row.source, tuple(row.untyped)
     )
