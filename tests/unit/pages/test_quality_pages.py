@@ -12,7 +12,8 @@ from sample_quality import BLANK, OUTAGE, drift_history, explained, performance_
 
 from seamark.core.distributions import Side
 from seamark.core.drift_history import DriftColumn
-from seamark.core.findings import DriftState, PerformanceMetric
+from seamark.core.findings import DriftState
+from seamark.core.performance import PerformanceMetric
 from seamark.core.windows import Window
 from seamark.web.feature_paths import feature_url
 from seamark.web.page_distribution import distribution_page, sentence
