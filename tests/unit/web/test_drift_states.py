@@ -30,6 +30,7 @@ def reference() -> bytes:
     columns = {f"{name}_number": NORMAL for name in ("drift", "certain_small", "no_drift", "too_few_rows", "all_null")}
     texts = np.where(np.arange(ROWS) % 2, "a", "b")
     columns |= {"drift_text": texts, "no_drift_text": texts, "all_null_text": texts, "not_in_window_number": NORMAL}
+    columns["other_dimension_vector"] = [[0.5, 1.0]] * len(texts)
     file = io.BytesIO()
     pq.write_table(pa.table(columns), file)
     return file.getvalue()
@@ -53,6 +54,7 @@ def predictions(model: str) -> list[dict[str, Any]]:
                 "no_drift_text": "a" if row % 2 else "b",
                 "not_in_reference_number": value,
                 "all_null_text": None,
+                "other_dimension_vector": [0.5, 1.0, 1.5],
             },
             "prediction": 1,
         }
@@ -111,6 +113,7 @@ def feature(answer: dict[str, Any], name: str) -> dict[str, Any]:
         ("all_null_text", None),
         ("not_in_reference_number", None),
         ("not_in_window_number", None),
+        ("other_dimension_vector", None),
     ],
 )
 def test_each_feature_is_in_the_state_it_is_named_for(answers: dict[str, Any], name: str, drifted: bool | None) -> None:
