@@ -13,7 +13,8 @@ from seamark.compute import distribution
 from seamark.core.distributions import Distribution, Level, OtherLevels, Side
 from seamark.core.drift_history import DriftColumn
 from seamark.core.errors import NotFound
-from seamark.core.findings import DriftFinding, DriftState, FeatureDrift, Performance, PerformanceMetric
+from seamark.core.findings import DriftFinding, DriftState, FeatureDrift
+from seamark.core.performance import Performance, PerformanceMetric
 from seamark.core.windows import Window
 from seamark.engine.distributions import Explained
 from seamark.engine.performance_history import PerformanceStep
