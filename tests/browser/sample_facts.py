@@ -26,7 +26,7 @@ from seamark.core.findings import (
     Recommendation,
     SloStatus,
 )
-from seamark.core.performance import Performance, PerformanceMetric
+from seamark.core.performance import Estimate, EstimateState, Performance, PerformanceMetric
 from seamark.core.quality import FeatureQuality
 from seamark.core.windows import Window
 
@@ -168,6 +168,13 @@ def performance() -> Performance:
     return Performance(Window.trailing(AT, 3600), 12_480, 7_904, metrics, 412.0, ago(900), "classification")
 
 
+def estimate() -> Estimate:
+    metrics = {"accuracy": PerformanceMetric(0.918, 0.899, 0.937)}
+    return Estimate(
+        Window.trailing(AT, 3600), EstimateState.ESTIMATED, 12_480, 12_480, metrics, "classification", "cbpe"
+    )
+
+
 def overview(model: str, **changes: Any) -> ModelOverview:
     values: dict[str, Any] = {
         "model": model,
@@ -189,6 +196,7 @@ def overview(model: str, **changes: Any) -> ModelOverview:
         "slo": slo(),
         "drift": drift(model),
         "performance": performance(),
+        "estimate": estimate(),
         "recommendation": recommendation(model),
         "alerts": (alert(model, AlertStatus.FIRING),),
     }
@@ -221,6 +229,7 @@ def unknown(model: str) -> ModelOverview:
         slo=(),
         drift=None,
         performance=None,
+        estimate=None,
         recommendation=advice,
         alerts=(),
     )

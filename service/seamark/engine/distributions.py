@@ -11,6 +11,7 @@ from seamark.core.errors import NotFound
 from seamark.core.findings import DriftFinding, FeatureDrift
 from seamark.core.windows import Window
 from seamark.engine import drift, drift_history
+from seamark.engine import held as held_against
 from seamark.engine.services import Services
 from seamark.store import feature_values
 from seamark.store.catalog.references import ReferenceSet
@@ -54,25 +55,25 @@ def explain(
             "nor in its reference"
         )
     reference = services.catalog.references.get(model, finding.reference_id) if finding.reference_id else None
+    rolled = _rolled(services, finding) if reference is None else None
     before, after = drift_history.neighbours(services, model, window, at)
     return Explained(
         decision=decision,
-        distribution=_distribution(services, finding, decision, reference),
+        distribution=_distribution(services, finding, decision, _held(reference, decision.feature) or rolled),
         judged_at=judged_at,
         reference_created_at=reference.created_at if reference else None,
-        reference_lost=finding.reference_id is not None and reference is None,
+        reference_lost=finding.reference_id is not None and reference is None and rolled is None,
         before=before,
         after=after,
     )
 
 
 def _distribution(
-    services: Services, finding: DriftFinding, decision: FeatureDrift, reference: ReferenceSet | None
+    services: Services, finding: DriftFinding, decision: FeatureDrift, held: Traffic | Stored | None
 ) -> Distribution:
     schemas = services.catalog.schemas.of(finding.model)
     about = (finding.model, finding.version, decision.feature, decision.kind, finding.window, finding.reference_id)
     current = Traffic(finding.model, finding.version, [finding.window], schemas)
-    held = Stored(reference.id, reference.schema) if reference and _tells(reference, decision.feature) else None
     if decision.kind == NUMBERS:
         now = feature_values.numbers(services.lake, current, decision.feature)
         before = feature_values.numbers(services.lake, held, decision.feature) if held else None
@@ -84,7 +85,7 @@ def _distribution(
             sampled=now.sampled,
         )
     if decision.kind not in TEXTS:  # a finding over several columns, which have no common bins
-        reference_side = Side(decision.reference_rows, decision.reference_rows) if reference else None
+        reference_side = Side(decision.reference_rows, decision.reference_rows) if decision.reference_rows else None
         return Distribution(*about, current=Side(decision.rows, decision.rows), reference=reference_side)
     counted = feature_values.levels(services.lake, current, held, decision.feature)
     return Distribution(
@@ -96,7 +97,18 @@ def _distribution(
     )
 
 
-def _tells(reference: ReferenceSet, feature: str) -> bool:
-    if feature in reference.schema.numeric or feature in reference.schema.categorical:
-        return True
-    return feature_values.is_answer(feature) and feature_values.tells_answers()
+def _held(reference: ReferenceSet | None, feature: str) -> Stored | None:
+    """A reference that was put, where it tells the feature."""
+    if reference is None:
+        return None
+    named = feature in reference.schema.numeric or feature in reference.schema.categorical
+    return Stored(reference.id, reference.schema) if named or feature_values.is_answer(feature) else None
+
+
+def _rolled(services: Services, finding: DriftFinding) -> Traffic | None:
+    """The traffic that a reference that rolls was at that time; None where the configuration names another one now."""
+    spec = held_against.reference_spec(services, finding.model)
+    windows = held_against.before(finding.window, spec) if spec else []
+    if spec is None or held_against.named(windows, spec) != finding.reference_id:
+        return None
+    return Traffic(finding.model, finding.version, windows, services.catalog.schemas.of(finding.model))

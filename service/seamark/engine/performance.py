@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from seamark.compute import performance
 from seamark.core.performance import Performance, PerformancePoint
 from seamark.core.windows import Window
@@ -25,6 +27,13 @@ def both(
     """Return a window measured and estimated."""
     (estimated,) = estimates.estimate(services, model, version, [window], segments)
     return PerformancePoint(measure(services, model, version, window, segments), estimated)
+
+
+def measured_steps(services: Services, model: str, windows: Sequence[Window]) -> list[Performance]:
+    """Return the measured performance of windows that follow each other; one read of the lake for all of them."""
+    positive = _positive(services, model)
+    rows = labels.labelled_by_step(services.lake, model, list(windows))
+    return [performance.measure(step, found, positive=positive) for step, found in zip(windows, rows, strict=True)]
 
 
 def series(

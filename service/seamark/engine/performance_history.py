@@ -6,13 +6,14 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from threading import Lock
 
 from seamark.core.performance import Estimate, Performance, PerformanceMetric
 from seamark.core.specs import PerformanceSpec
 from seamark.core.windows import Window
 from seamark.engine.estimates import KEPT
-from seamark.engine.performance import measure
+from seamark.engine.performance import measured_steps
 from seamark.engine.scheduler import slot
 from seamark.engine.services import Services
 
@@ -42,18 +43,30 @@ class MeasuredWindows:
         with self._lock:
             read_at, known = self._models.get(model, (at, {}))
         fresh = at - read_at < timedelta(seconds=windows[0].span_s * _AGAIN)
-        found = {
-            window: known[window]
-            if window in known and (fresh or known[window].coverage == 1.0)
-            else measure(services, model, None, window)
-            for window in windows
-        }
+        found = {window: known[window] for window in windows if window in known and (fresh or _whole(known[window]))}
+        for run in _runs([window for window in windows if window not in found]):
+            found |= zip(run, measured_steps(services, model, run), strict=True)
         with self._lock:
             self._models[model] = (read_at if fresh and known else at, found)
             self._models.move_to_end(model)
             while len(self._models) > _MODELS:
                 self._models.popitem(last=False)
         return [found[window] for window in windows]
+
+
+def _whole(found: Performance) -> bool:
+    return found.coverage == 1.0
+
+
+def _runs(windows: Sequence[Window]) -> list[list[Window]]:
+    """Windows that follow one another, which one read of the lake measures."""
+    runs = [[window] for window in windows[:1]]
+    for before, after in pairwise(windows):
+        if before.end == after.start:
+            runs[-1].append(after)
+        else:
+            runs.append([after])
+    return runs
 
 
 _measured = MeasuredWindows()
@@ -66,11 +79,10 @@ def steps(services: Services, model: str, at: datetime, windows: int = WINDOWS) 
     last = slot(at, span_s)
     ends = [last - timedelta(seconds=span_s * back) for back in reversed(range(windows))]
     over = [Window.trailing(end, span_s) for end in ends]
+    since = over[0].start
     kept = {
         found.finding.window: found.finding.metrics
-        for found in services.catalog.findings.history(
-            model, KEPT, Estimate, since=ends[0] - timedelta(seconds=span_s), limit=4 * windows
-        )
+        for found in services.catalog.findings.history(model, KEPT, Estimate, since=since, limit=4 * windows)
     }
     measured = _measured.of(services, model, over, at)
     return [PerformanceStep(window, found, kept.get(window, {})) for window, found in zip(over, measured, strict=True)]

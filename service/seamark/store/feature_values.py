@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seamark.core.distributions import Level, OtherLevels
-from seamark.core.records import REFERENCE_ROWS, FeatureSchema
+from seamark.core.records import FeatureSchema
 from seamark.core.windows import Window
 from seamark.store.lake import Lake, Within
 from seamark.store.span_conditions import pointer
@@ -173,11 +173,6 @@ def _within(*sources: Traffic | Stored | None) -> Within | None:
 def is_answer(feature: str) -> bool:
     """Whether a name is that of what the model answered, which is judged beside its features."""
     return feature in _ANSWERS or feature.strip("()").startswith(_SCORES)
-
-
-def tells_answers() -> bool:
-    """Whether rows of a reference hold what was answered."""
-    return {"prediction_number", "prediction_text", "scores"} <= set(REFERENCE_ROWS.names)
 
 
 def _value(schemas: Mapping[int, FeatureSchema], kind: str, feature: str, side: str) -> Value:

@@ -11,6 +11,7 @@ from seamark.core.windows import Window, format_duration
 from seamark.web.page_views import model_url
 
 _NO_SEGMENT = (".", "..")  # every browser and proxy takes these out of a path, however they are written
+_OTHER_PAGE = "compare"  # a path that ends so is that of the page that compares versions
 
 
 def feature_url(model: str, feature: str, window: Window, version: str | None = None) -> str:
@@ -35,8 +36,8 @@ def window_query(window: Window, version: str | None = None) -> str:
 
 
 def _start(before: str, last: str, feature: str) -> str:
-    if feature in _NO_SEGMENT:
-        return f"{before}/drift{last}?feature={feature}&"
+    if feature in _NO_SEGMENT or feature.rpartition("/")[2] == _OTHER_PAGE:
+        return f"{before}/drift{last}?{urlencode({'feature': feature})}&"
     return f"{before}/drift/{quote(feature, safe='')}{last}?"
 
 

@@ -194,7 +194,7 @@ def model_page(facts: ModelFacts) -> ModelPage:
         drift_left_out=max(len(finding.features) - ROWS_SHOWN, 0) if finding else 0,
         heat=heat_map(seen.model, facts.drift_history),
         quality=tuple(_quality_row(feature) for feature in facts.quality[:ROWS_SHOWN]),
-        performance=performance_view(seen.performance, at) if seen.performance else None,
+        performance=performance_view(seen.performance, seen.estimate, at) if seen.performance else None,
         time_line=time_line(facts.performance_history, at),
         objectives=tuple(objective_view(status) for status in seen.slo),
         advice=advice_view(seen.recommendation, facts.manifests or {}, at) if seen.recommendation else None,

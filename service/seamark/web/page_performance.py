@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from seamark.core.performance import Performance, PerformanceMetric
+from seamark.core.performance import Estimate, Performance, PerformanceMetric
 from seamark.core.windows import format_duration
 from seamark.engine.performance_history import PerformanceStep
 from seamark.web.page_words import Moment, known, moment, number, percent, plural, span
@@ -24,6 +24,8 @@ class PerformanceView:
     """Metrics with their intervals, and how much of the truth is known."""
 
     metrics: tuple[tuple[str, str, str], ...]  # name, value, interval
+    estimated: tuple[tuple[str, str, str], ...]
+    not_estimated: str | None  # why there is no estimate
     task: str | None
     coverage: str | None
     coverage_width: str | None
@@ -33,13 +35,13 @@ class PerformanceView:
     window: str
 
 
-def performance_view(found: Performance, at: datetime) -> PerformanceView:
+def performance_view(found: Performance, estimate: Estimate | None, at: datetime) -> PerformanceView:
     """Return the metrics with their 95 % intervals, the coverage behind them and up to when it is complete."""
     coverage, lag_s = known(found.coverage), known(found.label_lag_p50_s)
     return PerformanceView(
-        metrics=tuple(
-            (metric_words(name), number(m.value) or "unknown", _interval(m)) for name, m in found.metrics.items()
-        ),
+        metrics=_figures(found.metrics),
+        estimated=_figures(estimate.metrics) if estimate else (),
+        not_estimated=estimate.state.value.replace("_", " ") if estimate and not estimate.metrics else None,
         task=found.task,
         coverage=percent(coverage),
         coverage_width=f"{coverage * 100:.1f}%" if coverage is not None else None,
@@ -48,6 +50,10 @@ def performance_view(found: Performance, at: datetime) -> PerformanceView:
         known_up_to=moment(found.known_up_to, at),
         window=f"last {format_duration(round(found.window.span_s))}",
     )
+
+
+def _figures(metrics: Mapping[str, PerformanceMetric]) -> tuple[tuple[str, str, str], ...]:
+    return tuple((metric_words(name), number(one.value) or "unknown", _interval(one)) for name, one in metrics.items())
 
 
 def metric_words(name: str) -> str:

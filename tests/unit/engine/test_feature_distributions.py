@@ -135,7 +135,7 @@ def test_any_name_of_a_feature_can_be_asked_for(services: Services, ask: Ask) ->
         start = f"/models/{quote(model, safe='')}/drift"
         for feature in HOSTILE:
             segment, query = f"/{quote(feature, safe='')}", {"at": AT.isoformat()}
-            if feature in (".", ".."):
+            if feature in (".", "..") or feature.endswith("compare"):
                 segment, query = "", {"feature": feature, **query}
             found = ask(f"/api/v1{start}{segment}/distribution", **query)
             assert found.status_code == 200, found.text
@@ -264,6 +264,21 @@ def test_a_kept_decision_is_shown_as_it_was_and_its_neighbours_too(services: Ser
     assert before == Window.trailing(made, 3600)
     assert after == Window.trailing(AT + timedelta(hours=1), 3600)
     assert drift_history.neighbours(services, "churn", window, AT)[1] is None
+
+
+def test_traffic_that_rolls_is_the_other_side(services: Services, ask: Ask) -> None:
+    configure(services, "churn", window="1h", reference={"rolling": "2h"})
+    for hours, ages in ((1, AGES), (2, AGES[:300]), (0, OLDER)):
+        send(services, "churn", {"age": ages}, AT - timedelta(hours=hours))
+    Evaluator().tick(services, AT)
+    found = ask("/api/v1/models/churn/drift/age/distribution", at=AT.isoformat()).json()
+    assert found["reference_id"].startswith("rolling 2h")
+    assert (found["judged_at"] is not None, found["decision"]["state"]) == (True, "drift")
+    assert found["reference"]["rows"] == found["decision"]["reference_rows"]
+    assert sum(one["reference_rows"] for one in found["bins"]) == found["reference"]["present"]
+    configure(services, "churn", window="1h")
+    lost = ask("/models/churn/drift/age", at=AT.isoformat()).text
+    assert "is not kept as a reference" in lost
 
 
 def test_a_finding_over_several_columns_is_told_without_bins(services: Services, ask: Ask) -> None:

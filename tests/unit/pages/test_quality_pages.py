@@ -13,12 +13,12 @@ from sample_quality import BLANK, OUTAGE, drift_history, explained, performance_
 from seamark.core.distributions import Side
 from seamark.core.drift_history import DriftColumn
 from seamark.core.findings import DriftState
-from seamark.core.performance import PerformanceMetric
+from seamark.core.performance import Estimate, EstimateState, PerformanceMetric
 from seamark.core.windows import Window
 from seamark.web.feature_paths import feature_url
 from seamark.web.page_distribution import distribution_page, sentence
 from seamark.web.page_heat import FEATURES_SHOWN, heat_map, visible
-from seamark.web.page_performance import HEIGHT, time_line
+from seamark.web.page_performance import HEIGHT, performance_view, time_line
 
 COLUMNS = drift_history("churn", drift("churn"), "full")
 HOUR = Window.trailing(AT, 3600)
@@ -219,6 +219,15 @@ def test_the_line_stands_with_one_side_alone(client, model, measured, estimated)
     assert ("No label has come for any of these windows" in page) == (not measured)
     assert ("No estimate was kept of any of them" in page) == (not estimated)
     assert "The figures, a row per window" in page
+
+
+def test_estimated_figures_stand_beside_measured_ones_or_say_why_not():
+    found = performance_history("churn")[0].measured
+    estimate = Estimate(HOUR, EstimateState.ESTIMATED, 9, metrics={"accuracy": PerformanceMetric(0.9, 0.88, 0.92)})
+    assert performance_view(found, estimate, AT).estimated == (("accuracy", "0.9", "0.88 to 0.92"),)
+    without = performance_view(found, Estimate(HOUR, EstimateState.NO_REFERENCE_LABELS, 9), AT)
+    assert (without.estimated, without.not_estimated) == ((), "no reference labels")
+    assert performance_view(found, None, AT).not_estimated is None
 
 
 def test_nothing_known_makes_no_plot_but_shows_that_no_label_came():
