@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from seamark.compute.drift import chi_square, hellinger, jensen_shannon, ks, psi, total_variation, wasserstein
+from seamark.compute.drift import (
+    chi_square,
+    hellinger,
+    jensen_shannon,
+    ks,
+    levels,
+    psi,
+    ranks,
+    total_variation,
+    wasserstein,
+)
 from seamark.compute.drift.method import DriftMethod
 
 METHODS: dict[str, DriftMethod] = {
+    "ranks": ranks.METHOD,
+    "levels": levels.METHOD,
     "psi": psi.METHOD,
     "jensen_shannon": jensen_shannon.METHOD,
     "ks": ks.METHOD,
