@@ -1,4 +1,4 @@
-"""Jobs for the tools' worker processes -> false alarms with their intervals, and what each finds at equal false alarms."""
+"""Jobs for the tools' worker processes -> false alarms with intervals, and what each finds at equal false alarms."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from math import log10
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ Answer = dict[str, Any]
 
 
 def interpreter(tool: str) -> str | None:
-    """Return the Python that runs a tool, installing NannyML into an environment of its own; None where it cannot be."""
+    """Return the Python that runs a tool; NannyML is installed into an environment of its own. None: it cannot be."""
     if tool != "NannyML":
         return sys.executable
     python, mark = _ENVIRONMENT / "bin" / "python", _ENVIRONMENT / "installed"
@@ -66,8 +67,9 @@ def answers(jobs: Sequence[tuple[str, Job]], workers: int) -> list[Answer | None
     ]
     found: list[Answer | None] = [None] * len(jobs)
     with ThreadPoolExecutor(workers) as pool:
-        for (_, at), lines in zip(parts, pool.map(lambda part: _ask(part[0], [jobs[n][1] for n in part[1]]), parts)):
-            for n, line in zip(at, lines, strict=False):
+        asked = pool.map(lambda part: _ask(part[0], [jobs[n][1] for n in part[1]]), parts)
+        for (_, at), lines in zip(parts, asked, strict=True):
+            for n, line in zip(at, lines, strict=True):
                 found[n] = line
     return found
 
@@ -85,8 +87,7 @@ def _ask(tool: str, jobs: Sequence[Job]) -> list[Answer | None]:
         env=own,
         cwd=ROOT,
         input="".join(json.dumps(job) + "\n" for job in jobs),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         check=False,
     )
@@ -120,13 +121,14 @@ def power_jobs(windows: int, quiet_windows: int, budget_s: float) -> list[tuple[
     jobs = [
         (tool, {**common, "column": column, "rows": rows, "windows": quiet_windows, "seed": 100_000})
         for tool in TOOLS
+        if tool != "Seamark"  # whose p-values are taken at their word
         for column in sorted({case.column for case in CASES})
         for rows in POWER_ROWS
     ]
     for tool in TOOLS:
         for case in CASES:
             sizes = [(rows, case.sizes[rows]) for rows in POWER_ROWS]
-            sizes += [(POWER_ROWS[0], size) for size in CURVES.get(case.name, ())]
+            sizes += [(300, size) for size in CURVES.get(case.name, ()) if size != case.sizes[300]]
             jobs += [
                 (
                     tool,
@@ -203,19 +205,17 @@ def power_tables(
     jobs: Sequence[tuple[str, Job]], found: Sequence[Answer | None]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the cases' rows and the curves' rows: by tool, the share found at equal false alarms and with defaults."""
-    bounds: dict[tuple[str, str, int], float] = {}
-    for (tool, job), answer in zip(jobs, found, strict=True):
-        if answer is not None and "case" not in job:
-            draws = np.array(answer["statistics"])
-            own = tool == "Seamark"  # its p-values are held to what is asked as they are
-            bounds[tool, job["column"], job["rows"]] = (
-                -float(np.log10(ASKED)) if own else fit_null(draws, POWERS[tool]).score_at(ASKED)
-            )
-    cases, curves = [], []
+    bounds = {
+        (tool, job["column"], job["rows"]): fit_null(np.array(answer["statistics"]), POWERS[tool]).score_at(ASKED)
+        for (tool, job), answer in zip(jobs, found, strict=True)
+        if answer is not None and "case" not in job
+    }
+    cases: list[dict[str, Any]] = []
+    curves: list[dict[str, Any]] = []
     for (tool, job), answer in zip(jobs, found, strict=True):
         if answer is None or "case" not in job:
             continue
-        bound = bounds.get((tool, job["column"], job["rows"]))
+        bound = bounds.get((tool, job["column"], job["rows"]), -log10(ASKED) if tool == "Seamark" else None)
         hits = [one >= bound for one in answer["statistics"]] if bound is not None else []
         row = {
             "case": job["case"],
@@ -227,8 +227,9 @@ def power_tables(
             "found with defaults": answer["alarms"] / answer["windows"],
         }
         case = next(case for case in CASES if case.name == job["case"])
-        (cases if case.sizes[job["rows"]] == job["size"] else curves).append(row)
-        if case.sizes[job["rows"]] == job["size"] and job["size"] in CURVES.get(case.name, ()) and job["rows"] == 300:
+        if case.sizes[job["rows"]] == job["size"]:
+            cases.append(row)
+        if job["rows"] == 300 and job["size"] in CURVES.get(case.name, ()):
             curves.append(row)
     return cases, curves
 
@@ -248,10 +249,10 @@ def against_best(cases: Sequence[Mapping[str, Any]], rows: int) -> list[dict[str
         others = [row["found"] for tool, row in mine.items() if tool != "Seamark" and row["found"] is not None]
         best = max(others, default=0.0)
         noise = 2 * float(np.sqrt((ours * (1 - ours) + best * (1 - best)) / mine["Seamark"]["windows"]))
-        row = {"case": f"{case.name}, {case.told.format(case.sizes[rows])}", "column": case.column}
-        row |= {tool: mine[tool]["found"] if tool in mine else None for tool in TOOLS}
-        row["as good"] = "yes" if ours >= best else "within noise" if best - ours < noise else "no"
-        table.append(row)
+        shown: dict[str, Any] = {"case": f"{case.name}, {case.told.format(case.sizes[rows])}", "column": case.column}
+        shown |= {tool: mine[tool]["found"] if tool in mine else None for tool in TOOLS}
+        shown["as good"] = "yes" if ours >= best else "within noise" if best - ours < noise else "no"
+        table.append(shown)
     return table
 
 

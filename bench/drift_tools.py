@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.drift_data import Column, kind
+from bench.drift_data import LEVELS, Column, kind
 
 Model = Mapping[str, Column]
 
@@ -39,10 +39,13 @@ Judge = Callable[[Model, Sequence[Model]], list[Decision]]
 
 
 def seamark() -> Judge:
-    """Seamark: its defaults, but for windows of 30 rows, which it would call too few."""
+    """Seamark: its defaults, but for windows of 30 rows, which it would call too few.
+
+    Columns with nulls are judged by the share that is null: data quality's part, as MissingValuesCalculator is NannyML's.
+    """
     import pyarrow as pa
 
-    from seamark.compute import drift_window
+    from seamark.compute import drift_window, quality
     from seamark.compute.profiles import Profile, levels, numbers
     from seamark.core.findings import DriftState
     from seamark.core.specs import DriftSpec
@@ -54,12 +57,23 @@ def seamark() -> Judge:
 
     def profiles(model: Model) -> dict[str, Profile]:
         return {
-            name: numbers(column) if kind(name) == "numeric" else levels(pa.array(column))
+            name: numbers(column)
+            if kind(name) == "numeric"
+            else levels(pa.DictionaryArray.from_arrays(column, LEVELS).cast(pa.string()))
             for name, column in model.items()
         }
 
+    def nulls(before: dict[str, Profile], now: dict[str, Profile], kinds: dict[str, str]) -> Decision:
+        features, _ = quality.assess(now, before, kinds, None, rows_min=30, false_alarms=ASKED)
+        checks = {one.feature: next(check for check in one.checks if check.check == "nulls") for one in features}
+        statistic = {name: -float(np.log10(max(check.p_value or 1.0, 1e-300))) for name, check in checks.items()}
+        worse = {name: bool(check.worse) for name, check in checks.items()}
+        return Decision(any(worse.values()), statistic, worse)
+
     def judge(reference: Model, windows: Sequence[Model]) -> list[Decision]:
         before, kinds = profiles(reference), {name: kind(name) for name in reference}
+        if any(column.nulls for column in before.values()):
+            return [nulls(before, profiles(window), kinds) for window in windows]
         decisions = []
         for window in windows:
             finding = drift_window.judge("bench", None, hour, profiles(window), before, kinds, spec, seed=next(calls))
@@ -90,9 +104,9 @@ def ks_chi2() -> Judge:
         if kind(name) == "numeric":
             sides = (side[np.isfinite(side)] for side in (before, after))
             return float(ks_2samp(*sides, method="asymp").pvalue)
-        levels, codes = np.unique(np.concatenate([before, after]), return_inverse=True)
-        table = [np.bincount(side, minlength=len(levels)) for side in (codes[: len(before)], codes[len(before) :])]
-        return float(chi2_contingency(np.array(table)).pvalue) if len(levels) > 1 else 1.0
+        table = np.array([np.bincount(side, minlength=len(LEVELS)) for side in (before, after)])
+        seen = table[:, table.sum(axis=0) > 0]
+        return float(chi2_contingency(seen).pvalue) if seen.shape[1] > 1 else 1.0
 
     def judge(reference: Model, windows: Sequence[Model]) -> list[Decision]:
         decisions = []
@@ -143,17 +157,20 @@ def evidently() -> Judge:
 
 
 def nannyml() -> Judge:
-    """NannyML: UnivariateDriftCalculator and, for columns with nulls, MissingValuesCalculator; chunks of a window's rows."""
+    """NannyML: UnivariateDriftCalculator, for columns with nulls MissingValuesCalculator; chunks of a window's rows."""
     os.environ["NML_DISABLE_USAGE_LOGGING"] = "1"
     warnings.simplefilter("ignore")
-    import nannyml as nml
+    import nannyml as nml  # type: ignore[import-not-found]
     import pandas as pd
 
+    def frame(columns: Mapping[str, Column]) -> Any:
+        return pd.DataFrame({of: LEVELS[rows] if rows.dtype.kind == "i" else rows for of, rows in columns.items()})
+
     def judge(reference: Model, windows: Sequence[Model]) -> list[Decision]:
-        names = [name.replace(",", "") for name in reference]  # of columns
-        before = pd.DataFrame(dict(zip(names, reference.values(), strict=True)))
-        columns = {of: name for of, name in zip(names, reference, strict=True)}
-        after = pd.DataFrame({of: np.concatenate([one[name] for one in windows]) for of, name in columns.items()})
+        columns = {name.replace(",", ""): name for name in reference}
+        names = list(columns)
+        before = frame({of: reference[name] for of, name in columns.items()})
+        after = frame({of: np.concatenate([one[name] for one in windows]) for of, name in columns.items()})
         rows = len(next(iter(windows[0].values())))
         missing = [of for of in names if before[of].isna().any()]
         tables = []

@@ -1,4 +1,4 @@
-"""Run in a process of its own, `python -m bench.drift_worker TOOL`: jobs as JSON lines -> what the tool decided of each.
+"""Run in a process of its own, `python -m bench.drift_worker TOOL`: jobs as JSON lines -> what the tool decided.
 
 Windows are counted by their seeds, and processor time is what bounds a job: a busy machine must not make a study small.
 """

@@ -1,4 +1,4 @@
-"""Series of points -> a small SVG of one or more panels side by side, for the documents: no drawing library is needed."""
+"""Series of points -> a small SVG of panels side by side, for the documents: no drawing library is needed."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ class Panel:
 
 
 def svg(panels: Sequence[Panel]) -> str:
-    """Return the drawing. A name has the same colour in all panels; on a logarithmic axis what is lower lies at the foot."""
+    """Return the drawing. A name has one colour in all panels; what is below a logarithmic axis lies at its foot."""
     names = list(dict.fromkeys(name for panel in panels for name in panel.lines))
     colours = {name: COLOURS[n % len(COLOURS)] for n, name in enumerate(names)}
     width, height = _PANEL_W * len(panels), _PANEL_H + _LEGEND_H
+    look = 'font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#222"'
+    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#222">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} {look}>',
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
     ]
     for n, panel in enumerate(panels):
@@ -61,8 +62,9 @@ def _panel(panel: Panel, colours: Mapping[str, str]) -> list[str]:
     parts = [
         f'<text x="{_LEFT}" y="18" font-weight="bold">{escape(panel.title)}</text>',
         f'<text x="{(right + _LEFT) / 2:.0f}" y="{_PANEL_H - 10}" text-anchor="middle">{escape(panel.x)}</text>',
-        f'<text transform="translate(14,{(foot + _TOP) / 2:.0f}) rotate(-90)" text-anchor="middle">{escape(panel.y)}</text>',
     ]
+    turned = f'transform="translate(14,{(foot + _TOP) / 2:.0f}) rotate(-90)" text-anchor="middle"'
+    parts.append(f"<text {turned}>{escape(panel.y)}</text>")
     for y in _ticks(*panel.y_range, log=panel.y_log):
         parts.append(f'<path d="M{_LEFT} {up(y):.1f}H{right}" stroke="#ddd"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{up(y) + 4:.1f}" text-anchor="end">{_label(y)}</text>')

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from seamark.compute.calibrate import fit_in_looks
+from seamark.compute.calibrate import drawn_null
 from seamark.compute.columns import FloatArray, IntArray
 from seamark.compute.drift.method import DriftMethod, NullDistribution
 from seamark.compute.effects import far_squares, level_squares, sum_squares
 from seamark.compute.permutation import split_bins
 from seamark.compute.profiles import Levels, count_levels
 
+_CELLS = 300_000  # some 1,100 splits of a thousand uneven levels
 _ROWS_MIN = 5  # of a level in both samples together; rarer ones are counted together (W. Cochran, Biometrics 10, 1954)
 _LEVELS_MAX = 1_000  # the most frequent ones stand for themselves
 
@@ -33,12 +34,11 @@ def null(reference: Levels, current: Levels, rng: np.random.Generator) -> NullDi
     before, after = _cells(*count_levels(reference, current))
     pooled, n, m = before + after, int(before.sum()), int(after.sum())
 
-    def draw(draws: int) -> FloatArray:
-        drawn = split_bins(before, after, rng, draws * len(pooled))
+    def draw(cells: int) -> FloatArray:
+        drawn = split_bins(before, after, rng, cells)
         return _effects(drawn.current.astype(np.int64), pooled, n, m)
 
-    fitted = fit_in_looks(draw, float(_effects(after[None, :], pooled, n, m)[0]), power=2.0)
-    return NullDistribution(fitted.p_value, fitted.score_at)
+    return drawn_null(draw, power=2.0, cells=_CELLS)
 
 
 def _cells(before: IntArray, after: IntArray) -> tuple[IntArray, IntArray]:

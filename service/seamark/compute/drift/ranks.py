@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri
 
-from seamark.compute.calibrate import fit_in_looks
+from seamark.compute.calibrate import drawn_null
 from seamark.compute.columns import FloatArray, IntArray
 from seamark.compute.drift.method import DriftMethod, NullDistribution
 from seamark.compute.effects import excess, far_squares, level_squares, split_squares
@@ -13,6 +13,7 @@ from seamark.compute.permutation import split_bins
 from seamark.compute.profiles import Numbers
 from seamark.compute.rank_cells import RankCells, rank_cells
 
+_CELLS = 150_000  # some 2,400 splits
 _OUTER = 40  # rows beyond the outer fortieth at either end count as far
 
 
@@ -35,12 +36,11 @@ def null(reference: Numbers, current: Numbers, rng: np.random.Generator) -> Null
     """Return the largest effect's distribution when nothing moved."""
     cells = rank_cells(reference.ordered, current.ordered)
 
-    def draw(draws: int) -> FloatArray:
-        drawn = split_bins(cells.reference, cells.current, rng, draws * len(cells.reference))
+    def draw(budget: int) -> FloatArray:
+        drawn = split_bins(cells.reference, cells.current, rng, budget)
         return _effects(cells, drawn.current.astype(np.int64))
 
-    fitted = fit_in_looks(draw, float(_effects(cells, cells.current[None, :])[0]), power=2.0)
-    return NullDistribution(fitted.p_value, fitted.score_at)
+    return drawn_null(draw, power=2.0, cells=_CELLS)
 
 
 def _effects(cells: RankCells, after: IntArray) -> FloatArray:
