@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bench.drift_data import WINDOWS_PER_REFERENCE
 from bench.drift_study import (
     POWER_REFERENCE_ROWS,
     POWER_ROWS,
@@ -77,8 +78,8 @@ def scale(minutes: float) -> Scale:
     part = minutes / MINUTES
     return Scale(
         round(WINDOWS * part),
-        round(POWER_WINDOWS * part),
-        round(THRESHOLD_WINDOWS * part),
+        max(round(POWER_WINDOWS * part), WINDOWS_PER_REFERENCE),
+        max(round(THRESHOLD_WINDOWS * part), 50),
         {tool: budget_s * part for tool, budget_s in BUDGET_S.items()},
         POWER_BUDGET_S * part,
     )
@@ -88,7 +89,7 @@ def run(*, quick: bool, minutes: float | None = None) -> Result:
     """Judge the same windows with every tool, draw the figures (not of a quick run) and hold them to the goals."""
     at = scale(0.1 if quick else minutes or MINUTES)
     jobs = quiet_jobs(at.windows, at.budget_s)
-    more = power_jobs(max(at.power_windows, 10), max(at.threshold_windows, 50), at.power_budget_s)
+    more = power_jobs(at.power_windows, at.threshold_windows, at.power_budget_s)
     if quick:
         jobs = [job for job in jobs if job[1]["rows"] == QUICK_ROWS and job[1]["reference_rows"] <= 10_000]
         more = [job for job in more if job[1]["rows"] == QUICK_ROWS and job[1]["column"] == "normal"]

@@ -41,7 +41,7 @@ Judge = Callable[[Model, Sequence[Model]], list[Decision]]
 def seamark() -> Judge:
     """Seamark: its defaults, but for windows of 30 rows, which it would call too few.
 
-    Columns with nulls are judged by the share that is null: data quality's part, as MissingValuesCalculator is NannyML's.
+    Columns with nulls are judged by the share that is null: data quality, as NannyML's are.
     """
     import pyarrow as pa
 
