@@ -1,4 +1,4 @@
-"""`python -m bench [drift|loadtest|ingest|queries] [options]` -> Markdown tables, and bench/results/<name>.json.
+"""`python -m bench [NAME ...] [options]` -> Markdown tables, and bench/results/<name>.json.
 
 * --quick: seconds each; shows that everything runs. Its figures are marked and are no result.
 * --only KIND ... (ingest): of protobuf, json, ndjson, arrow, logs.
@@ -28,6 +28,7 @@ from bench.report import write
 # Each bench, and which of the options it knows.
 BENCHES = {
     "drift": ("quick", "minutes"),
+    "drift_speed": ("quick",),
     "loadtest": ("quick",),
     "ingest": ("quick", "peers", "minutes", "only"),
     "queries": ("quick", "spans", "rate", "lakes"),

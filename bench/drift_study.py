@@ -91,10 +91,14 @@ def _ask(tool: str, jobs: Sequence[Job]) -> list[Answer | None]:
         text=True,
         check=False,
     )
-    lines: list[Answer | None] = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
+    lines = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
     if len(lines) < len(jobs):
         print(f"{tool} answered {len(lines)} of {len(jobs)} jobs: {ran.stderr[-500:]}", flush=True)
-    return lines + [None] * (len(jobs) - len(lines))
+    for line in lines:
+        if "error" in line:
+            print(f"{tool}: {line['error'][:500]}", flush=True)
+    answered: list[Answer | None] = [None if "error" in line else line for line in lines]
+    return answered + [None] * (len(jobs) - len(lines))
 
 
 def interval(count: int, of: int) -> tuple[float, float]:

@@ -71,7 +71,11 @@ def main() -> None:
     judge = TOOLS[sys.argv[1]]()
     for line in sys.stdin:
         job = json.loads(line)
-        print(json.dumps(STUDIES[job["study"]](judge, job)), flush=True)
+        try:
+            answer = STUDIES[job["study"]](judge, job)
+        except Exception as error:  # noqa: BLE001 - whatever a tool raises, the other jobs are to be answered
+            answer = {"error": f"{job}: {error!r}"}
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":
