@@ -1,11 +1,12 @@
 """`python -m bench [NAME ...] [options]` -> Markdown tables, and bench/results/<name>.json.
 
-Names are drift, vectors, loadtest, release, ingest, queries, performance; all by default.
+Names are drift, drift_speed, vectors, loadtest, release, ingest, queries, performance; all by default.
 
 * --quick: seconds each; shows that everything runs. Its figures are marked and are no result.
 * --only KIND ... (ingest): of protobuf, json, ndjson, arrow, logs.
 * --peers (ingest): Phoenix and MLflow too, installed into environments of their own under .build/ on first use.
 * --minutes M (ingest): how long the run at half the maximum takes; 1 by default, 30 for a soak.
+  (drift): about how long the study takes on two idle cores; 25 by default. Fewer minutes are fewer windows.
 * --spans N [N ...] (queries): sizes of the lakes, the smallest first; 5000000 by default.
 * --rate R (queries): the maximum in spans/s of whose half comes in meanwhile; by default what ingest last found here.
 * --lakes FOLDER (queries): keep the lakes there, and use those that are there; each run adds what it sends.
@@ -29,7 +30,8 @@ from bench.report import write
 
 # Each bench, and which of the options it knows.
 BENCHES = {
-    "drift": ("quick",),
+    "drift": ("quick", "minutes"),
+    "drift_speed": ("quick",),
     "vectors": ("quick",),
     "loadtest": ("quick",),
     "release": ("quick",),
@@ -64,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="a few seconds each: shows that they run, not a result")
     parser.add_argument("--only", nargs="+", choices=list(PAYLOADS), help="ingest: these payloads")
     parser.add_argument("--peers", action="store_true", help="ingest: measure the neighbours too")
-    parser.add_argument("--minutes", type=float, help="ingest: length of the run at half the maximum")
+    parser.add_argument("--minutes", type=float, help="ingest: the run at half the maximum; drift: the study")
     parser.add_argument("--spans", nargs="+", type=int, help="queries: sizes of the lakes")
     parser.add_argument("--rate", type=float, help="queries: the maximum in spans/s, half of which comes in")
     parser.add_argument("--lakes", type=Path, help="queries: where lakes are kept from run to run")

@@ -103,7 +103,7 @@ def test_a_certain_but_tiny_shift_is_no_alarm() -> None:
     finding = run({"a": rng.normal(0.04, 1, 100_000)}, {"a": rng.normal(size=200_000)}, {"a": "numeric"})
     found = of(finding, "a")
     assert found.state == DriftState.CERTAIN_SMALL and found.drifted is False
-    assert found.p_value < 1e-6 and found.score < found.threshold == METHODS["ks"].small
+    assert found.p_value < 1e-6 and found.score < found.threshold == METHODS[DEFAULT_METHODS["numeric"]].small
 
 
 def test_methods_are_chosen_by_kind_and_by_name() -> None:
@@ -112,7 +112,7 @@ def test_methods_are_chosen_by_kind_and_by_name() -> None:
     assert method_for("city", "categorical", spec).name == "psi"
     assert method_for("plan", "categorical", spec).name == DEFAULT_METHODS["categorical"]  # ks takes no texts
     assert method_for("odd", "numeric", spec).name == DEFAULT_METHODS["numeric"]
-    assert method_for("other", "numeric", spec).name == "ks"
+    assert method_for("other", "numeric", spec).name == "ranks"
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if METHODS[m].kinds & {"numeric", "categorical"}])

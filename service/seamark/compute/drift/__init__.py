@@ -9,8 +9,10 @@ from seamark.compute.drift import (
     hellinger,
     jensen_shannon,
     ks,
+    levels,
     mean_distance,
     psi,
+    ranks,
     text_length,
     total_variation,
     unseen_words,
@@ -20,6 +22,8 @@ from seamark.compute.drift import (
 from seamark.compute.drift.method import DriftMethod
 
 METHODS: dict[str, DriftMethod] = {
+    "ranks": ranks.METHOD,
+    "levels": levels.METHOD,
     "psi": psi.METHOD,
     "jensen_shannon": jensen_shannon.METHOD,
     "ks": ks.METHOD,
