@@ -87,7 +87,7 @@ class Logger:
 
     def _halves(self, count: int) -> list[tuple[str, bytes, str]]:
         if self._rng.random() < 0.5:
-            asked, answered = {"instances": [[1.5, "a"]] * count}, {"predictions": [[0.1, 0.9]] * count}
+            asked, answered = {"instances": [[1.5, 2.5]] * count}, {"predictions": [[0.1, 0.9]] * count}
             kind, tail = "application/json", b""
         else:
             tail = np.ones(count * 2, "<f4").tobytes()
