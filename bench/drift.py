@@ -225,18 +225,17 @@ def draw(alarms: Sequence[Mapping[str, Any]], curves: Sequence[Mapping[str, Any]
     """Write the documents' two figures."""
     tools = [tool for tool in TOOLS if any(row["tool"] == tool for row in alarms)]
     panels = []
-    for before in (1_000, 10_000):
+    for title, kept in (
+        ("references of 1,000 to 1,000,000 rows", alarms),
+        ("reference of 10,000 rows", [row for row in alarms if row["reference rows"] == 10_000]),
+    ):
+        table = by_rows(kept)
         lines = {
-            tool: [
-                (row["rows"], row["alarmed"])
-                for row in alarms
-                if (row["tool"], row["reference rows"]) == (tool, before) and row["rows"] <= 10_000
-            ]
-            for tool in tools
+            tool: [(row["rows in a window"], row[tool]) for row in table if row[tool] is not None] for tool in tools
         }
         panels.append(
             Panel(
-                f"Nothing moved, reference of {before:,} rows",
+                f"Nothing moved, {title}",
                 "rows in a window",
                 "windows with an alarm",
                 {tool: line for tool, line in lines.items() if line},
@@ -244,6 +243,7 @@ def draw(alarms: Sequence[Mapping[str, Any]], curves: Sequence[Mapping[str, Any]
                 y_log=True,
                 y_range=(1e-4, 1.0),
                 dashed=(ASKED, "asked of Seamark"),
+                bars={"Seamark": [(row["rows in a window"], row["from"], row["to"]) for row in table]},
             )
         )
     (images() / "drift-false-alarms.svg").write_text(svg(panels))

@@ -176,7 +176,8 @@ def nannyml() -> Judge:
         tables = []
         if missing:
             quality = nml.MissingValuesCalculator(missing, chunk_size=rows).fit(before)
-            tables += [(of, quality.calculate(after).filter(period="analysis").to_df()[of], 0.02) for of in missing]
+            counted = quality.calculate(after).filter(period="analysis").to_df()
+            tables += [(of, counted[of], float(before[of].isna().mean())) for of in missing]
         rest = [of for of in names if of not in missing]
         if rest:
             drift = nml.UnivariateDriftCalculator(rest, chunk_size=rows).fit(before)

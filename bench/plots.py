@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log10
 from xml.sax.saxutils import escape
 
 COLOURS = ("#0b6e4f", "#c1440e", "#3a5a9b", "#8a6d1b", "#6b4c8a")
 _PANEL_W, _PANEL_H = 400, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 34, 48
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 26, 34, 48
 _LEGEND_H = 26
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes. `lines` by name; `dashed` is a level to hold them against, with a word to it."""
+    """One pair of axes: `lines` by name, `bars` with their x, low and high, a `dashed` level with a word to it."""
 
     title: str
     x: str
@@ -25,6 +25,7 @@ class Panel:
     y_log: bool = False
     y_range: tuple[float, float] = (0.0, 1.0)
     dashed: tuple[float, str] | None = None
+    bars: Mapping[str, Sequence[tuple[float, float, float]]] = field(default_factory=dict)
 
 
 def svg(panels: Sequence[Panel]) -> str:
@@ -75,6 +76,10 @@ def _panel(panel: Panel, colours: Mapping[str, str]) -> list[str]:
         at, word = panel.dashed
         parts.append(f'<path d="M{_LEFT} {up(at):.1f}H{right}" stroke="#222" stroke-dasharray="5 4"/>')
         parts.append(f'<text x="{right - 4}" y="{up(at) - 5:.1f}" text-anchor="end">{escape(word)}</text>')
+    for name, intervals in panel.bars.items():
+        for x, least, most in intervals:
+            bar = f"M{across(x):.1f} {up(least):.1f}V{up(most):.1f}"
+            parts.append(f'<path d="{bar}" stroke="{colours[name]}" stroke-width="1.2"/>')
     for name, line in panel.lines.items():
         points = [f"{across(x):.1f} {up(y):.1f}" for x, y in line]
         parts.append(f'<path d="M{" L".join(points)}" fill="none" stroke="{colours[name]}" stroke-width="2.5"/>')

@@ -12,6 +12,8 @@ of reference and window; squares of effects come back, one for each split.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.special import xlogy
 
@@ -72,6 +74,18 @@ def split_squares(after: IntArray, pooled: IntArray, n: int, m: int) -> FloatArr
     known = np.maximum(4 * gap**2 * rows, 1.0)
     squares: FloatArray = np.maximum(known - np.log(2 * np.pi * known), 0.0) / rows
     return squares
+
+
+def largest(squares: Sequence[FloatArray], weights: FloatArray, n: int, m: int) -> FloatArray:
+    """Return the largest effect of some parts, given their squares.
+
+    2 ln(1 / weight) is taken off each for the choice among them, `weights` adding up to 1: a weighted Bonferroni, so
+    that a part which is seldom the one must show more (C. Genovese, K. Roeder and L. Wasserman, Biometrika 93, 2006).
+    """
+    with np.errstate(divide="ignore"):  # a column of one value has no other part
+        prices = -2 * np.log(weights) / effective_rows(n, m)
+    effects: FloatArray = np.sqrt(np.maximum(np.array(squares) - prices[:, None], 0.0).max(axis=0))
+    return effects
 
 
 def _less(ratio: FloatArray, chosen_from: int, n: int, m: int) -> FloatArray:

@@ -7,7 +7,7 @@ import numpy as np
 from seamark.compute.calibrate import drawn_null
 from seamark.compute.columns import FloatArray, IntArray
 from seamark.compute.drift.method import DriftMethod, NullDistribution
-from seamark.compute.effects import far_squares, level_squares, sum_squares
+from seamark.compute.effects import far_squares, largest, level_squares, sum_squares
 from seamark.compute.permutation import split_bins
 from seamark.compute.profiles import Levels, count_levels
 
@@ -58,8 +58,7 @@ def _effects(after: IntArray, pooled: IntArray, n: int, m: int) -> FloatArray:
     squares = [sum_squares(after, pooled, n, m), level_squares(after, pooled, n, m)]
     ends = _ends(pooled)
     squares.append(far_squares(after.cumsum(axis=1)[:, ends], pooled.cumsum()[ends], n, m))
-    effects: FloatArray = np.sqrt(np.max(squares, axis=0))
-    return effects
+    return largest(squares, np.full(3, 1 / 3), n, m)
 
 
 def _ends(pooled: IntArray) -> IntArray:

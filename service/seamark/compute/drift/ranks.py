@@ -8,12 +8,15 @@ from scipy.special import ndtri
 from seamark.compute.calibrate import drawn_null
 from seamark.compute.columns import FloatArray, IntArray
 from seamark.compute.drift.method import DriftMethod, NullDistribution
-from seamark.compute.effects import excess, far_squares, level_squares, split_squares
+from seamark.compute.effects import excess, far_squares, largest, level_squares, split_squares
 from seamark.compute.permutation import split_bins
 from seamark.compute.profiles import Numbers
 from seamark.compute.rank_cells import RankCells, rank_cells
 
 _CELLS = 150_000  # some 2,400 splits
+# How likely each part is to be the one, before anything is seen: most shifts that models meet are of place.
+_PLACE, _SPREAD, _SHAPE, _FAR = 0.55, 0.18, 0.09, 0.18
+_REPEATED_MIN = 0.15  # where any value is repeated; of the most frequent one's share where that is larger
 _OUTER = 40  # rows beyond the outer fortieth at either end count as far
 
 
@@ -50,10 +53,12 @@ def _effects(cells: RankCells, after: IntArray) -> FloatArray:
     squares = [(moved @ scores) ** 2 for scores in _normal_scores(pooled)]
     squares.append(split_squares(after, pooled, n, m))
     squares.append(far_squares(_beyond(after, pooled), _beyond(pooled[None, :], pooled)[0], n, m))
+    weights = np.array([_PLACE, _SPREAD, _SHAPE, _FAR])
     if cells.repeated.any():
         squares.append(level_squares(after[:, cells.repeated], pooled[cells.repeated], n, m))
-    effects: FloatArray = np.sqrt(np.max(squares, axis=0))
-    return effects
+        repeated = max(float(pooled[cells.repeated].max()) / (n + m), _REPEATED_MIN)
+        weights = np.append(weights * (1 - repeated), repeated)
+    return largest(squares, weights, n, m)
 
 
 def _beyond(counts: IntArray, pooled: IntArray) -> IntArray:
