@@ -61,7 +61,13 @@ class Outcomes:
 
 
 def are_classes(*sides: Outcomes) -> bool:
-    """Whether the outcomes are classes: text anywhere, or few distinct whole numbers."""
+    """Whether the outcomes are classes: text anywhere, or few distinct whole numbers.
+
+    A model that predicts numbers that are not whole, and no text, predicts quantities, whatever a label says.
+    """
+    first = sides[0]
+    if first.quantities and all(value is None for value in first.text.tolist()):
+        return False
     if any(any(value is not None for value in side.text.tolist()) for side in sides):
         return True
     if any(side.quantities for side in sides):

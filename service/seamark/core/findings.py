@@ -86,9 +86,11 @@ class DriftFinding:
     def drifted(self) -> bool | None:
         """Whether any feature drifted; None where none did and a feature of the reference could not be judged.
 
-        A feature that drifted and then comes without values has not returned: that is unknown.
+        A feature that drifted and then comes without values has not returned: that is unknown. One without a value in
+        the reference can never be judged, and decides nothing.
         """
-        judged = [f.drifted for f in self.features if f.state != DriftState.NOT_IN_REFERENCE]
+        told = [f for f in self.features if f.reference_rows or f.state == DriftState.NO_REFERENCE]
+        judged = [f.drifted for f in told if f.state != DriftState.NOT_IN_REFERENCE]
         return True if any(judged) else None if not judged or None in judged else False
 
 

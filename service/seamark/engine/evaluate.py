@@ -197,14 +197,17 @@ def traffic(services: Services, model: str, at: datetime, horizon_s: float) -> t
     return float(last_minute.mean()), forecast.forecast(since_first, ARRIVAL_STEP_S, horizon_s, at)
 
 
-def latest_performance(services: Services, model: str) -> Performance | None:
-    """The newest performance finding, or None."""
-    found = services.catalog.findings.latest(model, "performance", Performance)
-    return found.finding if found else None
+def latest_performance(services: Services, spec: ModelSpec, at: datetime) -> Performance | None:
+    """The newest performance finding; None where none was made lately."""
+    found = services.catalog.findings.latest(spec.name, "performance", Performance)
+    return found.finding if found and _is_fresh(spec, found.at, at) else None
 
 
 def latest_estimate(services: Services, spec: ModelSpec, at: datetime) -> Estimate | None:
     """The newest estimate; None where none was made lately."""
     found = services.catalog.findings.latest(spec.name, "estimate", Estimate)
-    fresh_s = STALE_S + 2 * performance_every_s(spec)
-    return found.finding if found and (at - found.at).total_seconds() <= fresh_s else None
+    return found.finding if found and _is_fresh(spec, found.at, at) else None
+
+
+def _is_fresh(spec: ModelSpec, made_at: datetime, at: datetime) -> bool:
+    return (at - made_at).total_seconds() <= STALE_S + 2 * performance_every_s(spec)

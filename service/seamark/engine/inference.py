@@ -26,7 +26,7 @@ from seamark.wire.inference import Joined, join
 log = logging.getLogger(__name__)
 
 WAIT_S = 900.0  # from the first half of an inference to the second; after that it counts as alone
-LATE_S = 3_600.0  # how far a process that has just started looks back
+LATE_S = 86_400.0  # how far a process that has just started looks back: as long as halves are kept
 COMMIT_S = 60.0  # from a half's arrival until a query sees it, as good as always
 SEARCH_EVERY_S = 300.0  # and so often what took longer is found
 HELD_BYTES_MAX = 64 * 1024 * 1024

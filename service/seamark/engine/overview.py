@@ -75,7 +75,7 @@ def _overview(
         capacity_run_id=capacity.run_id if capacity else None,
         slo=fresh_slo.finding if fresh_slo else (),
         drift=fresh_drift.finding if fresh_drift else None,
-        performance=latest_performance(services, model),
+        performance=latest_performance(services, spec, at) if spec else None,
         recommendation=current_advice(services, model, at),
         alerts=tuple(alert for alert in alerts if alert.rule.labels.get("model") == model),
         quality=fresh_quality.finding if fresh_quality else None,

@@ -39,11 +39,11 @@ class MeasuredWindows:
         self._models: OrderedDict[str, tuple[datetime, dict[Window, Performance]]] = OrderedDict()
 
     def of(self, services: Services, model: str, windows: Sequence[Window], at: datetime) -> list[Performance]:
-        """Measure the windows; those with every label are remembered, and all others for a twelfth of a window."""
+        """Measure the windows; they are remembered for a twelfth of a window, as labels may come and be corrected."""
         with self._lock:
             read_at, known = self._models.get(model, (at, {}))
         fresh = at - read_at < timedelta(seconds=windows[0].span_s * _AGAIN)
-        found = {window: known[window] for window in windows if window in known and (fresh or _whole(known[window]))}
+        found = {window: known[window] for window in windows if window in known and fresh}
         for run in _runs([window for window in windows if window not in found]):
             found |= zip(run, measured_steps(services, model, run), strict=True)
         with self._lock:
@@ -52,10 +52,6 @@ class MeasuredWindows:
             while len(self._models) > _MODELS:
                 self._models.popitem(last=False)
         return [found[window] for window in windows]
-
-
-def _whole(found: Performance) -> bool:
-    return found.coverage == 1.0
 
 
 def _runs(windows: Sequence[Window]) -> list[list[Window]]:

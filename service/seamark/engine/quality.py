@@ -106,13 +106,15 @@ def _repeats(
     held: Held | None,
     current: FeatureProfiles,
 ) -> Repeats | None:
-    """Return how often rows occur, by the features that both sides have; None where there is none, or no row."""
+    """Return how often rows occur, by the features that both sides have; None where that is not known."""
     names = {*current.numeric, *current.categorical}
     if held is not None and held.profiles.rows:
         names &= {*held.profiles.numeric, *held.profiles.categorical}
     if not names or not current.rows:
         return None
     schemas, shared = services.catalog.schemas.of(model), sorted(names)
+    if any(schema.vectors for schema in schemas.values()):
+        return None  # rows whose other features are alike may differ in their vectors, which are not looked at
     after = repeated_rows.of_window(services.lake, schemas, shared, model, version, [window], segments)
     rolling = reference_spec(services, model)
     if rolling is not None:
@@ -138,6 +140,8 @@ def _new_and_vanished(
         known = {*held.profiles.numeric, *held.profiles.categorical}
     else:
         known = {name for name, at in since.items() if at < window.start}
+    # Vectors are not among the profiles; drift tells of theirs.
+    known -= {name for schema in services.catalog.schemas.of(model).values() for name, _ in schema.vectors}
     if not known or not current.rows:
         return []
     sent = {*current.numeric, *current.categorical}

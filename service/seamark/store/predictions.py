@@ -113,7 +113,7 @@ def groups_to_read_together(
     cells: dict[str, int] = {}
     for row in found.to_pylist():
         schema = schemas[row["model"]].get(row["schema_id"])
-        cells[row["model"]] = cells.get(row["model"], 0) + row["n"] * (len(schema.numeric) + 1 if schema else 1)
+        cells[row["model"]] = cells.get(row["model"], 0) + row["n"] * (schema.numbers + 1 if schema else 1)
     groups: list[list[str]] = []
     held = _CELLS_TOGETHER
     for model in sorted(name for name, size in cells.items() if size <= _CELLS_SMALL):

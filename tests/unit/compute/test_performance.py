@@ -231,3 +231,14 @@ def test_too_few_labels_are_a_state() -> None:
     assert measure(WINDOW, rows(numbers, numbers)).state == PerformanceState.TOO_FEW_LABELS
     assert measure(WINDOW, rows([], [], predictions=5)).state == PerformanceState.NO_LABELS
     assert measure(WINDOW, rows([], [])).state == PerformanceState.NO_PREDICTIONS
+
+
+def test_one_stray_word_among_the_labels_of_quantities_is_left_out() -> None:
+    predicted = [1.5 + n for n in range(60)]
+    labels: list[Any] = [value + 0.25 for value in predicted]
+    labels[7] = "n/a"
+    found = measure(WINDOW, rows(predicted, labels))
+    assert found.task == "regression"
+    assert found.metrics["mae"].value == pytest.approx(0.25)
+    words = measure(WINDOW, rows(predicted, ["n/a"] * 60))
+    assert words.state == PerformanceState.TOO_FEW_LABELS

@@ -49,6 +49,10 @@ def test_a_model_drifted_if_any_feature_did_and_not_if_every_known_one_did_not()
     assert finding(DriftState.NO_DRIFT, DriftState.TOO_FEW_ROWS).drifted is None
     assert finding(DriftState.TOO_FEW_ROWS, DriftState.NO_REFERENCE).drifted is None
     assert finding().drifted is None
+    # What the reference has no value of can never be judged: it decides nothing.
+    never = FeatureDrift("g", "numeric", "ks", DriftState.ALL_NULL, 0, 0)
+    assert DriftFinding("m", None, WINDOW, (feature(DriftState.NO_DRIFT), never)).drifted is False
+    assert DriftFinding("m", None, WINDOW, (never,)).drifted is None
 
 
 @pytest.mark.parametrize(
