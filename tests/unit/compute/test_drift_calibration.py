@@ -69,7 +69,7 @@ def test_false_alarms_are_as_rare_as_asked(reference_rows: int, rows: int) -> No
     assert alarms <= binom.isf(1e-4, windows, SPEC.false_alarms)
     for name, ps in p_values.items():
         assert (np.array(ps) <= 0.02).sum() <= binom.isf(1e-4, windows, 0.02), name
-        assert (np.array(ps) <= 0.05).sum() >= 0.01 * windows, name  # a null that is too wide is no answer either
+        assert (np.array(ps) <= 0.05).sum() >= 0.004 * windows, name  # a null that is too wide is no answer either
 
 
 @pytest.mark.slow
