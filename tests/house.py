@@ -48,6 +48,7 @@ def opened_services(tmp_path: Path) -> Iterator[Services]:
             http=http,
             url="http://127.0.0.1:8000",
             data_dir=tmp_path,
+            loadtests_dir=tmp_path / "loadtests",
             open_access=True,
             max_body_bytes=1 << 20,
             retention_days=30.0,

@@ -36,6 +36,10 @@ class Answer:
     length: int = 0
     connected: bool = True
     timed_out: bool = False
+    first_token_ms: float | None = None  # from the send
+    time_per_token_ms: float | None = None
+    tokens: int | None = None
+    matches: bool | None = None  # the recorded answer
 
 
 class NotConnected(OSError):

@@ -18,7 +18,7 @@ from gevent.pool import Pool
 
 from seamark.compute.load_shape import Segment, SegmentResult, Segments
 from seamark_load.client import Answer, failed
-from seamark_load.recorder import Recorder
+from seamark_load.recorder import Recorder, Row
 
 # The request number and its due instant (perf_counter seconds) -> the answer. Raises nothing but GreenletExit.
 Send = Callable[[int, float], Answer]
@@ -161,14 +161,14 @@ class OpenLoop:
             answer = self._send(number, self._zero + due_s)
         except gevent.GreenletExit:
             answer = Answer(None, "stopped before an answer")
-            self._end(track, index, sent_s, None, answer)
+            self._end(track, index, number, sent_s, None, answer)
             raise
         except Exception as error:  # noqa: BLE001 - one odd answer must not end the run
             answer = failed(error, self._drain_s)
-        self._end(track, index, sent_s, self.now_s, answer)
+        self._end(track, index, number, sent_s, self.now_s, answer)
         self._look_at_reach(answer)
 
-    def _end(self, track: Track, index: int, sent_s: float, ended_s: float | None, answer: Answer) -> None:
+    def _end(self, track: Track, index: int, number: int, sent_s: float, ended_s: float | None, answer: Answer) -> None:
         """Write a request down. One that was cut off by the timeout counts with the time it took until then; one that
         ended without an answer in any other way has no latency: how soon it failed says nothing good.
         """
@@ -181,12 +181,15 @@ class OpenLoop:
         track.lateness_ms[index] = (sent_s - due_s) * 1e3
         if latency_ms is not None:
             track.latency_ms[index], track.service_latency_ms[index] = latency_ms, service_ms
-        row = (track.segment.index, due_s, sent_s, latency_ms, service_ms, answer.status, ok, answer.error)
+        told = (answer.first_token_ms, answer.time_per_token_ms, answer.tokens, answer.matches)
+        row = Row(
+            track.segment.index, due_s, sent_s, latency_ms, service_ms, answer.status, ok, answer.error, number, *told
+        )
         self._recorder.add(row)
 
     def _not_sent(self, track: Track, index: int, error: str) -> None:
         track.ended[index] = True
-        self._recorder.add((track.segment.index, track.due_s(index), None, None, None, None, False, error))
+        self._recorder.add(Row(track.segment.index, track.due_s(index), None, None, None, None, False, error))
 
     def _look_at_reach(self, answer: Answer) -> None:
         """A target that no connection could be made to in the first second is not there: stop, do not hammer on."""

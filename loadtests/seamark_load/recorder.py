@@ -9,12 +9,30 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-COLUMNS = ("segment", "due_s", "sent_s", "latency_ms", "service_latency_ms", "http_status", "ok", "error")
-Row = tuple[int, float, float | None, float | None, float | None, int | None, bool, str | None]
+
+class Row(NamedTuple):
+    """One ended request, as core/records.py's LOAD_SAMPLES describes it."""
+
+    segment: int
+    due_s: float
+    sent_s: float | None
+    latency_ms: float | None
+    service_latency_ms: float | None
+    http_status: int | None
+    ok: bool
+    error: str | None
+    number: int | None = None
+    first_token_ms: float | None = None
+    time_per_token_ms: float | None = None
+    tokens: int | None = None
+    answer_matches: bool | None = None
+
+
+COLUMNS = Row._fields
 
 
 @dataclass
@@ -45,7 +63,7 @@ class Recorder:
 
     def add(self, row: Row) -> None:
         """Keep one ended request; one without `sent_s` was never sent."""
-        _, due_s, sent_s, latency_ms, _, _, ok, _ = row
+        due_s, sent_s, latency_ms, ok = row.due_s, row.sent_s, row.latency_ms, row.ok
         self._rows.append(row)
         second = self._second
         second.done += 1
@@ -79,18 +97,34 @@ class Recorder:
 
 def _text(row: Row) -> tuple[object, ...]:
     """Microseconds are enough; nothing is written for unknown."""
-    segment, due_s, sent_s, latency_ms, service_ms, status, ok, error = row
     return (
-        segment,
-        f"{due_s:.6f}",
-        "" if sent_s is None else f"{sent_s:.6f}",
-        "" if latency_ms is None else f"{latency_ms:.3f}",
-        "" if service_ms is None else f"{service_ms:.3f}",
-        "" if status is None else status,
-        "true" if ok else "false",
+        row.segment,
+        f"{row.due_s:.6f}",
+        "" if row.sent_s is None else f"{row.sent_s:.6f}",
+        _thousandths(row.latency_ms),
+        _thousandths(row.service_latency_ms),
+        _known(row.http_status),
+        _flag(row.ok),
         # One row is one line, whatever an error says: the reader cuts a torn file at its last line end.
-        "" if error is None else " ".join(error.split())[:300],
+        "" if row.error is None else " ".join(row.error.split())[:300],
+        _known(row.number),
+        _thousandths(row.first_token_ms),
+        _thousandths(row.time_per_token_ms),
+        _known(row.tokens),
+        _flag(row.answer_matches),
     )
+
+
+def _thousandths(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _known(value: int | None) -> str:
+    return "" if value is None else str(value)
+
+
+def _flag(value: bool | None) -> str:
+    return "" if value is None else "true" if value else "false"
 
 
 def _quantiles(values: list[float], levels: tuple[float, ...]) -> list[float | None]:

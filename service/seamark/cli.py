@@ -54,6 +54,9 @@ def local_settings(command: Command) -> Command:
 @click.option("--otlp-port", type=click.IntRange(0, 65535), help="Also listened to when free; 0: not.  [default: 4318]")
 @click.option("--grpc-port", type=click.IntRange(0, 65535), help="OTLP over gRPC; 0: not.  [default: 4317 when free]")
 @click.option("--config", type=click.Path(path_type=Path), help="A seamark.yaml to apply at start.")
+@click.option(
+    "--loadtests-dir", type=click.Path(path_type=Path), help="Folder of payload files and locustfiles that plans name."
+)
 @click.option("--role", type=click.Choice(["all", "web", "worker"]), help="What this node does.  [default: all]")
 @click.option("--lake", help="Where the lake's files lie: a folder or s3://bucket/prefix.")
 @click.option("--insecure", is_flag=True, default=None, help="Serve without keys on an address others can reach.")

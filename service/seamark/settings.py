@@ -23,6 +23,9 @@ class Settings:
     otlp_port: int = 4318  # also listened to when free; 0: not
     grpc_port: int | None = None  # OTLP over gRPC; None: GRPC_PORT when it is free; 0: not
     config: Path | None = None
+    loadtests_dir: Path | None = (
+        None  # payload files and locustfiles that plans may name; None: loadtests/ in the data folder
+    )
     role: str = "all"  # all | web | worker
     insecure: bool = False  # serve on a public address without API keys
     public_url: str | None = None  # where people and Alertmanager links reach this service
@@ -59,7 +62,7 @@ SECRETS = ("database_url", "s3_access_key_id", "s3_secret_access_key")
 GRPC_PORT = 4317
 _INTEGERS = {"port", "otlp_port", "grpc_port", "max_body_bytes", "buffer_rows"}
 _NUMBERS = {"retention_days", "shutdown_grace_s"}
-_PATHS = {"data_dir", "config"}
+_PATHS = {"data_dir", "config", "loadtests_dir"}
 
 
 def read_settings(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Settings:

@@ -171,8 +171,15 @@ LOAD_SAMPLES = pa.schema(
         pa.field("http_status", pa.int16()),  # null: no answer
         pa.field("ok", pa.bool_(), nullable=False),
         pa.field("error", pa.string()),
+        pa.field("number", pa.int32()),  # in order of sending; with the run's id it names the request's trace
+        pa.field("first_token_ms", pa.float64()),  # from the send, of answers that stream
+        pa.field("time_per_token_ms", pa.float64()),  # mean over the tokens after the first
+        pa.field("tokens", pa.int32()),
+        pa.field("answer_matches", pa.bool_()),  # the recorded one; null: there was none to hold it against
     ]
 )
+# What answers under load may carry beyond their latency.
+ANSWER_DETAILS = ("number", "first_token_ms", "time_per_token_ms", "tokens", "answer_matches")
 
 # The rows a model's traffic is held against: its training data, or a stretch of live traffic. What the model answered
 # and what was true is null where nobody told it.

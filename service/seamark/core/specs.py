@@ -141,6 +141,8 @@ class LoadTestPlan:
     scenario: str = "http_json"
     timeout_s: float = 30.0
     replicas: int = 1  # behind the target while the test runs; capacity is told per replica
+    workers: int = 1  # processes that send, each on one core
+    retries: int = 0  # times a run is made again whose worker went away
     document: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -31,6 +31,7 @@ class Services:
     http: httpx.Client  # for alert channels; follows no redirects
     url: str  # where people reach this service; links start with it
     data_dir: Path
+    loadtests_dir: Path  # the only folder that plans may name payload files and locustfiles of
     open_access: bool  # loopback and no keys made yet, or --insecure
     max_body_bytes: int
     retention_days: float

@@ -12,7 +12,9 @@ import pyarrow.compute as pc
 
 from seamark.core.errors import CatalogNewer, Invalid, Problem
 from seamark.core.records import (
+    ANSWER_DETAILS,
     INFERENCE_PAYLOADS,
+    LOAD_SAMPLES,
     METRIC_POINTS,
     OUTCOMES,
     REFERENCE_ROWS,
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 # The number of the lake's present shape; a new lake is made in it. An older one takes each step after its own number:
 # STEPS[n] is the SQL that leads from n-1 to n. Whoever changes a schema of core/records.py adds the step here.
-LAKE_VERSION = 4
+LAKE_VERSION = 5
 VERSION_TABLE = "seamark_lake_version"
 
 _NO_NUL = "\ufffd"
@@ -86,6 +88,10 @@ STEPS: Mapping[int, Sequence[str]] = {
     4: tuple(
         f'ALTER TABLE lake.reference_rows ADD COLUMN "{name}" {_TYPES[REFERENCE_ROWS.field(name).type]}'
         for name in OUTCOMES
+    ),
+    5: tuple(
+        f'ALTER TABLE lake.load_samples ADD COLUMN "{name}" {_TYPES[LOAD_SAMPLES.field(name).type]}'
+        for name in ANSWER_DETAILS
     ),
 }
 

@@ -29,12 +29,16 @@ KEYS = (
     "scenario",
     "timeout_s",
     "replicas",
+    "workers",
+    "retries",
 )
 ERROR_LIMIT = Threshold("error_ratio", None, "<", 0.01)
 PAYLOADS = ("replay", "rows")
 ROWS_MAX = 10_000
 THRESHOLDS_MAX = 50
 REPLICAS_MAX = 10_000
+WORKERS_MAX = 64
+RETRIES_MAX = 5
 _A_DAY_S = 86_400.0
 _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)  # any instant does: whether a cron line ever comes does not depend on it
 
@@ -93,6 +97,8 @@ def read_plan(checker: Checker, value: Any, path: str, around: Surroundings) -> 
     scenario = _scenario(checker, found.get("scenario"), join(path, "scenario"), around.known)
     timeout_s = checker.number(found.get("timeout_s"), join(path, "timeout_s"), above=0.0, most=600.0)
     replicas = checker.whole(found.get("replicas"), join(path, "replicas"), least=1, most=REPLICAS_MAX)
+    workers = checker.whole(found.get("workers"), join(path, "workers"), least=1, most=WORKERS_MAX)
+    retries = checker.whole(found.get("retries"), join(path, "retries"), least=0, most=RETRIES_MAX)
     document = _document(checker, found, path)
     if checker.count > before or not (name and model and target and payload and shape):
         return None
@@ -109,6 +115,8 @@ def read_plan(checker: Checker, value: Any, path: str, around: Surroundings) -> 
         scenario=scenario or "http_json",
         timeout_s=timeout_s or 30.0,
         replicas=replicas or 1,
+        workers=workers or 1,
+        retries=retries or 0,
         document=document,
     )
 

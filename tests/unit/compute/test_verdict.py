@@ -12,7 +12,7 @@ import pytest
 from seamark.compute.abort import AbortWatch
 from seamark.compute.verdict import judge
 from seamark.core.findings import RunStatus, Verdict
-from seamark.core.records import LOAD_SAMPLES
+from seamark.core.records import ANSWER_DETAILS, LOAD_SAMPLES
 from seamark.core.specs import LoadTestPlan, PayloadSpec, ShapeSpec
 from seamark.core.thresholds import parse_threshold
 
@@ -52,6 +52,7 @@ def samples(
         "http_status": np.full(count, 200, dtype=np.int16),
         "ok": np.ones(count, dtype=bool),
         "error": [None] * count,
+        **{name: [None] * count for name in ANSWER_DETAILS},
     } | columns
     return pa.table(
         {name: pa.array(rows[name], LOAD_SAMPLES.field(name).type, from_pandas=True) for name in LOAD_SAMPLES.names}

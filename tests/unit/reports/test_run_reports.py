@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from seamark.core.findings import Capacity, CapacityStep, LatencySummary, RunStatus, ThresholdResult, Verdict
-from seamark.core.records import LOAD_SAMPLES
+from seamark.core.records import ANSWER_DETAILS, LOAD_SAMPLES
 from seamark.delivery import reports
 from seamark.delivery.reports import RunReport
 
@@ -82,6 +82,7 @@ def samples(rows: int = 3000, span_s: float = 10.0, seed: int = 1) -> pa.Table:
         "http_status": pa.array(np.full(rows, 200, np.int16), mask=unsent),
         "ok": ok & ~unsent,
         "error": pa.array(["x"] * rows, mask=ok),
+        **{name: pa.nulls(rows) for name in ANSWER_DETAILS},
     }
     return pa.table(columns).cast(LOAD_SAMPLES)
 

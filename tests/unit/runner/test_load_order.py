@@ -12,14 +12,14 @@ import pyarrow as pa
 import pytest
 
 from seamark.core.errors import Invalid
-from seamark.core.records import LOAD_SAMPLES
+from seamark.core.records import ANSWER_DETAILS, LOAD_SAMPLES
 from seamark.core.specs import LoadTestPlan, PayloadSpec, ShapeSpec
 from seamark.core.thresholds import parse_threshold
 from seamark.runner import order as orders
 from seamark.runner.locust import read_samples
 from seamark.runner.order import LoadOrder, write_order
 from seamark_load.order import read_order
-from seamark_load.recorder import COLUMNS, Recorder
+from seamark_load.recorder import COLUMNS, Recorder, Row
 from seamark_load.scenarios import SCENARIOS
 
 
@@ -103,9 +103,9 @@ def test_scenarios_make_a_body_and_judge_every_status(name: str) -> None:
 
 def recorded(path: Path) -> Recorder:
     recorder = Recorder(path)
-    recorder.add((0, 0.5, 0.500123, 12.3456, 12.2, 200, True, None))
-    recorder.add((0, 0.6, 0.61, 20.0, 10.0, 503, False, 'HTTP "503", or\r\nso,\x00\ud800'))
-    recorder.add((3, 0.7, None, None, None, None, False, "not sent"))
+    recorder.add(Row(0, 0.5, 0.500123, 12.3456, 12.2, 200, True, None))
+    recorder.add(Row(0, 0.6, 0.61, 20.0, 10.0, 503, False, 'HTTP "503", or\r\nso,\x00\ud800'))
+    recorder.add(Row(3, 0.7, None, None, None, None, False, "not sent"))
     return recorder
 
 
@@ -123,6 +123,7 @@ def test_samples_come_back_as_they_were_recorded(tmp_path: Path) -> None:
     assert first == {
         "run_id": "r1", "segment": 0, "due_s": 0.5, "sent_s": 0.500123, "latency_ms": 12.346,
         "service_latency_ms": 12.2, "http_status": 200, "ok": True, "error": None,
+        **dict.fromkeys(ANSWER_DETAILS),
     }  # fmt: skip
     assert second_row["error"].startswith('HTTP "503", or so,') and second_row["http_status"] == 503
     assert (third["sent_s"], third["latency_ms"], third["http_status"], third["ok"]) == (None, None, None, False)
