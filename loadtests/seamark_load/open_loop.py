@@ -1,7 +1,8 @@
 """A load shape -> requests at their due instants, whatever the target does.
 
 Open loop: an answer that is late delays no later request, and latency counts from the instant a request was due. A
-target that freezes for two seconds is charged for every request that should have been sent in them.
+target that freezes for two seconds is charged for every request that should have been sent in them. A segment with
+users is the closed loop that other tools know: each user waits for its answer, and a request is due when it is sent.
 """
 
 from __future__ import annotations
@@ -13,10 +14,8 @@ from time import perf_counter
 
 import gevent
 import numpy as np
-import numpy.typing as npt
-from gevent.pool import Pool
 
-from seamark.compute.load_shape import Segment, SegmentResult, Segments
+from seamark.compute.load_shape import Segment, SegmentResult, Segments, Users
 from seamark_load.client import Answer, failed
 from seamark_load.recorder import Recorder, Row
 
@@ -26,52 +25,88 @@ Send = Callable[[int, float], Answer]
 BEHIND_MAX_S = 5.0  # a request later than this is not sent any more: the generator has fallen behind for good
 BURST = 16  # requests handed out in a row before answers get a turn
 UNREACHABLE_AFTER_S = 1.0
-GIVE_UP_S = 2.0
-NAP_S = 0.25  # the longest sleep: how soon a stop is noticed
+GIVE_UP_S = 1.0
+NAP_S = 0.1  # the longest sleep: how soon a stop is noticed
+SWEEP_S = 0.05  # between two looks for requests that take too long
 LATENESS_MIN_MS = 10.0
 LATENESS_SAMPLES_MIN = 100
+_NAN = math.nan
+
+
+class Overtime(BaseException):
+    """Thrown into a request that has taken longer than it may. Nothing on its way catches it by mistake."""
 
 
 @dataclass
 class Track:
-    """One segment under way: what is known of each of its requests, NaN where nothing is yet."""
+    """One segment under way: what is known of each of its requests, NaN where nothing is yet.
+
+    Lists, not arrays: they are written one number at a time, thousands of times a second.
+    """
 
     segment: Segment
     start_s: float
-    latency_ms: npt.NDArray[np.float64] = field(init=False)
-    service_latency_ms: npt.NDArray[np.float64] = field(init=False)
-    lateness_ms: npt.NDArray[np.float64] = field(init=False)
-    ok: npt.NDArray[np.bool_] = field(init=False)
-    ended: npt.NDArray[np.bool_] = field(init=False)
+    due_s: list[float] = field(init=False)  # from start_s
+    latency_ms: list[float] = field(init=False)
+    service_latency_ms: list[float] = field(init=False)
+    lateness_ms: list[float] = field(init=False)
+    ok: list[bool] = field(init=False)
+    ended: list[bool] = field(init=False)
     dispatched: int = 0
 
     def __post_init__(self) -> None:
-        count = len(self.segment.arrivals)
-        self.latency_ms, self.service_latency_ms, self.lateness_ms = (np.full(count, np.nan) for _ in range(3))
-        self.ok, self.ended = np.zeros(count, bool), np.zeros(count, bool)
+        self.due_s = self.segment.arrivals.tolist()
+        count = len(self.due_s)
+        self.latency_ms, self.service_latency_ms, self.lateness_ms = ([_NAN] * count for _ in range(3))
+        self.ok, self.ended = [False] * count, [False] * count
 
-    def due_s(self, index: int) -> float:
-        """When a request is due, in seconds from the run's start."""
-        return self.start_s + float(self.segment.arrivals[index])
+    def add(self, due_s: float) -> int:
+        """Take in a request that was not planned; returns its index."""
+        self.due_s.append(due_s)
+        for values in (self.latency_ms, self.service_latency_ms, self.lateness_ms):
+            values.append(_NAN)
+        self.ok.append(False)
+        self.ended.append(False)
+        self.dispatched += 1
+        return self.dispatched - 1
 
     def result(self) -> SegmentResult:
         """What the shape is told. Copies: answers may still come in."""
-        latency_ms, service_ms, lateness_ms = self.latency_ms, self.service_latency_ms, self.lateness_ms
-        return SegmentResult(self.segment, latency_ms.copy(), service_ms.copy(), lateness_ms.copy(), self.ok.copy())
+        latency_ms, service_ms, lateness_ms = map(
+            np.array, (self.latency_ms, self.service_latency_ms, self.lateness_ms)
+        )
+        return SegmentResult(self.segment, latency_ms, service_ms, lateness_ms, np.array(self.ok, dtype=bool))
 
     def lateness_p99_ms(self) -> float | None:
         """None where too few were sent to say."""
-        known = self.lateness_ms[~np.isnan(self.lateness_ms)]
+        known = np.array(self.lateness_ms)
+        known = known[~np.isnan(known)]
         return float(np.quantile(known, 0.99)) if len(known) >= LATENESS_SAMPLES_MIN else None
 
 
 class OpenLoop:
-    """Walks a shape's segments once; stop() ends it early. All instants are seconds from `begin()`."""
+    """Walks a shape's segments once; stop() ends it early. All instants are seconds from `begin()`.
 
-    def __init__(self, send: Send, recorder: Recorder, *, in_flight_max: int, drain_s: float, feedback: bool) -> None:
+    Of `stride` processes that share a run this is the one at `offset`: its requests bear the numbers offset, offset +
+    stride, ... `drain_s` is how long a request may take before it is cut off.
+    """
+
+    def __init__(
+        self,
+        send: Send,
+        recorder: Recorder,
+        *,
+        in_flight_max: int,
+        drain_s: float,
+        feedback: bool,
+        offset: int = 0,
+        stride: int = 1,
+    ) -> None:
         self._send, self._recorder = send, recorder
         self._in_flight_max, self._drain_s, self._feedback = in_flight_max, drain_s, feedback
-        self._pool = Pool(in_flight_max)
+        self._next_number, self._stride = offset, stride
+        self._in_flight: dict[int, gevent.Greenlet] = {}
+        self._sent_s: dict[int, float] = {}  # of those in flight, oldest first
         self._zero = perf_counter()
         self._answered = False
         self._first_sent_s = math.inf
@@ -83,32 +118,33 @@ class OpenLoop:
     @property
     def in_flight(self) -> int:
         """Requests sent and not ended."""
-        return len(self._pool)
+        return len(self._in_flight)
 
     @property
     def now_s(self) -> float:
         """Seconds since the run began."""
         return perf_counter() - self._zero
 
-    def begin(self) -> None:
-        """Make this instant the run's first."""
-        self._zero = perf_counter()
+    def begin(self, at: float | None = None) -> None:
+        """Make `at` (perf_counter seconds), or this instant, the run's first."""
+        self._zero = perf_counter() if at is None else at
 
     def run(self, segments: Segments) -> None:
         """Send everything the shape asks for; returns when all of it has ended, or soon after stop()."""
+        sweeper = gevent.spawn(self._sweep)
         try:
             segment = next(segments)
             while not self._over:
                 track = self._walk(segment)
-                if self._feedback and not self._over:
-                    self._pool.join(timeout=self._drain_s)
+                if self._feedback:
+                    self._drain()
                 segment = segments.send(track.result())
         except StopIteration:
             pass
         finally:
             segments.close()
-        if not self._over:
-            self._pool.join(timeout=self._drain_s)
+            self._drain()
+            sweeper.kill()
         self.abandon()
 
     def stop(self, reason: str) -> None:
@@ -117,7 +153,8 @@ class OpenLoop:
 
     def abandon(self) -> None:
         """Give up what is still in flight, and write down how far each request came. May be called twice."""
-        self._pool.kill(block=True, timeout=GIVE_UP_S)
+        gevent.killall(list(self._in_flight.values()), block=True, timeout=GIVE_UP_S)
+        self._in_flight.clear()
         self._settle()
 
     @property
@@ -126,70 +163,145 @@ class OpenLoop:
 
     def _walk(self, segment: Segment) -> Track:
         planned = self.tracks[-1].start_s + self.tracks[-1].segment.duration_s if self.tracks else 0.0
-        track = Track(segment, max(planned, self.now_s) if self._feedback or not self.tracks else planned)
+        start_s = max(planned, self.now_s) if self._feedback or not self.tracks else planned
+        track = Track(segment, start_s if segment.start_s is None else segment.start_s)
         self.tracks.append(track)
-        for index in range(len(segment.arrivals)):
-            wait_s = track.due_s(index) - self.now_s
-            if wait_s > 0:
-                self._sleep_until(track.due_s(index))
-            elif index % BURST == 0:
-                gevent.sleep(0)
-            if self._over:
-                return track
-            track.dispatched = index + 1
-            self._dispatch(track, index, wait_s)
+        if segment.users is not None:
+            self._walk_users(track, segment.users)
+        else:
+            self._walk_arrivals(track)
         self._sleep_until(track.start_s + segment.duration_s)
         return track
 
+    def _walk_arrivals(self, track: Track) -> None:
+        start_s = track.start_s
+        for index, due_s in enumerate(track.due_s):
+            wait_s = start_s + due_s - self.now_s
+            if wait_s > 0:
+                self._sleep_until(start_s + due_s)
+            elif index % BURST == 0:
+                gevent.sleep(0)
+            if self.stopped is not None or self.unreachable is not None:
+                return
+            track.dispatched = index + 1
+            if wait_s < -BEHIND_MAX_S:
+                self._not_sent(track, index, f"not sent: the load generator fell {BEHIND_MAX_S:g} s behind")
+            elif len(self._in_flight) >= self._in_flight_max:
+                self._not_sent(track, index, f"not sent: {self._in_flight_max} requests were in flight")
+            else:
+                number = self._take_number()
+                self._in_flight[number] = gevent.spawn(self._one, track, index, number)
+
+    def _walk_users(self, track: Track, users: Users) -> None:
+        """Start users at their rate; each sends, waits for the answer and for its think time, and sends again."""
+        end_s = track.start_s + track.segment.duration_s
+        started = []
+        for index in range(users.count):
+            self._sleep_until(track.start_s + index / users.spawn_per_s)
+            if self._over or self.now_s >= end_s:
+                break
+            started.append(gevent.spawn(self._one_user, track, end_s, users.wait_s))
+        self._sleep_until(end_s)
+        if self._over:
+            gevent.killall(started, block=True, timeout=GIVE_UP_S)
+
+    def _one_user(self, track: Track, end_s: float, wait_s: float) -> None:
+        while not self._over and self.now_s < end_s:
+            number = self._take_number()
+            index = track.add(self.now_s - track.start_s)
+            self._in_flight[number] = gevent.getcurrent()
+            before_s = self.now_s
+            self._one(track, index, number)
+            # A target that fails at once must not turn users into a spinning loop.
+            self._sleep_until(max(self.now_s + wait_s, before_s + (0.0 if track.ok[index] else NAP_S)))
+
+    def _take_number(self) -> int:
+        number = self._next_number
+        self._next_number += self._stride
+        return number
+
     def _sleep_until(self, instant_s: float) -> None:
-        while not self._over and (left_s := instant_s - self.now_s) > 0:
+        while (left_s := instant_s - self.now_s) > 0 and not self._over:
             gevent.sleep(min(left_s, NAP_S))
 
-    def _dispatch(self, track: Track, index: int, wait_s: float) -> None:
-        if wait_s < -BEHIND_MAX_S:
-            self._not_sent(track, index, f"not sent: the load generator fell {BEHIND_MAX_S:g} s behind")
-        elif self._pool.full():
-            self._not_sent(track, index, f"not sent: {self._in_flight_max} requests were in flight")
-        else:
-            self._pool.spawn(self._one, track, index)
+    def _drain(self) -> None:
+        """Wait until nothing is in flight any more; requests that take too long are cut off meanwhile."""
+        end_s = self.now_s + self._drain_s + 1.0
+        while self._in_flight and not self._over and self.now_s < end_s:
+            gevent.sleep(0.005)
 
-    def _one(self, track: Track, index: int) -> None:
-        due_s, sent_s = track.due_s(index), self.now_s
-        number, self.sent = self.sent, self.sent + 1
-        self._first_sent_s = min(self._first_sent_s, sent_s)
+    def _sweep(self) -> None:
+        """Cut off the requests that have taken too long. One look for all: a timer for each costs more than sending."""
+        while True:
+            gevent.sleep(SWEEP_S)
+            oldest_s = self.now_s - self._drain_s
+            late = []
+            for number, sent_s in self._sent_s.items():
+                if sent_s > oldest_s:
+                    break
+                late.append(number)
+            for number in late:
+                self._sent_s.pop(number, None)
+                greenlet = self._in_flight.get(number)
+                if greenlet is not None:
+                    greenlet.kill(Overtime(), block=False)
+
+    def _one(self, track: Track, index: int, number: int) -> None:
+        due_s, sent_s = track.start_s + track.due_s[index], self.now_s
+        self.sent += 1
+        if self.sent == 1:
+            self._first_sent_s = sent_s
+        self._sent_s[number] = sent_s
         try:
             answer = self._send(number, self._zero + due_s)
         except gevent.GreenletExit:
-            answer = Answer(None, "stopped before an answer")
-            self._end(track, index, number, sent_s, None, answer)
+            self._end(track, index, number, sent_s, None, Answer(None, "stopped before an answer"))
             raise
+        except Overtime:
+            answer = failed(TimeoutError(), self._drain_s)
         except Exception as error:  # noqa: BLE001 - one odd answer must not end the run
             answer = failed(error, self._drain_s)
+        finally:
+            self._sent_s.pop(number, None)
+            self._in_flight.pop(number, None)
         self._end(track, index, number, sent_s, self.now_s, answer)
-        self._look_at_reach(answer)
+        if not self._answered:
+            self._look_at_reach(answer)
 
     def _end(self, track: Track, index: int, number: int, sent_s: float, ended_s: float | None, answer: Answer) -> None:
         """Write a request down. One that was cut off by the timeout counts with the time it took until then; one that
         ended without an answer in any other way has no latency: how soon it failed says nothing good.
         """
-        due_s = track.due_s(index)
+        due_s = track.start_s + track.due_s[index]
         latency_ms = service_ms = None
         if ended_s is not None and (answer.status is not None or answer.timed_out):
-            latency_ms, service_ms = (ended_s - due_s) * 1e3, (ended_s - sent_s) * 1e3
+            track.latency_ms[index] = latency_ms = (ended_s - due_s) * 1e3
+            track.service_latency_ms[index] = service_ms = (ended_s - sent_s) * 1e3
         ok = answer.error is None
         track.ended[index], track.ok[index] = True, ok
         track.lateness_ms[index] = (sent_s - due_s) * 1e3
-        if latency_ms is not None:
-            track.latency_ms[index], track.service_latency_ms[index] = latency_ms, service_ms
-        told = (answer.first_token_ms, answer.time_per_token_ms, answer.tokens, answer.matches)
-        row = Row(
-            track.segment.index, due_s, sent_s, latency_ms, service_ms, answer.status, ok, answer.error, number, *told
+        self._recorder.add(
+            Row(
+                track.segment.index,
+                due_s,
+                sent_s,
+                latency_ms,
+                service_ms,
+                answer.status,
+                ok,
+                answer.error,
+                number,
+                answer.first_token_ms,
+                answer.time_per_token_ms,
+                answer.tokens,
+                answer.matches,
+            )
         )
-        self._recorder.add(row)
 
     def _not_sent(self, track: Track, index: int, error: str) -> None:
         track.ended[index] = True
-        self._recorder.add(Row(track.segment.index, track.due_s(index), None, None, None, None, False, error))
+        due_s = track.start_s + track.due_s[index]
+        self._recorder.add(Row(track.segment.index, due_s, None, None, None, None, False, error))
 
     def _look_at_reach(self, answer: Answer) -> None:
         """A target that no connection could be made to in the first second is not there: stop, do not hammer on."""
@@ -202,8 +314,8 @@ class OpenLoop:
     def _settle(self) -> None:
         """Give every request that was handed out its one row, also those that were stopped before they began."""
         for track in self.tracks:
-            for index in np.flatnonzero(~track.ended[: track.dispatched]):
-                self._not_sent(track, int(index), "not sent: the run was stopped")
+            for index in [i for i in range(track.dispatched) if not track.ended[i]]:
+                self._not_sent(track, index, "not sent: the run was stopped")
         failures = self._recorder.failed
         if not self._answered and self.unreachable is None and self.stopped is None and self.sent and failures:
             self.unreachable = "no connection could be made to the target"

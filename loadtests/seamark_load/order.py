@@ -12,7 +12,7 @@ from seamark.core.thresholds import Threshold, parse_threshold
 
 ORDER = "order.json"
 PAYLOADS = "payloads.jsonl"
-SAMPLES = "samples.csv"
+SAMPLES = "samples.bin"
 
 
 @dataclass(frozen=True)

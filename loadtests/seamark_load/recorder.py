@@ -1,38 +1,23 @@
-"""Requests as they end -> a samples file that a killed run keeps, and the figures of the last second.
-
-The file is CSV, not Arrow: importing Arrow and its first conversion cost a second in which nothing could be sent. The
-service reads it into core/records.py's LOAD_SAMPLES.
-"""
+"""Requests as they end -> a samples file that a killed run keeps, and the figures of the last second."""
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from seamark.wire.load_rows import LoadRow as Row
+from seamark.wire.load_rows import encode
 
-class Row(NamedTuple):
-    """One ended request, as core/records.py's LOAD_SAMPLES describes it."""
+__all__ = ["Recorder", "Row", "Second", "to_file"]
 
-    segment: int
-    due_s: float
-    sent_s: float | None
-    latency_ms: float | None
-    service_latency_ms: float | None
-    http_status: int | None
-    ok: bool
-    error: str | None
-    number: int | None = None
-    first_token_ms: float | None = None
-    time_per_token_ms: float | None = None
-    tokens: int | None = None
-    answer_matches: bool | None = None
+ROWS_AT_ONCE = 512  # encoding them takes about a millisecond, in which nothing is sent
 
-
-COLUMNS = Row._fields
+# Takes one chunk to where it is safe.
+Keep = Callable[[bytes], None]
 
 
 @dataclass
@@ -52,42 +37,38 @@ class Second:
 
 
 class Recorder:
-    """Holds rows until flush(), once a second, makes them safe from a kill."""
+    """Holds rows until flush(), some times a second, hands them on as chunks (seamark/wire/load_rows.py)."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("w", newline="", encoding="utf-8", errors="replace")
-        self._writer = csv.writer(self._file, lineterminator="\n")
+    def __init__(self, keep: Keep) -> None:
+        self._keep = keep
         self._rows: list[Row] = []
         self._second = Second()
         self.done = self.failed = self.not_sent = 0
 
     def add(self, row: Row) -> None:
         """Keep one ended request; one without `sent_s` was never sent."""
-        due_s, sent_s, latency_ms, ok = row.due_s, row.sent_s, row.latency_ms, row.ok
+        _, due_s, sent_s, latency_ms, _, _, ok, *_ = row
         self._rows.append(row)
         second = self._second
         second.done += 1
-        second.failed += not ok
+        if not ok:
+            second.failed += 1
+            self.failed += 1
         if sent_s is None:
             self.not_sent += 1
         else:
             self.done += 1
             second.lateness_ms.append((sent_s - due_s) * 1e3)
-        self.failed += not ok
         if latency_ms is not None:
             second.latency_ms.append(latency_ms)
+        if len(self._rows) >= ROWS_AT_ONCE:
+            self.flush()
 
     def flush(self) -> None:
-        """Hand what is held to the operating system."""
+        """Hand on what is held."""
         rows, self._rows = self._rows, []
-        self._writer.writerows(_text(row) for row in rows)
-        self._file.flush()
-
-    def close(self) -> None:
-        """Write the rest. May be called twice."""
-        if not self._file.closed:
-            self.flush()
-            self._file.close()
+        if rows:
+            self._keep(encode(rows))
 
     def take_second(self) -> Second:
         """Return what ended since the last call, and begin anew."""
@@ -95,36 +76,16 @@ class Recorder:
         return second
 
 
-def _text(row: Row) -> tuple[object, ...]:
-    """Microseconds are enough; nothing is written for unknown."""
-    return (
-        row.segment,
-        f"{row.due_s:.6f}",
-        "" if row.sent_s is None else f"{row.sent_s:.6f}",
-        _thousandths(row.latency_ms),
-        _thousandths(row.service_latency_ms),
-        _known(row.http_status),
-        _flag(row.ok),
-        # One row is one line, whatever an error says: the reader cuts a torn file at its last line end.
-        "" if row.error is None else " ".join(row.error.split())[:300],
-        _known(row.number),
-        _thousandths(row.first_token_ms),
-        _thousandths(row.time_per_token_ms),
-        _known(row.tokens),
-        _flag(row.answer_matches),
-    )
+def to_file(path: Path) -> Keep:
+    """Append chunks to a file, each handed to the operating system at once: a killed run keeps them."""
+    file = path.open("wb", buffering=0)
 
+    def keep(chunk: bytes) -> None:
+        left = memoryview(chunk)
+        while left:
+            left = left[file.write(left) :]
 
-def _thousandths(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
-
-
-def _known(value: int | None) -> str:
-    return "" if value is None else str(value)
-
-
-def _flag(value: bool | None) -> str:
-    return "" if value is None else "true" if value else "false"
+    return keep
 
 
 def _quantiles(values: list[float], levels: tuple[float, ...]) -> list[float | None]:

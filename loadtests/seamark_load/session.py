@@ -13,7 +13,7 @@ from seamark.compute.abort import AbortWatch
 from seamark.compute.shapes import SHAPES
 from seamark_load.open_loop import LATENESS_MIN_MS, OpenLoop, Send
 from seamark_load.order import Order
-from seamark_load.recorder import Recorder, Second
+from seamark_load.recorder import Recorder, Second, to_file
 from seamark_load.watch import CpuWatch
 
 LATENESS_SHARE = 0.1  # of the tightest latency limit: lateness under it changes no verdict
@@ -40,7 +40,7 @@ class Session:
     def __init__(self, order: Order, tell: Tell) -> None:
         self.order, self._tell = order, tell
         self._shape = SHAPES[order.shape]
-        self._recorder = Recorder(order.samples)
+        self._recorder = Recorder(to_file(order.samples))
         self._cpu = CpuWatch()
         self._abort = AbortWatch(order.abort)
         self._loop: OpenLoop | None = None
@@ -54,7 +54,7 @@ class Session:
             send,
             self._recorder,
             in_flight_max=order.in_flight_max,
-            drain_s=order.timeout_s + 1.0,
+            drain_s=order.timeout_s,
             feedback=self._shape.feedback,
         )
         self._loop.begin()
@@ -84,7 +84,7 @@ class Session:
         try:
             if loop is not None:
                 self._tell(self._progress(loop, self._recorder.take_second()))
-            self._recorder.close()
+            self._recorder.flush()
         except OSError as error:
             self._error = self._error or f"the samples could not be written: {error.strerror}"
         self._tell(self._last_line(loop))

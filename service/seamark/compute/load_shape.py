@@ -16,13 +16,31 @@ FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
+class Users:
+    """A closed loop: so many users, started one after the other, each of which waits for its answer.
+
+    After an answer a user thinks for `wait_s` before it sends again.
+    """
+
+    count: int
+    spawn_per_s: float
+    wait_s: float = 0.0
+
+
+@dataclass(frozen=True)
 class Segment:
-    """A stretch of one asked rate. `arrivals` are the due instants in seconds from the segment's start, ascending."""
+    """A stretch of one asked rate. `arrivals` are the due instants in seconds from the segment's start, ascending.
+
+    With `users` no instant is planned and `asked_rps` is 0: what is sent depends on how fast answers come. `start_s`
+    (from the run's first instant) None: the segment begins when the one before is over.
+    """
 
     index: int
     asked_rps: float
     duration_s: float
     arrivals: FloatArray
+    users: Users | None = None
+    start_s: float | None = None
 
 
 @dataclass(frozen=True)

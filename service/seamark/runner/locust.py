@@ -8,15 +8,15 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
-from pyarrow import csv
 
 import seamark
 from seamark.compute.shapes import SHAPES
@@ -25,6 +25,7 @@ from seamark.core.errors import Invalid
 from seamark.core.records import LOAD_SAMPLES
 from seamark.runner.order import LoadOrder, Progress, RunnerOutcome, SegmentRun, write_order
 from seamark.shipped import shipped
+from seamark.wire import load_rows
 
 log = logging.getLogger(__name__)
 
@@ -200,7 +201,7 @@ def _outcome(order: LoadOrder, work_dir: Path, child: _Child, longest_s: float) 
     elif child.last is None:
         error = f"the load generator ended with code {child.returncode}: {child.complaint()}"
     return RunnerOutcome(
-        samples=read_samples(work_dir / "samples.csv", order.run_id),
+        samples=read_samples(work_dir / "samples.bin", order.run_id),
         segments=tuple(msgspec.convert(last.get("segments", ()), tuple[SegmentRun, ...])),
         generator_cpu_ratio=last.get("generator_cpu_ratio"),
         generator_saturated=bool(last.get("generator_saturated", False)),
@@ -211,18 +212,20 @@ def _outcome(order: LoadOrder, work_dir: Path, child: _Child, longest_s: float) 
 
 
 def read_samples(path: Path, run_id: str) -> pa.Table:
-    """Return the samples the generator wrote, as LOAD_SAMPLES; of a file cut off by a kill, all whole rows."""
-    text = path.read_bytes() if path.exists() else b""
-    text = text[: text.rfind(b"\n") + 1]
-    if not text:
-        return LOAD_SAMPLES.empty_table()
-    columns = [field for field in LOAD_SAMPLES if field.name != "run_id"]
-    table = csv.read_csv(
-        pa.BufferReader(text),
-        read_options=csv.ReadOptions(column_names=[field.name for field in columns]),
-        convert_options=csv.ConvertOptions(
-            column_types={field.name: field.type for field in columns}, null_values=[""], strings_can_be_null=True
-        ),
-    )
-    run_ids = pa.repeat(pa.scalar(run_id, pa.string()), table.num_rows)
-    return cast(pa.Table, table.add_column(0, LOAD_SAMPLES.field("run_id"), run_ids).cast(LOAD_SAMPLES))
+    """Return the samples the generator wrote, as LOAD_SAMPLES; of a file cut off by a kill, all whole chunks."""
+    data = path.read_bytes() if path.exists() else b""
+    tables = [_table(columns, errors, run_id) for columns, errors in load_rows.decode(data)]
+    return pa.concat_tables(tables) if tables else LOAD_SAMPLES.empty_table()
+
+
+def _table(columns: load_rows.Columns, errors: Sequence[str], run_id: str) -> pa.Table:
+    rows = len(columns["segment"])
+    texts = pa.array(errors, pa.string())
+    arrays = {"run_id": pa.repeat(pa.scalar(run_id, pa.string()), rows)}
+    for name, values in columns.items():
+        known = values >= 0 if values.dtype.kind == "i" else ~np.isnan(values)
+        if name == "error":
+            arrays[name] = texts.take(pa.array(values, mask=~known))
+        else:
+            arrays[name] = pa.array(values, mask=~known).cast(LOAD_SAMPLES.field(name).type)
+    return pa.table([arrays[name] for name in LOAD_SAMPLES.names], schema=LOAD_SAMPLES)

@@ -18,8 +18,9 @@ from seamark.core.thresholds import parse_threshold
 from seamark.runner import order as orders
 from seamark.runner.locust import read_samples
 from seamark.runner.order import LoadOrder, write_order
+from seamark.wire.load_rows import encode
 from seamark_load.order import read_order
-from seamark_load.recorder import COLUMNS, Recorder, Row
+from seamark_load.recorder import Recorder, Row
 from seamark_load.scenarios import SCENARIOS
 
 
@@ -101,8 +102,8 @@ def test_scenarios_make_a_body_and_judge_every_status(name: str) -> None:
 # --- samples -------------------------------------------------------------------------------------------------------
 
 
-def recorded(path: Path) -> Recorder:
-    recorder = Recorder(path)
+def recorded(chunks: list[bytes]) -> Recorder:
+    recorder = Recorder(chunks.append)
     recorder.add(Row(0, 0.5, 0.500123, 12.3456, 12.2, 200, True, None))
     recorder.add(Row(0, 0.6, 0.61, 20.0, 10.0, 503, False, 'HTTP "503", or\r\nso,\x00\ud800'))
     recorder.add(Row(3, 0.7, None, None, None, None, False, "not sent"))
@@ -110,15 +111,17 @@ def recorded(path: Path) -> Recorder:
 
 
 def test_samples_come_back_as_they_were_recorded(tmp_path: Path) -> None:
-    recorder = recorded(tmp_path / "s.csv")
+    chunks: list[bytes] = []
+    recorder = recorded(chunks)
     second = recorder.take_second()
     assert (second.done, second.failed, second.latency_ms) == (3, 2, [12.3456, 20.0])
     assert (recorder.done, recorder.failed, recorder.not_sent) == (2, 2, 1)
     assert recorder.take_second().quantiles()["p99_ms"] is None
-    recorder.close()
-    recorder.close()
-    table = read_samples(tmp_path / "s.csv", "r1")
-    assert table.schema == LOAD_SAMPLES and ("run_id", *COLUMNS) == tuple(LOAD_SAMPLES.names)
+    recorder.flush()
+    recorder.flush()
+    (tmp_path / "s.bin").write_bytes(b"".join(chunks))
+    table = read_samples(tmp_path / "s.bin", "r1")
+    assert table.schema == LOAD_SAMPLES and ("run_id", *Row._fields) == tuple(LOAD_SAMPLES.names)
     first, second_row, third = table.to_pylist()
     assert first == {
         "run_id": "r1", "segment": 0, "due_s": 0.5, "sent_s": 0.500123, "latency_ms": 12.346,
@@ -129,14 +132,13 @@ def test_samples_come_back_as_they_were_recorded(tmp_path: Path) -> None:
     assert (third["sent_s"], third["latency_ms"], third["http_status"], third["ok"]) == (None, None, None, False)
 
 
-def test_a_torn_or_missing_file_gives_its_whole_rows(tmp_path: Path) -> None:
-    path = tmp_path / "s.csv"
+def test_a_torn_or_missing_file_gives_its_whole_chunks(tmp_path: Path) -> None:
+    path = tmp_path / "s.bin"
     assert read_samples(path, "r1").equals(LOAD_SAMPLES.empty_table())
-    recorded(path).close()
-    whole = path.read_bytes()
-    ends = [index + 1 for index, byte in enumerate(whole) if byte == ord("\n")]
+    chunks = [encode([Row(0, 0.5, 0.5, 1.0, 1.0, 200, True, None)] * rows) for rows in (1, 3)]
+    whole, ends = b"".join(chunks), [(len(chunks[0]), 1), (sum(map(len, chunks)), 3)]
     for length in range(len(whole) + 1):
         path.write_bytes(whole[:length])
         table = read_samples(path, "r1")
-        assert table.num_rows == sum(end <= length for end in ends)
+        assert table.num_rows == sum(rows for end, rows in ends if end <= length)
         assert isinstance(table, pa.Table)

@@ -33,15 +33,17 @@ def run(
     during: Callable[[OpenLoop], Any] | None = None,
     **settings: Any,
 ) -> tuple[OpenLoop, list[dict[str, Any]]]:
-    recorder = Recorder(tmp_path / "s.csv")
+    chunks: list[bytes] = []
+    recorder = Recorder(chunks.append)
     loop = OpenLoop(send, recorder, **{"in_flight_max": 100, "drain_s": 2.0, "feedback": True, **settings})
     loop.begin()
     other = gevent.spawn(during, loop) if during else None
     loop.run(segments)
     if other is not None:
         other.get()
-    recorder.close()
-    rows = read_samples(tmp_path / "s.csv", "r").to_pylist()
+    recorder.flush()
+    (tmp_path / "s.bin").write_bytes(b"".join(chunks))
+    rows = read_samples(tmp_path / "s.bin", "r").to_pylist()
     return loop, sorted(rows, key=lambda row: (row["segment"], row["due_s"]))
 
 
