@@ -34,6 +34,19 @@ def uniform(rate_rps: float, duration_s: float) -> FloatArray:
     return np.arange(round(rate_rps * duration_s)) / rate_rps
 
 
+def ramped(even: FloatArray, first_rps: float, last_rps: float, duration_s: float) -> FloatArray:
+    """Return the instants of a process whose rate goes evenly from one to the other, from those of its mean rate.
+
+    By inversion (Devroye, Non-Uniform Random Variate Generation, VI.1.3): the integrated rate first·t + (last -
+    first)·t²/2/duration reaches at the new instant what the mean rate reaches at the old one.
+    """
+    share = even / duration_s  # of all arrivals, expected by then
+    slope, mean = last_rps - first_rps, (first_rps + last_rps) / 2
+    # The root of first·x + slope·x²/2 = mean·share in x = t/duration, in the form that takes no difference of likes.
+    x = 2 * mean * share / (first_rps + np.sqrt(np.maximum(first_rps**2 + 2 * slope * mean * share, 0.0)))
+    return np.minimum(x * duration_s, np.nextafter(duration_s, 0.0))
+
+
 def check_number(
     params: Mapping[str, Any], name: str, problems: list[Problem], *, least: float, most: float, unit: str
 ) -> float | None:

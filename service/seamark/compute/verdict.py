@@ -59,6 +59,8 @@ def judge(
         results = tuple(_result(threshold, run.measure(threshold)) for threshold in plan.thresholds)
         late = generator_saturated or run.late(plan.thresholds)
         status, reason = _status(run, results, generator_late=late, unreachable=unreachable)
+        if plan.shape.kind == "soak" and status == RunStatus.PASSED:
+            status, reason = _each_part(run.results(), plan.thresholds, reason)
     if aborted is not None:
         status, reason = RunStatus.ABORTED, aborted
     return Verdict(
@@ -105,7 +107,8 @@ class _Run:
 
     @property
     def asked_rate(self) -> float | None:
-        return self.requests / self.duration_s if self.duration_s else None
+        """None where nothing was planned: users send when they have their answer."""
+        return self.requests / self.duration_s if self.duration_s and self.planned else None
 
     @property
     def achieved_rate(self) -> float | None:
@@ -195,6 +198,18 @@ def _status(
         return RunStatus.FAILED, f"{len(broken)} of {len(results)} thresholds did not hold: {told}"
     held = f"all {len(results)} thresholds held" if results else "there are no thresholds to judge by"
     return RunStatus.PASSED, f"{run.requests} requests, {run.errors} errors; {held}"
+
+
+def _each_part(parts: Sequence[SegmentResult], thresholds: Sequence[Threshold], held: str) -> tuple[RunStatus, str]:
+    """What leaks or grows is slow at the end only: the whole holds, its last part does not."""
+    for number, part in enumerate(parts, 1):
+        step = judge_step(part, thresholds)
+        if step.held is False:
+            return (
+                RunStatus.FAILED,
+                f"over the whole all thresholds held, in part {number} of {len(parts)} not: {step.reason}",
+            )
+    return RunStatus.PASSED, f"{held}, in each of {len(parts)} parts"
 
 
 def _nothing_measured(run: _Run, unreachable: str | None) -> str | None:

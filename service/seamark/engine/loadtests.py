@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 from seamark.compute import verdict as verdicts
-from seamark.core.errors import Conflict, SeamarkError
+from seamark.compute.shapes import replay
+from seamark.core.errors import Conflict, Invalid, SeamarkError
 from seamark.core.findings import RunStatus, to_document
 from seamark.core.specs import LoadTestPlan
 from seamark.core.windows import Window, format_duration
@@ -30,6 +31,7 @@ JOB = "run-load-tests"
 LEASE_S = 30.0
 QUEUED_MAX = 100
 REPLAY_ROWS_MAX = 5_000
+REPLAY_ARRIVALS_MAX = 500_000
 
 
 def enqueue(services: Services, name: str, at: datetime, *, trigger: str = "api") -> RunRecord:
@@ -112,7 +114,7 @@ def _end(services: Services, run: RunRecord, status: RunStatus, reason: str) -> 
 
 
 def _carry_out(services: Services, run: RunRecord, stopping: Callable[[], bool]) -> None:
-    plan = _plan_of(services, run)
+    plan = _with_arrivals(services, _plan_of(services, run))
     payloads, missing = _payloads(services, plan)
     if missing:
         _end(services, run, RunStatus.INCONCLUSIVE, missing)
@@ -141,6 +143,24 @@ def _payloads(services: Services, plan: LoadTestPlan) -> tuple[list[Mapping[str,
         span = format_duration(replay_s)
         return [], f"there is nothing to replay: {plan.model} logged no prediction in the last {span}"
     return list(rows), None
+
+
+def _with_arrivals(services: Services, plan: LoadTestPlan) -> LoadTestPlan:
+    """A plan that replays recorded arrivals is given their instants, in seconds from the first of its window."""
+    recorded = replay.window(plan.shape.params) if plan.shape.kind == "replay" else None
+    if recorded is None:
+        return plan
+    if isinstance(recorded, float):
+        window, told = Window.trailing(services.clock.now(), recorded), f"in the last {format_duration(recorded)}"
+    else:
+        window, told = Window(*recorded), f"from {recorded[0]} to {recorded[1]}"
+    instants = predictions.arrivals(services.lake, plan.model, window, REPLAY_ARRIVALS_MAX + 1)
+    if not len(instants):
+        raise Invalid(f"there is nothing to replay: {plan.model} logged no prediction {told}")
+    if len(instants) > REPLAY_ARRIVALS_MAX:
+        raise Invalid(f"{plan.model} logged over {REPLAY_ARRIVALS_MAX:,} predictions {told}: replay a shorter stretch")
+    params = {**plan.shape.params, "instants_s": instants.tolist()}
+    return replace(plan, shape=replace(plan.shape, params=params))
 
 
 class _Heart:

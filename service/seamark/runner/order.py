@@ -115,7 +115,7 @@ def write_order(order: LoadOrder, work_dir: Path) -> int:
         "parent_pid": os.getpid(),
     }
     (work_dir / "payloads.jsonl").write_bytes(b"\n".join(bodies))
-    (work_dir / "order.json").write_text(json.dumps(document), encoding="utf-8")
+    (work_dir / "order.json").write_text(json.dumps(document, default=str), encoding="utf-8")
     return skipped
 
 

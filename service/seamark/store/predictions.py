@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from seamark.core.records import FeatureSchema
@@ -175,6 +176,17 @@ def recent_inputs(
         rows = zip(*values, strict=True) if values else (() for _ in places)
         inputs.update(zip(places.tolist(), (dict(zip(names, row, strict=True)) for row in rows), strict=True))
     return [inputs[place] for place in sorted(inputs, reverse=True)]
+
+
+def arrivals(lake: Lake, model: str, window: Window, rows_max: int) -> npt.NDArray[np.float64]:
+    """Return when the window's predictions came, in seconds from its start, ascending: at most the first `rows_max`."""
+    found = lake.query(
+        f'SELECT epoch_us(min("at")) - epoch_us($start) AS us {_REAL}'
+        " GROUP BY prediction_id ORDER BY us LIMIT $rows_max",
+        {**_range(model, window), "rows_max": rows_max},
+        within=window.bounds,
+    )
+    return np.asarray(found["us"].to_numpy(), dtype=np.float64) / 1e6
 
 
 def count(lake: Lake, model: str, window: Window) -> int:

@@ -229,3 +229,24 @@ def test_conditions_without_a_dwell_come_true_at_once() -> None:
     assert str(watched.observe(1.0, done=1, failed=0, latency_ms=[500.0])) == "p95(latency_ms) > 100"
     assert str(watched.observe(2.0, done=1, failed=0, latency_ms=[5.0], lateness_ms=[60.0])) == "max(lateness_ms) > 50"
     assert watch().observe(0.0, done=1, failed=1, latency_ms=[1e9]) is None
+
+
+def test_a_soak_must_hold_in_each_of_its_parts() -> None:
+    parts = tuple(Ran(index, 100.0, index * 1.0, 1.0) for index in range(10))
+    soak = replace(plan("p95(latency_ms) < 50"), shape=ShapeSpec("soak", {"rate_rps": 100, "duration_s": 10}))
+
+    def table(last_ms: float) -> pa.Table:
+        latency = np.full(1000, 20.1)
+        latency[970:] = last_ms
+        return samples(segment=0, latency_ms=latency, service_latency_ms=latency).set_column(
+            1, "segment", pa.array(np.arange(1000) // 100, pa.int32())
+        )
+
+    assert run(soak, table(20.0), parts).status == RunStatus.PASSED
+    leaky = run(soak, table(900.0), parts)
+    assert leaky.status == RunStatus.FAILED and "part 10 of 10" in leaky.reason
+
+
+def test_what_users_sent_was_not_asked_for_as_a_rate() -> None:
+    found = run(plan("p95(latency_ms) < 50"), samples(), (Ran(0, 0.0, 0.0, 10.0),))
+    assert found.status == RunStatus.PASSED and found.asked_rate is None and found.achieved_rate == 100

@@ -10,7 +10,7 @@ import gevent
 import numpy as np
 import pytest
 
-from seamark.compute.load_shape import Segment, SegmentResult, Segments
+from seamark.compute.load_shape import Segment, SegmentResult, Segments, Users
 from seamark.runner.locust import read_samples
 from seamark_load import open_loop
 from seamark_load.client import Answer
@@ -184,3 +184,35 @@ def test_cpu_is_saturated_only_after_three_busy_seconds_in_a_row(monkeypatch: py
         assert watch.tick() == pytest.approx(busy)
         assert watch.saturated is saturated
     assert watch.ratio == pytest.approx(5.04 / 7)
+
+
+def test_users_wait_for_their_answers_and_are_started_one_after_the_other(tmp_path: Path) -> None:
+    results: list[SegmentResult] = []
+    closed = Segment(0, 0.0, 0.5, np.empty(0), users=Users(4, 20.0))
+    loop, rows = run(tmp_path, slowly(0.1), each(closed, results=results), feedback=False)
+    # Started at 0, 50, 100 and 150 ms, each sends again as soon as its answer of 100 ms is there.
+    assert 13 <= len(rows) == loop.sent <= 18
+    assert all(row["ok"] and 99 <= row["latency_ms"] < 200 and row["due_s"] <= row["sent_s"] for row in rows)
+    assert sorted(row["number"] for row in rows) == list(range(len(rows)))
+    assert len([row for row in rows if row["due_s"] < 0.04]) == 1
+    assert loop.in_flight == 0
+
+
+def test_users_think_and_do_not_hammer_a_target_that_fails(tmp_path: Path) -> None:
+    thinking = Segment(0, 0.0, 0.4, np.empty(0), users=Users(1, 100.0, wait_s=0.15))
+    _, rows = run(tmp_path, slowly(0.0), each(thinking), feedback=False)
+    assert len(rows) == 3
+    failing = Segment(0, 0.0, 0.4, np.empty(0), users=Users(2, 100.0))
+    _, rows = run(tmp_path, lambda number, due: Answer(500, "HTTP 500"), each(failing), feedback=False)
+    assert 4 <= len(rows) <= 10
+
+
+def test_processes_that_share_a_run_number_their_requests_apart(tmp_path: Path) -> None:
+    _, rows = run(tmp_path, lambda number, due: OK, each(segment(0, 50, 0.1)), offset=2, stride=3)
+    assert [row["number"] for row in rows] == [2, 5, 8, 11, 14]
+
+
+def test_a_request_that_takes_too_long_is_cut_off_and_counted_so(tmp_path: Path) -> None:
+    loop, rows = run(tmp_path, slowly(30), each(segment(0, 10, 0.2)), drain_s=0.3)
+    assert {row["error"] for row in rows} == {"no answer within 0.3 s"} and len(rows) == 2
+    assert all(300 <= row["service_latency_ms"] < 600 for row in rows) and loop.in_flight == 0

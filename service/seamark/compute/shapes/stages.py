@@ -15,6 +15,7 @@ from seamark.compute.arrivals import (
     check_number,
     check_total,
     poisson,
+    ramped,
 )
 from seamark.compute.load_shape import Segment, Segments, Shape
 from seamark.core.errors import Problem
@@ -25,7 +26,10 @@ STAGES_MAX = 200
 
 
 def check(params: Mapping[str, Any]) -> list[Problem]:
-    """Every problem of {stages: [{rate_rps, duration_s}, ...]}; a rate of 0 is a pause."""
+    """Every problem of {stages: [{rate_rps, duration_s, to_rps}, ...]}.
+
+    A rate of 0 is a pause; with `to_rps` the rate changes evenly from one to the other.
+    """
     problems: list[Problem] = []
     if not check_keys(params, ("stages",), problems):
         return problems
@@ -38,11 +42,14 @@ def check(params: Mapping[str, Any]) -> list[Problem]:
     total = requests = 0.0
     for index, stage in enumerate(stages):
         own: list[Problem] = []
-        if check_keys(stage, ("rate_rps", "duration_s"), own):
+        if check_keys(stage, ("rate_rps", "duration_s", "to_rps"), own):
             rate = check_number(stage, "rate_rps", own, least=0.0, most=RATE_MAX_RPS, unit="requests per second")
             duration = check_number(stage, "duration_s", own, least=DURATION_MIN_S, most=DURATION_MAX_S, unit="seconds")
-            if rate is not None and duration is not None:
-                total, requests = total + duration, requests + rate * duration
+            last = rate
+            if "to_rps" in stage:
+                last = check_number(stage, "to_rps", own, least=0.0, most=RATE_MAX_RPS, unit="requests per second")
+            if rate is not None and last is not None and duration is not None:
+                total, requests = total + duration, requests + (rate + last) / 2 * duration
         problems += [Problem(f"stages[{index}]{'.' if p.field else ''}{p.field}", p.message) for p in own]
     check_total(requests, total, problems)
     if not problems and requests == 0.0:
@@ -54,15 +61,29 @@ def segments(params: Mapping[str, Any], thresholds: Sequence[Threshold], seed: i
     """A Poisson segment per stage, without gaps."""
     rng = np.random.default_rng(seed)
     for index, stage in enumerate(params["stages"]):
-        rate, duration = max(float(stage["rate_rps"]), 0.0), float(stage["duration_s"])
-        yield Segment(index, rate, duration, poisson(rate, duration, rng))
+        first, last, duration = _first(stage), _last(stage), float(stage["duration_s"])
+        mean = (first + last) / 2
+        even = poisson(mean, duration, rng)
+        yield Segment(index, mean, duration, even if first == last else ramped(even, first, last, duration))
+
+
+def _first(stage: Mapping[str, Any]) -> float:
+    return max(float(stage["rate_rps"]), 0.0)
+
+
+def _last(stage: Mapping[str, Any]) -> float:
+    return max(float(stage.get("to_rps", stage["rate_rps"])), 0.0)
 
 
 def describe(params: Mapping[str, Any]) -> str:
     """One line."""
     stages = params["stages"]
-    rates = " → ".join(f"{stage['rate_rps']:g}" for stage in stages[:8]) + (" → …" if len(stages) > 8 else "")
+    rates = " → ".join(_told(stage) for stage in stages[:8]) + (" → …" if len(stages) > 8 else "")
     return f"{rates} requests/s in {len(stages)} stages over {format_duration(longest_s(params))}"
+
+
+def _told(stage: Mapping[str, Any]) -> str:
+    return f"{stage['rate_rps']:g}" + (f"…{stage['to_rps']:g}" if "to_rps" in stage else "")
 
 
 def longest_s(params: Mapping[str, Any]) -> float:
