@@ -1,7 +1,8 @@
-"""What Locust runs: one user that sends a whole load shape, open loop, to one allowed target.
+"""What Locust runs: one user per process that sends a load shape, open loop, to one allowed target.
 
-Started by the service as `locust -f locustfile.py --headless` in a work folder that holds the order. Progress and
-the outcome go to stdout as JSON lines, samples to a file in the folder.
+Started by the service as `locust -f locustfile.py --headless` in a work folder that holds the order; with several
+workers there is a master beside them, which sends nothing and hands out shares. Progress and the outcome go to stdout
+as JSON lines, samples to a file in the folder.
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ from typing import Any
 import gevent
 from locust import User, constant, events, task
 from locust.exception import StopUser
+from locust.runners import MasterRunner, WorkerRunner
 
 from seamark_load.client import guard_connections
+from seamark_load.crew import TO_MASTER, TO_WORKER, Crew
 from seamark_load.guard import Guard, Refused
+from seamark_load.member import WorkerMember
+from seamark_load.open_loop import Send
 from seamark_load.order import read_order
 from seamark_load.scenarios import SCENARIOS
 from seamark_load.sender import Sender
@@ -24,31 +29,71 @@ from seamark_load.watch import bound_memory, die_with_parent
 ORDER = read_order(Path.cwd())
 die_with_parent(ORDER.parent_pid)
 bound_memory()
-SESSION = Session(ORDER, lines_to_service())
+TELL = lines_to_service()
 guard_connections()
 
 
+class Role:
+    """What this process is in the run; known when Locust has made its runner."""
+
+    session: Session | None = None  # of a process that sends alone, and of the master
+    member: WorkerMember | None = None
+    crew: Crew | None = None
+
+
+def _send() -> Send:
+    return Sender(ORDER, Guard(ORDER.allow), SCENARIOS[ORDER.scenario]).send
+
+
 class OpenLoopUser(User):
-    """All arrivals come from this one user; as many requests are in flight as the target leaves unanswered."""
+    """All arrivals of this process come from this one user; what the target leaves unanswered is in flight."""
 
     host = ORDER.target
-    fixed_count = 1
     wait_time = constant(0)
 
     @task
     def drive(self) -> None:
-        """Send the whole shape once, then end the process."""
-        try:
-            SESSION.run(Sender(ORDER, Guard(ORDER.allow), SCENARIOS[ORDER.scenario]).send)
-        except Refused as error:
-            SESSION.refuse(str(error))
-        gevent.spawn(self.environment.runner.quit)
+        """Send the whole shape once, or this worker's share of it, then end."""
+        if Role.member is not None:
+            Role.member.work(ORDER, _send)
+        elif Role.session is not None:
+            try:
+                Role.session.alone(_send())
+            except Refused as error:
+                Role.session.refuse(str(error))
+            gevent.spawn(self.environment.runner.quit)
         raise StopUser
+
+
+def _on_init(environment: Any, runner: Any, **_: Any) -> None:
+    if isinstance(runner, WorkerRunner):
+        member = Role.member = WorkerMember(runner)
+        runner.register_message(TO_WORKER, lambda msg, **_: member.hear(msg.data))
+        return
+    session = Role.session = Session(ORDER, TELL)
+    # Locust hears the last one first: before the master lets its workers go.
+    environment.events.quitting.add_listener(_on_quitting)
+    if isinstance(runner, MasterRunner):
+        crew = Role.crew = session.lead(runner)
+        runner.register_message(TO_MASTER, lambda msg, **_: crew.hear(msg.node_id, msg.data))
+
+
+def _on_test_start(environment: Any, **_: Any) -> None:
+    session, crew = Role.session, Role.crew
+    if session is not None and crew is not None:
+        gevent.spawn(_conduct, session, crew, environment.runner)
+
+
+def _conduct(session: Session, crew: Crew, runner: Any) -> None:
+    session.run_crew(crew)
+    runner.quit()
 
 
 def _on_quitting(**_: Any) -> None:
     """Asked to end, by a signal or by itself: tell what is known before Locust goes."""
-    SESSION.finish(stopped="stopped before its end")
+    if Role.session is not None:
+        Role.session.finish(stopped="stopped before its end")
 
 
-events.quitting.add_listener(_on_quitting)  # type: ignore[no-untyped-call]
+events.init.add_listener(_on_init)  # type: ignore[no-untyped-call]
+events.test_start.add_listener(_on_test_start)  # type: ignore[no-untyped-call]

@@ -114,6 +114,8 @@ class OpenLoop:
         self.sent = 0
         self.stopped: str | None = None
         self.unreachable: str | None = None
+        self.lost: str | None = None  # nobody can be: it is one process
+        self.cpu: tuple[float, bool] | None = None  # as its process
 
     @property
     def in_flight(self) -> int:

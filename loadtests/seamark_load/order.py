@@ -33,6 +33,8 @@ class Order:
     timeout_s: float
     in_flight_max: int
     parent_pid: int
+    workers: int
+    token: str  # by which workers are known to be of this run
     payloads: Sequence[bytes]
     samples: Path
 
@@ -56,6 +58,8 @@ def read_order(work_dir: Path) -> Order:
         timeout_s=document["timeout_s"],
         in_flight_max=document["in_flight_max"],
         parent_pid=document["parent_pid"],
+        workers=document["workers"],
+        token=document["token"],
         payloads=payloads,
         samples=work_dir / SAMPLES,
     )

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from seamark.wire.load_rows import Columns, decode, encode
 from seamark.wire.load_rows import LoadRow as Row
-from seamark.wire.load_rows import encode
 
 __all__ = ["Recorder", "Row", "Second", "to_file"]
 
@@ -63,6 +63,23 @@ class Recorder:
             second.latency_ms.append(latency_ms)
         if len(self._rows) >= ROWS_AT_ONCE:
             self.flush()
+
+    def add_chunk(self, chunk: bytes) -> list[Columns]:
+        """Keep the rows that another process encoded; returns their columns."""
+        self._keep(chunk)
+        found = []
+        for columns, _ in decode(chunk):
+            found.append(columns)
+            sent_s, latency_ms = columns["sent_s"], columns["latency_ms"]
+            sent, failed = ~np.isnan(sent_s), int((columns["ok"] != 1).sum())
+            self._second.done += len(sent)
+            self._second.failed += failed
+            self._second.lateness_ms += ((sent_s - columns["due_s"])[sent] * 1e3).tolist()
+            self._second.latency_ms += latency_ms[~np.isnan(latency_ms)].tolist()
+            self.done += int(sent.sum())
+            self.not_sent += int((~sent).sum())
+            self.failed += failed
+        return found
 
     def flush(self) -> None:
         """Hand on what is held."""

@@ -11,6 +11,7 @@ import gevent
 
 from seamark.compute.abort import AbortWatch
 from seamark.compute.shapes import SHAPES
+from seamark_load.crew import Crew
 from seamark_load.open_loop import LATENESS_MIN_MS, OpenLoop, Send
 from seamark_load.order import Order
 from seamark_load.recorder import Recorder, Second, to_file
@@ -43,24 +44,51 @@ class Session:
         self._recorder = Recorder(to_file(order.samples))
         self._cpu = CpuWatch()
         self._abort = AbortWatch(order.abort)
-        self._loop: OpenLoop | None = None
+        self._loop: OpenLoop | Crew | None = None
         self._error: str | None = None
         self._finished = False
 
-    def run(self, send: Send) -> None:
-        """Send what the shape asks for, and tell how it went."""
+    @property
+    def feedback(self) -> bool:
+        """Whether a segment waits for the answers of the one before."""
+        return self._shape.feedback
+
+    def alone(self, send: Send) -> None:
+        """Send what the shape asks for from this process, and tell how it went."""
         order = self.order
-        self._loop = OpenLoop(
-            send,
-            self._recorder,
-            in_flight_max=order.in_flight_max,
-            drain_s=order.timeout_s,
-            feedback=self._shape.feedback,
+        self._run(
+            OpenLoop(
+                send,
+                self._recorder,
+                in_flight_max=order.in_flight_max,
+                drain_s=order.timeout_s,
+                feedback=self.feedback,
+            )
         )
-        self._loop.begin()
-        ticker = gevent.spawn(self._tick_each_second, self._loop)
+
+    def lead(self, runner: Any) -> Crew:
+        """Return the crew whose workers send what the shape asks for; `run_crew` begins."""
+        order = self.order
+        return Crew(
+            runner,
+            self._recorder,
+            size=order.workers,
+            token=order.token,
+            drain_s=order.timeout_s,
+            feedback=self.feedback,
+        )
+
+    def run_crew(self, crew: Crew) -> None:
+        """Have the workers send, and tell how it went."""
+        self._run(crew)
+
+    def _run(self, loop: OpenLoop | Crew) -> None:
+        order = self.order
+        self._loop = loop
+        loop.begin()
+        ticker = gevent.spawn(self._tick_each_second, loop)
         try:
-            self._loop.run(self._shape.segments(order.shape_params, order.thresholds, order.seed))
+            loop.run(self._shape.segments(order.shape_params, order.thresholds, order.seed))
         except Exception as error:  # noqa: BLE001 - told to the service, which has nothing else to go by
             self._error = f"{type(error).__name__}: {error}"
         ticker.kill(block=True)
@@ -89,10 +117,12 @@ class Session:
             self._error = self._error or f"the samples could not be written: {error.strerror}"
         self._tell(self._last_line(loop))
 
-    def _tick_each_second(self, loop: OpenLoop) -> None:
+    def _tick_each_second(self, loop: OpenLoop | Crew) -> None:
         second = 1
         while True:
-            gevent.sleep(max(0.0, second - loop.now_s))
+            gevent.sleep(min(max(0.0, second - loop.now_s), 1.0))
+            if loop.now_s < second:  # the workers are not there yet
+                continue
             second = max(second + 1, int(loop.now_s) + 1)
             try:
                 self._recorder.flush()
@@ -104,19 +134,19 @@ class Session:
                 self._error = f"the samples could not be written: {error.strerror}"
                 loop.stop(self._error)
 
-    def _abort_if_met(self, loop: OpenLoop, last: Second) -> None:
+    def _abort_if_met(self, loop: OpenLoop | Crew, last: Second) -> None:
         met = self._abort.observe(
             loop.now_s, done=last.done, failed=last.failed, latency_ms=last.latency_ms, lateness_ms=last.lateness_ms
         )
         if met is not None:
             loop.stop(f"the abort condition {met} was met")
 
-    def _progress(self, loop: OpenLoop, last: Second) -> dict[str, Any]:
+    def _progress(self, loop: OpenLoop | Crew, last: Second) -> dict[str, Any]:
         segment = loop.tracks[-1].segment if loop.tracks else None
         recorder = self._recorder
         return {
             "kind": "progress",
-            "t_s": round(loop.now_s, 3),
+            "t_s": round(max(loop.now_s, 0.0), 3),
             "segment": segment.index if segment else 0,
             "asked_rps": segment.asked_rps if segment else 0.0,
             "sent": loop.sent,
@@ -127,8 +157,9 @@ class Session:
             **last.quantiles(),
         }
 
-    def _last_line(self, loop: OpenLoop | None) -> dict[str, Any]:
+    def _last_line(self, loop: OpenLoop | Crew | None) -> dict[str, Any]:
         tracks = loop.tracks if loop else []
+        cpu_ratio, saturated = (loop.cpu if loop else None) or (self._cpu.ratio, self._cpu.saturated)
         return {
             "kind": "end",
             "segments": [
@@ -140,14 +171,14 @@ class Session:
                 }
                 for track in tracks
             ],
-            "generator_cpu_ratio": round(self._cpu.ratio, 4),
-            "generator_saturated": self._cpu.saturated or self._late(loop),
-            "aborted": loop.stopped if loop and not self._error else None,
+            "generator_cpu_ratio": round(cpu_ratio, 4),
+            "generator_saturated": saturated or self._late(loop),
+            "aborted": loop.stopped if loop and not self._error and not loop.lost else None,
             "unreachable": loop.unreachable if loop else None,
-            "error": self._error,
+            "error": self._error or (loop.lost if loop else None),
         }
 
-    def _late(self, loop: OpenLoop | None) -> bool:
+    def _late(self, loop: OpenLoop | Crew | None) -> bool:
         """Whether requests went out too late to say what the target does at the asked rate.
 
         A search reads each step's lateness itself, and its last step may well be beyond this machine; so it counts as

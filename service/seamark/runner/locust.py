@@ -6,6 +6,7 @@ import logging
 import os
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -60,7 +61,7 @@ def run(
         log.warning("run %s: %d payload rows were left out, they are no JSON or too large", order.run_id, skipped)
     drains = DRAINS_MAX if shape.feedback else 1
     longest_s = START_S + shape.longest_s(order.plan.shape.params) + drains * (order.plan.timeout_s + 1.0)
-    child = _Child(work_dir, clock or SystemClock())
+    child = _Child(work_dir, clock or SystemClock(), order.plan.workers)
     try:
         stop_asked = child.follow(on_progress, should_stop, longest_s)
     finally:
@@ -72,22 +73,35 @@ def run(
 
 
 class _Child:
-    """The Locust process: its group, its pipes, and what it said."""
+    """The Locust process, alone or the master of several workers: its group, its pipes, and what it said."""
 
-    def __init__(self, work_dir: Path, clock: Clock) -> None:
+    def __init__(self, work_dir: Path, clock: Clock, workers: int) -> None:
         self._clock = clock
         self.last: Mapping[str, Any] | None = None
         self.overdue = False
         self._stderr = b""
         self._line = b""
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and script
-            _command(),
-            cwd=work_dir,
-            env=_environment(work_dir),
+        self._work_dir = work_dir
+        port = _free_port() if workers > 1 else 0
+        self._process = self._start(_command(_master(port, workers) if port else _ALONE), group=0)
+        self._workers = []
+        try:
+            for _ in range(workers if port else 0):
+                self._workers.append(self._start(_command(_worker(port)), group=self._process.pid, speaks=False))
+        except OSError:
+            self.end()
+            raise
+
+    def _start(self, command: Sequence[str], *, group: int, speaks: bool = True) -> subprocess.Popen[bytes]:
+        """Start one process of the group; `group` 0 makes it the leader of a new one."""
+        return subprocess.Popen(  # noqa: S603 - our own interpreter and script
+            command,
+            cwd=self._work_dir,
+            env=_environment(self._work_dir),
             stdin=subprocess.PIPE,  # held open and never written to: its end tells the generator that we are gone
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
+            stdout=subprocess.PIPE if speaks else subprocess.DEVNULL,
+            stderr=subprocess.PIPE if speaks else subprocess.DEVNULL,
+            process_group=group,
             close_fds=True,
         )
 
@@ -120,7 +134,7 @@ class _Child:
                     stop_asked = should_stop()
                     self.overdue = now_s - started_s > longest_s
                     if stop_asked or self.overdue:
-                        self._signal(signal.SIGTERM)
+                        self._ask_to_end()
                         term_s = now_s
                 elif now_s - term_s > STOP_GRACE_S:
                     break
@@ -128,21 +142,24 @@ class _Child:
 
     def end(self) -> None:
         """Kill what is left of the group and reap it: after its last line the generator has nothing more to do."""
-        self._signal(signal.SIGKILL)
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                pipe.close()
+        # The group outlives its leader where the generator left something behind.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        for process in (self._process, *self._workers):
+            process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe is not None:
+                    pipe.close()
 
     def complaint(self) -> str:
         """The last line on stderr, for an error message."""
         lines = [line.strip() for line in self._stderr.decode("utf-8", "replace").splitlines() if line.strip()]
         return lines[-1][:500] if lines else "it said nothing"
 
-    def _signal(self, number: int) -> None:
-        # The group outlives its leader where the generator left something behind.
+    def _ask_to_end(self) -> None:
+        """Only the leader is asked: a master tells its workers, and waits for their last rows."""
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
+            os.kill(self._process.pid, signal.SIGTERM)
 
     def _read(self, fd: int, on_progress: Callable[[Progress], None]) -> bool:
         """Take what a pipe holds; False at its end."""
@@ -171,10 +188,31 @@ class _Child:
             log.warning("the load generator said something odd: %s", line[:200])
 
 
-def _command() -> list[str]:
+_HEADLESS = ("--headless", "--only-summary", "--exit-code-on-error", "0")
+_ALONE = (*_HEADLESS, "--users", "1", "--spawn-rate", "1")
+_LOOPBACK = "127.0.0.1"
+
+
+def _master(port: int, workers: int) -> tuple[str, ...]:
+    """One user for each worker, which sends its share."""
+    bind = ("--master", "--master-bind-host", _LOOPBACK, "--master-bind-port", str(port))
+    wait = ("--expect-workers", str(workers), "--expect-workers-max-wait", f"{START_S:.0f}")
+    return (*_HEADLESS, *bind, *wait, "--users", str(workers), "--spawn-rate", str(workers))
+
+
+def _worker(port: int) -> tuple[str, ...]:
+    return ("--worker", "--master-host", _LOOPBACK, "--master-port", str(port))
+
+
+def _command(options: Sequence[str]) -> list[str]:
     locustfile = shipped("loadtests") / "locustfile.py"
-    options = ["--headless", "--users", "1", "--spawn-rate", "1", "--only-summary", "--exit-code-on-error", "0"]
     return [sys.executable, "-P", "-m", "locust", "-f", str(locustfile), *options, "--loglevel", "ERROR"]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_LOOPBACK, 0))
+        return int(probe.getsockname()[1])
 
 
 def _environment(work_dir: Path) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +114,8 @@ def write_order(order: LoadOrder, work_dir: Path) -> int:
         "timeout_s": plan.timeout_s,
         "in_flight_max": order.in_flight_max,
         "parent_pid": os.getpid(),
+        "workers": plan.workers,
+        "token": secrets.token_hex(16),
     }
     (work_dir / "payloads.jsonl").write_bytes(b"\n".join(bodies))
     (work_dir / "order.json").write_text(json.dumps(document, default=str), encoding="utf-8")

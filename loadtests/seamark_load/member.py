@@ -1,0 +1,107 @@
+"""One Locust worker of a run: a share of each segment comes from the master, the rows of what ended go back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import gevent
+import numpy as np
+from gevent.queue import Queue
+
+from seamark.compute.load_shape import Segment, Segments, Users
+from seamark.compute.shapes import SHAPES
+from seamark_load.crew import TO_MASTER
+from seamark_load.open_loop import OpenLoop, Send
+from seamark_load.order import Order
+from seamark_load.recorder import Recorder
+from seamark_load.watch import CpuWatch
+
+SHIP_S = 0.2  # between two shipments of rows
+
+
+class WorkerMember:
+    """Works through what the master hands out; hear() takes its messages from Locust."""
+
+    def __init__(self, runner: Any) -> None:
+        self._runner = runner
+        self._heard: Queue[dict[str, Any]] = Queue()
+        self._loop: OpenLoop | None = None
+        self._cpu = CpuWatch()
+        self._working = False
+
+    def hear(self, said: dict[str, Any]) -> None:
+        """Take in what the master says; a stop is heard at once, whatever is under way."""
+        if said["kind"] == "stop" and self._loop is not None:
+            self._loop.stop(said["reason"])
+        self._heard.put(said)
+
+    def work(self, order: Order, send: Callable[[], Send]) -> None:
+        """Join, send the shares that come, and return when the master says it is over."""
+        if self._working:  # Locust gives the user of a lost worker to another one
+            return
+        self._working = True
+        self._say({"kind": "hello", "token": order.token})
+        begin = self._heard.get()
+        if begin["kind"] != "begin":
+            return
+        recorder = Recorder(lambda chunk: self._say({"kind": "rows", "chunk": chunk}))
+        self._loop = loop = OpenLoop(
+            send(),
+            recorder,
+            in_flight_max=order.in_flight_max,
+            drain_s=order.timeout_s,
+            feedback=SHAPES[order.shape].feedback,
+            offset=begin["offset"],
+            stride=begin["stride"],
+        )
+        loop.begin(perf_counter() + begin["zero"] - time.time())
+        ticker = gevent.spawn(self._ship, loop, recorder)
+        loop.run(self._segments(recorder))
+        ticker.kill()
+        recorder.flush()
+        self._say({"kind": "finished", "status": self._status(loop), "unreachable": loop.unreachable})
+
+    def _segments(self, recorder: Recorder) -> Segments:
+        while True:
+            said = self._heard.get()
+            if said["kind"] != "segment":
+                return
+            yield _segment(said)
+            recorder.flush()
+            self._say({"kind": "done", "index": said["index"]})
+
+    def _ship(self, loop: OpenLoop, recorder: Recorder) -> None:
+        looked = perf_counter()
+        while True:
+            gevent.sleep(SHIP_S)
+            if perf_counter() - looked >= 1.0:
+                self._cpu.tick()
+                looked = perf_counter()
+            recorder.flush()
+            self._say({"kind": "status", "status": self._status(loop), "unreachable": loop.unreachable})
+
+    def _status(self, loop: OpenLoop) -> dict[str, Any]:
+        return {
+            "sent": loop.sent,
+            "in_flight": loop.in_flight,
+            "cpu_ratio": self._cpu.ratio,
+            "saturated": self._cpu.saturated,
+        }
+
+    def _say(self, document: dict[str, Any]) -> None:
+        self._runner.send_message(TO_MASTER, document)
+
+
+def _segment(said: dict[str, Any]) -> Segment:
+    users = said["users"]
+    return Segment(
+        said["index"],
+        said["asked_rps"],
+        said["duration_s"],
+        np.frombuffer(said["arrivals"], dtype=np.float64),
+        users=Users(*users) if users and users[0] else None,
+        start_s=said["start_s"],
+    )
