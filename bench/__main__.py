@@ -1,6 +1,6 @@
 """`python -m bench [NAME ...] [options]` -> Markdown tables, and bench/results/<name>.json.
 
-Names are drift, drift_speed, vectors, loadtest, release, ingest, queries, performance; all by default.
+Names are drift, drift_speed, vectors, loadgen, release, ingest, queries, performance; all by default.
 
 * --quick: seconds each; shows that everything runs. Its figures are marked and are no result.
 * --only KIND ... (ingest): of protobuf, json, ndjson, arrow, logs.
@@ -33,7 +33,7 @@ BENCHES = {
     "drift": ("quick", "minutes"),
     "drift_speed": ("quick",),
     "vectors": ("quick",),
-    "loadtest": ("quick",),
+    "loadgen": ("quick",),
     "release": ("quick",),
     "ingest": ("quick", "peers", "minutes", "only"),
     "queries": ("quick", "spans", "rate", "lakes"),

@@ -16,6 +16,7 @@ import gevent
 import numpy as np
 
 from seamark.compute.load_shape import Segment, SegmentResult, Segments, Users
+from seamark_load.alarm import Alarm
 from seamark_load.client import Answer, failed
 from seamark_load.recorder import Recorder, Row
 
@@ -176,11 +177,20 @@ class OpenLoop:
         return track
 
     def _walk_arrivals(self, track: Track) -> None:
+        alarm = Alarm()
+        try:
+            self._walk_by(alarm, track)
+        finally:
+            alarm.close()
+
+    def _walk_by(self, alarm: Alarm, track: Track) -> None:
         start_s = track.start_s
         for index, due_s in enumerate(track.due_s):
             wait_s = start_s + due_s - self.now_s
             if wait_s > 0:
-                self._sleep_until(start_s + due_s)
+                if wait_s > NAP_S:
+                    self._sleep_until(start_s + due_s - NAP_S)
+                alarm.until(self._zero + start_s + due_s)
             elif index % BURST == 0:
                 gevent.sleep(0)
             if self.stopped is not None or self.unreachable is not None:

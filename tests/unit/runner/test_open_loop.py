@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import gevent
@@ -13,6 +14,7 @@ import pytest
 from seamark.compute.load_shape import Segment, SegmentResult, Segments, Users
 from seamark.runner.locust import read_samples
 from seamark_load import open_loop
+from seamark_load.alarm import Alarm
 from seamark_load.client import Answer
 from seamark_load.open_loop import OpenLoop
 from seamark_load.recorder import Recorder
@@ -216,3 +218,17 @@ def test_a_request_that_takes_too_long_is_cut_off_and_counted_so(tmp_path: Path)
     loop, rows = run(tmp_path, slowly(30), each(segment(0, 10, 0.2)), drain_s=0.3)
     assert {row["error"] for row in rows} == {"no answer within 0.3 s"} and len(rows) == 2
     assert all(300 <= row["service_latency_ms"] < 600 for row in rows) and loop.in_flight == 0
+
+
+def test_an_alarm_wakes_at_its_instant_and_lets_others_work_until_then() -> None:
+    others: list[int] = []
+    busy = gevent.spawn(lambda: [others.append(1) or gevent.sleep(0.01) for _ in range(100)])
+    alarm = Alarm()
+    for wait_s in (0.05, 0.0, -1.0, 0.0004):
+        instant = perf_counter() + wait_s
+        alarm.until(instant)
+        assert perf_counter() >= instant
+    assert others
+    busy.kill()
+    alarm.close()
+    alarm.close()
