@@ -7,6 +7,7 @@ as JSON lines, samples to a file in the folder.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,15 @@ from seamark_load.crew import TO_MASTER, TO_WORKER, Crew
 from seamark_load.guard import Guard, Refused
 from seamark_load.member import WorkerMember
 from seamark_load.open_loop import Send
-from seamark_load.order import read_order
+from seamark_load.order import Order, read_order
 from seamark_load.scenarios import SCENARIOS
 from seamark_load.sender import Sender
 from seamark_load.session import Session, lines_to_service
 from seamark_load.watch import bound_memory, die_with_parent
 
-ORDER = read_order(Path.cwd())
-die_with_parent(ORDER.parent_pid)
+HERE = Path.cwd()
+TOKEN = os.environ.pop("SEAMARK_LOAD_TOKEN")
+die_with_parent(int(os.environ["SEAMARK_LOAD_PARENT"]))
 bound_memory()
 TELL = lines_to_service()
 guard_connections()
@@ -41,24 +43,25 @@ class Role:
     crew: Crew | None = None
 
 
-def _send() -> Send:
-    return Sender(ORDER, Guard(ORDER.allow), SCENARIOS[ORDER.scenario]).send
+def _prepare() -> tuple[Order, Send]:
+    order = read_order(HERE)
+    return order, Sender(order, Guard(order.allow), SCENARIOS[order.scenario]).send
 
 
 class OpenLoopUser(User):
     """All arrivals of this process come from this one user; what the target leaves unanswered is in flight."""
 
-    host = ORDER.target
+    host = "http://none.invalid"  # Locust asks for one; the order names the target
     wait_time = constant(0)
 
     @task
     def drive(self) -> None:
         """Send the whole shape once, or this worker's share of it, then end."""
         if Role.member is not None:
-            Role.member.work(ORDER, _send)
+            Role.member.work(HERE, TOKEN, _prepare)
         elif Role.session is not None:
             try:
-                Role.session.alone(_send())
+                Role.session.alone(_prepare()[1])
             except Refused as error:
                 Role.session.refuse(str(error))
             gevent.spawn(self.environment.runner.quit)
@@ -70,11 +73,11 @@ def _on_init(environment: Any, runner: Any, **_: Any) -> None:
         member = Role.member = WorkerMember(runner)
         runner.register_message(TO_WORKER, lambda msg, **_: member.hear(msg.data))
         return
-    session = Role.session = Session(ORDER, TELL)
+    session = Role.session = Session(read_order(HERE), TELL)
     # Locust hears the last one first: before the master lets its workers go.
     environment.events.quitting.add_listener(_on_quitting)
     if isinstance(runner, MasterRunner):
-        crew = Role.crew = session.lead(runner)
+        crew = Role.crew = session.lead(runner, TOKEN)
         runner.register_message(TO_MASTER, lambda msg, **_: crew.hear(msg.node_id, msg.data))
 
 

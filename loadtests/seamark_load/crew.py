@@ -8,6 +8,7 @@ good as their clocks, and only the pattern of arrivals depends on it, no latency
 
 from __future__ import annotations
 
+import hmac
 import math
 import time
 from dataclasses import dataclass, field
@@ -20,10 +21,10 @@ import numpy.typing as npt
 
 from seamark.compute.load_shape import Segment, SegmentResult, Segments
 from seamark_load.open_loop import LATENESS_SAMPLES_MIN
+from seamark_load.order import Order, files_of
 from seamark_load.recorder import Recorder
 
 TO_WORKER, TO_MASTER = "seamark_to_worker", "seamark_to_master"
-JOIN_S = 60.0  # how long workers may take to be there
 LEAD_S = 1.0  # how long before it begins a segment is handed out
 SILENT_S = 5.0  # a worker that says nothing for so long is lost; Locust's own heartbeat sees it after three seconds
 LAST_WORDS_S = 1.0  # what workers that are told to stop have for their last rows
@@ -77,13 +78,11 @@ class Member:
 
 
 class Crew:
-    """Does for several workers what OpenLoop does for one process; `size` workers are waited for."""
+    """Does for several workers what OpenLoop does for one process; as many as the order names are waited for."""
 
-    def __init__(
-        self, runner: Any, recorder: Recorder, *, size: int, token: str, drain_s: float, feedback: bool
-    ) -> None:
-        self._runner, self._recorder = runner, recorder
-        self._size, self._token, self._drain_s, self._feedback = size, token, drain_s, feedback
+    def __init__(self, runner: Any, recorder: Recorder, order: Order, *, token: str, feedback: bool) -> None:
+        self._runner, self._recorder, self._order = runner, recorder, order
+        self._size, self._token, self._drain_s, self._feedback = order.workers, token, order.timeout_s, feedback
         self._zero = math.inf  # until all workers are there
         self._by_segment: dict[int, CrewTrack] = {}
         self.members: dict[str, Member] = {}
@@ -175,16 +174,20 @@ class Crew:
         return self.stopped is not None or self.unreachable is not None or self.lost is not None
 
     def _welcome(self, client_id: str, said: dict[str, Any]) -> None:
-        if said.get("token") != self._token or client_id in self.members or len(self.members) >= self._size:
+        known = isinstance(said.get("token"), str) and hmac.compare_digest(said["token"], self._token)
+        if not known or client_id in self.members or len(self.members) >= self._size:
             return
+        if said.get("wants_order"):
+            files = files_of(self._order.samples.parent)
+            self._runner.send_message(TO_WORKER, {"kind": "order", "files": files}, client_id)
         self.members[client_id] = Member(len(self.members))
 
     def _gather(self) -> bool:
         """Wait for all workers, and name the instant from which all count."""
-        end = perf_counter() + JOIN_S
+        end = perf_counter() + self._order.join_s
         while len(self.members) < self._size and not self._over:
             if perf_counter() > end:
-                self.lost = f"only {len(self.members)} of {self._size} workers came within {JOIN_S:g} s"
+                self.lost = f"only {len(self.members)} of {self._size} workers came within {self._order.join_s:g} s"
                 return False
             gevent.sleep(LOOK_S)
         self._zero = perf_counter() + LEAD_S

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -15,7 +16,7 @@ from seamark.compute.load_shape import Segment, Segments, Users
 from seamark.compute.shapes import SHAPES
 from seamark_load.crew import TO_MASTER
 from seamark_load.open_loop import OpenLoop, Send
-from seamark_load.order import Order
+from seamark_load.order import Order, is_here
 from seamark_load.recorder import Recorder
 from seamark_load.watch import CpuWatch
 
@@ -38,18 +39,26 @@ class WorkerMember:
             self._loop.stop(said["reason"])
         self._heard.put(said)
 
-    def work(self, order: Order, send: Callable[[], Send]) -> None:
-        """Join, send the shares that come, and return when the master says it is over."""
+    def work(self, work_dir: Path, token: str, prepare: Callable[[], tuple[Order, Send]]) -> None:
+        """Join, send the shares that come, and return when the master says it is over.
+
+        `prepare` reads the order that lies in `work_dir`; where none does, the master sends it.
+        """
         if self._working:  # Locust gives the user of a lost worker to another one
             return
         self._working = True
-        self._say({"kind": "hello", "token": order.token})
+        self._say({"kind": "hello", "token": token, "wants_order": not is_here(work_dir)})
         begin = self._heard.get()
+        if begin["kind"] == "order":
+            for name, content in begin["files"].items():
+                (work_dir / Path(name).name).write_bytes(content)
+            begin = self._heard.get()
         if begin["kind"] != "begin":
             return
+        order, send = prepare()
         recorder = Recorder(lambda chunk: self._say({"kind": "rows", "chunk": chunk}))
         self._loop = loop = OpenLoop(
-            send(),
+            send,
             recorder,
             in_flight_max=order.in_flight_max,
             drain_s=order.timeout_s,

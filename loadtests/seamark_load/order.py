@@ -15,6 +15,16 @@ PAYLOADS = "payloads.jsonl"
 SAMPLES = "samples.bin"
 
 
+def is_here(work_dir: Path) -> bool:
+    """Whether the order lies in `work_dir`; a worker on another machine is sent it."""
+    return (work_dir / ORDER).exists()
+
+
+def files_of(work_dir: Path) -> dict[str, bytes]:
+    """Return what a worker on another machine needs of `work_dir`, by name."""
+    return {path.name: path.read_bytes() for path in work_dir.iterdir() if path.is_file() and path.name != SAMPLES}
+
+
 @dataclass(frozen=True)
 class Order:
     """A run as the service ordered it; `payloads` are request rows, each one JSON text."""
@@ -32,9 +42,8 @@ class Order:
     seed: int
     timeout_s: float
     in_flight_max: int
-    parent_pid: int
     workers: int
-    token: str  # by which workers are known to be of this run
+    join_s: float
     payloads: Sequence[bytes]
     samples: Path
 
@@ -57,9 +66,8 @@ def read_order(work_dir: Path) -> Order:
         seed=document["seed"],
         timeout_s=document["timeout_s"],
         in_flight_max=document["in_flight_max"],
-        parent_pid=document["parent_pid"],
         workers=document["workers"],
-        token=document["token"],
+        join_s=document["join_s"],
         payloads=payloads,
         samples=work_dir / SAMPLES,
     )

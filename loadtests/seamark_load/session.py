@@ -66,17 +66,9 @@ class Session:
             )
         )
 
-    def lead(self, runner: Any) -> Crew:
-        """Return the crew whose workers send what the shape asks for; `run_crew` begins."""
-        order = self.order
-        return Crew(
-            runner,
-            self._recorder,
-            size=order.workers,
-            token=order.token,
-            drain_s=order.timeout_s,
-            feedback=self.feedback,
-        )
+    def lead(self, runner: Any, token: str) -> Crew:
+        """Return the crew whose workers, known by `token`, send what the shape asks for; run_crew() begins."""
+        return Crew(runner, self._recorder, self.order, token=token, feedback=self.feedback)
 
     def run_crew(self, crew: Crew) -> None:
         """Have the workers send, and tell how it went."""

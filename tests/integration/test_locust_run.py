@@ -379,7 +379,7 @@ def test_a_killed_service_leaves_no_generator_behind(dial: Callable[[], Dial], t
 def test_the_generator_gets_no_secret_and_no_proxy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("SEAMARK_DATABASE_URL", "SEAMARK_API_KEY", "HTTP_PROXY", "https_proxy", "LOCUST_HOST", "AWS_SECRET"):
         monkeypatch.setenv(name, "secret")
-    environment = locust._environment(tmp_path)
+    environment = locust.environment(tmp_path, "token")
     assert "secret" not in environment.values()
 
 

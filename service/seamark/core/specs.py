@@ -142,6 +142,7 @@ class LoadTestPlan:
     timeout_s: float = 30.0
     replicas: int = 1  # behind the target while the test runs; capacity is told per replica
     workers: int = 1  # processes that send, each on one core
+    remote_workers: int = 0  # on other machines, which join; with them no process of the service's own sends
     retries: int = 0  # times a run is made again whose worker went away
     document: Mapping[str, Any] = field(default_factory=dict)
 

@@ -24,7 +24,7 @@ from seamark.compute.shapes import SHAPES
 from seamark.core.clock import Clock, SystemClock
 from seamark.core.errors import Invalid
 from seamark.core.records import LOAD_SAMPLES
-from seamark.runner.order import LoadOrder, Progress, RunnerOutcome, SegmentRun, write_order
+from seamark.runner.order import JOIN_REMOTE_S, JOIN_S, LoadOrder, Progress, RunnerOutcome, SegmentRun, write_order
 from seamark.shipped import shipped
 from seamark.wire import load_rows
 
@@ -60,8 +60,9 @@ def run(
     if skipped:
         log.warning("run %s: %d payload rows were left out, they are no JSON or too large", order.run_id, skipped)
     drains = DRAINS_MAX if shape.feedback else 1
-    longest_s = START_S + shape.longest_s(order.plan.shape.params) + drains * (order.plan.timeout_s + 1.0)
-    child = _Child(work_dir, clock or SystemClock(), order.plan.workers)
+    joining_s = JOIN_REMOTE_S if order.plan.remote_workers else 0.0
+    longest_s = joining_s + START_S + shape.longest_s(order.plan.shape.params) + drains * (order.plan.timeout_s + 1.0)
+    child = _Child(work_dir, clock or SystemClock(), order)
     try:
         stop_asked = child.follow(on_progress, should_stop, longest_s)
     finally:
@@ -75,19 +76,25 @@ def run(
 class _Child:
     """The Locust process, alone or the master of several workers: its group, its pipes, and what it said."""
 
-    def __init__(self, work_dir: Path, clock: Clock, workers: int) -> None:
+    def __init__(self, work_dir: Path, clock: Clock, order: LoadOrder) -> None:
         self._clock = clock
         self.last: Mapping[str, Any] | None = None
         self.overdue = False
         self._stderr = b""
         self._line = b""
-        self._work_dir = work_dir
-        port = _free_port() if workers > 1 else 0
-        self._process = self._start(_command(_master(port, workers) if port else _ALONE), group=0)
-        self._workers = []
+        self._work_dir, self._token = work_dir, order.token
+        remote, local = order.plan.remote_workers, order.plan.workers
+        host, port = order.bind if remote else (_LOOPBACK, 0)
+        port = port or _free_port(host)
+        shared = remote or local > 1
+        options = _master(host, port, remote or local, order) if shared else _ALONE
+        self._process = self._start(command(options), group=0)
+        self._workers: list[subprocess.Popen[bytes]] = []
         try:
-            for _ in range(workers if port else 0):
-                self._workers.append(self._start(_command(_worker(port)), group=self._process.pid, speaks=False))
+            for _ in range(local if shared and not remote else 0):
+                self._workers.append(
+                    self._start(command(worker_options(host, port)), group=self._process.pid, speaks=False)
+                )
         except OSError:
             self.end()
             raise
@@ -97,7 +104,7 @@ class _Child:
         return subprocess.Popen(  # noqa: S603 - our own interpreter and script
             command,
             cwd=self._work_dir,
-            env=_environment(self._work_dir),
+            env=environment(self._work_dir, self._token),
             stdin=subprocess.PIPE,  # held open and never written to: its end tells the generator that we are gone
             stdout=subprocess.PIPE if speaks else subprocess.DEVNULL,
             stderr=subprocess.PIPE if speaks else subprocess.DEVNULL,
@@ -193,29 +200,31 @@ _ALONE = (*_HEADLESS, "--users", "1", "--spawn-rate", "1")
 _LOOPBACK = "127.0.0.1"
 
 
-def _master(port: int, workers: int) -> tuple[str, ...]:
+def _master(host: str, port: int, workers: int, order: LoadOrder) -> tuple[str, ...]:
     """One user for each worker, which sends its share."""
-    bind = ("--master", "--master-bind-host", _LOOPBACK, "--master-bind-port", str(port))
-    wait = ("--expect-workers", str(workers), "--expect-workers-max-wait", f"{START_S:.0f}")
+    bind = ("--master", "--master-bind-host", host, "--master-bind-port", str(port))
+    longest_s = JOIN_REMOTE_S if order.plan.remote_workers else JOIN_S
+    wait = ("--expect-workers", str(workers), "--expect-workers-max-wait", f"{longest_s:.0f}")
     return (*_HEADLESS, *bind, *wait, "--users", str(workers), "--spawn-rate", str(workers))
 
 
-def _worker(port: int) -> tuple[str, ...]:
-    return ("--worker", "--master-host", _LOOPBACK, "--master-port", str(port))
+def worker_options(host: str, port: int) -> tuple[str, ...]:
+    """Locust's options for a worker of the master that listens there."""
+    return ("--worker", "--master-host", host, "--master-port", str(port))
 
 
-def _command(options: Sequence[str]) -> list[str]:
+def command(options: Sequence[str]) -> list[str]:
     locustfile = shipped("loadtests") / "locustfile.py"
     return [sys.executable, "-P", "-m", "locust", "-f", str(locustfile), *options, "--loglevel", "ERROR"]
 
 
-def _free_port() -> int:
+def _free_port(host: str) -> int:
     with socket.socket() as probe:
-        probe.bind((_LOOPBACK, 0))
+        probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 
-def _environment(work_dir: Path) -> dict[str, str]:
+def environment(work_dir: Path, token: str) -> dict[str, str]:
     """Only what the generator needs: no setting, no secret and no proxy of the service reaches it."""
     kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
     root = str(Path(seamark.__file__).resolve().parent.parent)
@@ -225,6 +234,8 @@ def _environment(work_dir: Path) -> dict[str, str]:
         "HOME": str(work_dir),
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(str(Path(path).resolve()) for path in paths if path)),
         "PYTHONUNBUFFERED": "1",
+        "SEAMARK_LOAD_PARENT": str(os.getpid()),  # with which it ends
+        "SEAMARK_LOAD_TOKEN": token,
         # It sends from one thread; more would only take the target's cores, and address space that is limited.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",

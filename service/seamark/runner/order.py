@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,8 @@ from seamark.core.specs import LoadTestPlan
 SCENARIOS = frozenset({"http_json"})
 
 IN_FLIGHT_MAX = 2_000
+JOIN_S = 60.0  # how long workers may take to be there
+JOIN_REMOTE_S = 600.0  # a cluster may have to fetch an image first
 PAYLOAD_BYTES_MAX = 1024 * 1024  # of one row
 PAYLOADS_BYTES_MAX = 64 * 1024 * 1024  # of all rows: the generator holds them in memory
 
@@ -35,6 +36,8 @@ class LoadOrder:
     allow: tuple[str, ...]
     seed: int
     in_flight_max: int = IN_FLIGHT_MAX
+    bind: tuple[str, int] = ("127.0.0.1", 0)  # where a master listens for workers of other machines
+    token: str = field(default_factory=lambda: secrets.token_hex(16))  # by which workers are known to be of this run
 
 
 @dataclass(frozen=True)
@@ -113,9 +116,8 @@ def write_order(order: LoadOrder, work_dir: Path) -> int:
         "seed": order.seed,
         "timeout_s": plan.timeout_s,
         "in_flight_max": order.in_flight_max,
-        "parent_pid": os.getpid(),
-        "workers": plan.workers,
-        "token": secrets.token_hex(16),
+        "workers": plan.remote_workers or plan.workers,
+        "join_s": JOIN_REMOTE_S if plan.remote_workers else JOIN_S,
     }
     (work_dir / "payloads.jsonl").write_bytes(b"\n".join(bodies))
     (work_dir / "order.json").write_text(json.dumps(document, default=str), encoding="utf-8")

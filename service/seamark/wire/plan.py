@@ -30,6 +30,7 @@ KEYS = (
     "timeout_s",
     "replicas",
     "workers",
+    "remote_workers",
     "retries",
 )
 ERROR_LIMIT = Threshold("error_ratio", None, "<", 0.01)
@@ -98,6 +99,7 @@ def read_plan(checker: Checker, value: Any, path: str, around: Surroundings) -> 
     timeout_s = checker.number(found.get("timeout_s"), join(path, "timeout_s"), above=0.0, most=600.0)
     replicas = checker.whole(found.get("replicas"), join(path, "replicas"), least=1, most=REPLICAS_MAX)
     workers = checker.whole(found.get("workers"), join(path, "workers"), least=1, most=WORKERS_MAX)
+    remote = checker.whole(found.get("remote_workers"), join(path, "remote_workers"), least=0, most=WORKERS_MAX)
     retries = checker.whole(found.get("retries"), join(path, "retries"), least=0, most=RETRIES_MAX)
     document = _document(checker, found, path)
     if checker.count > before or not (name and model and target and payload and shape):
@@ -116,6 +118,7 @@ def read_plan(checker: Checker, value: Any, path: str, around: Surroundings) -> 
         timeout_s=timeout_s or 30.0,
         replicas=replicas or 1,
         workers=workers or 1,
+        remote_workers=remote or 0,
         retries=retries or 0,
         document=document,
     )
