@@ -16,6 +16,8 @@ from locust import User, constant, events, task
 from locust.exception import StopUser
 from locust.runners import MasterRunner, WorkerRunner
 
+from seamark.compute.token_notes import TokenNotes
+from seamark_load.answers import Reading
 from seamark_load.client import guard_connections
 from seamark_load.crew import TO_MASTER, TO_WORKER, Crew
 from seamark_load.guard import Guard, Refused
@@ -32,6 +34,7 @@ TOKEN = os.environ.pop("SEAMARK_LOAD_TOKEN")
 die_with_parent(int(os.environ["SEAMARK_LOAD_PARENT"]))
 bound_memory()
 TELL = lines_to_service()
+TOKENS = TokenNotes()  # of all answers that this process gets
 guard_connections()
 
 
@@ -45,7 +48,9 @@ class Role:
 
 def _prepare() -> tuple[Order, Send]:
     order = read_order(HERE)
-    return order, Sender(order, Guard(order.allow), SCENARIOS[order.scenario]).send
+    scenario = SCENARIOS[order.scenario]
+    reading = Reading(scenario, order.answers, order.answer, order.answer_tolerance, TOKENS)
+    return order, Sender(order, Guard(order.allow), scenario, reading).send
 
 
 class OpenLoopUser(User):
@@ -70,10 +75,10 @@ class OpenLoopUser(User):
 
 def _on_init(environment: Any, runner: Any, **_: Any) -> None:
     if isinstance(runner, WorkerRunner):
-        member = Role.member = WorkerMember(runner)
+        member = Role.member = WorkerMember(runner, TOKENS)
         runner.register_message(TO_WORKER, lambda msg, **_: member.hear(msg.data))
         return
-    session = Role.session = Session(read_order(HERE), TELL)
+    session = Role.session = Session(read_order(HERE), TELL, TOKENS)
     # Locust hears the last one first: before the master lets its workers go.
     environment.events.quitting.add_listener(_on_quitting)
     if isinstance(runner, MasterRunner):

@@ -11,7 +11,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gevent
@@ -19,6 +19,7 @@ from geventhttpclient import client
 from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 
+from seamark_load.answers import AnswerReading
 from seamark_load.guard import Guard, Refused, check_address, origin_of
 
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
@@ -119,28 +120,56 @@ def harden(session: Any) -> None:
     session.auth_header = None
 
 
-def read_answer(response: Any, judge: Callable[[int], str | None], timeout_s: float) -> Answer:
-    """Read a streamed response to its end, within bounds, and judge it."""
+def read_answer(
+    response: Any, judge: Callable[[int], str | None], timeout_s: float, reading: AnswerReading | None = None
+) -> Answer:
+    """Read a streamed response to its end, within bounds, and judge it; `reading` is shown its body as it comes."""
     error = getattr(response, "error", None)
     if error is not None:
         return failed(error, timeout_s)
     status = int(response.status_code)
     length = 0
     try:
-        while block := response.stream.read(_BLOCK):
+        while block := response.stream.read(_BLOCK) if reading is None else _what_came(response.stream):
             length += len(block)
+            if reading is not None:
+                reading.feed(block)
             if length > ANSWER_BYTES_MAX:
                 response.release()
                 return Answer(status, f"answer longer than {ANSWER_BYTES_MAX // 1024 // 1024} MiB", length)
     except (OSError, HTTPConnectionClosed, HTTPParseError, gevent.Timeout) as broken:
-        return failed(broken, timeout_s)
+        return _broken(failed(broken, timeout_s), reading)
     finally:
         response.release()
     if not 100 <= status <= _STATUS_MAX:
         return Answer(None, "the answer is not HTTP", length)
     if 300 <= status < 400:
         return Answer(status, f"redirect to {_where_to(response)} not followed", length)
-    return Answer(status, judge(status), length)
+    error = judge(status)
+    if reading is None:
+        return Answer(status, error, length)
+    unread, details = reading.end(good=error is None)
+    return Answer(status, error or unread, length, **details)
+
+
+def _broken(answer: Answer, reading: AnswerReading | None) -> Answer:
+    """A stream that broke off did begin: when, is known."""
+    return answer if reading is None else replace(answer, **reading.end(good=False)[1])
+
+
+def _what_came(stream: Any) -> bytes:
+    """Wait for the next part of a body and return it: read() would wait until a whole block has come."""
+    while not (held := stream._body_buffer):  # noqa: SLF001 - the library itself only offers to wait
+        sock = stream._sock  # noqa: SLF001 - None: all of it has come
+        if sock is None or stream.message_complete:
+            return b""
+        came = sock.recv(_BLOCK)
+        stream.feed(came)
+        if not came and not stream.message_complete:
+            raise HTTPConnectionClosed("connection closed.")
+    block = bytes(held)
+    del held[:]
+    return block
 
 
 def failed(error: BaseException, timeout_s: float) -> Answer:

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seamark.compute.load_shape import Segment, SegmentResult, Segments
+from seamark.compute.token_notes import TokenNotes
 from seamark_load.open_loop import LATENESS_SAMPLES_MIN
 from seamark_load.order import Order, files_of
 from seamark_load.recorder import Recorder
@@ -30,7 +31,7 @@ SILENT_S = 5.0  # a worker that says nothing for so long is lost; Locust's own h
 LAST_WORDS_S = 1.0  # what workers that are told to stop have for their last rows
 LOOK_S = 0.02
 FloatArray = npt.NDArray[np.float64]
-_COLUMNS = ("due_s", "sent_s", "latency_ms", "service_latency_ms", "ok")
+_COLUMNS = ("due_s", "sent_s", "latency_ms", "service_latency_ms", "ok", "first_token_ms", "time_per_token_ms")
 
 
 class CrewTrack:
@@ -42,15 +43,15 @@ class CrewTrack:
 
     def result(self) -> SegmentResult:
         """What the shape is told, aligned with the planned arrivals; those that no row has come of are unknown."""
-        due_s, sent_s, latency_ms, service_ms, ok = self._columns()
+        due_s, sent_s, latency_ms, service_ms, ok, first_ms, per_token_ms = self._columns()
         planned = self.segment.arrivals if self.segment.users is None else due_s - self.start_s
-        whole = np.full((4, len(planned)), np.nan)
+        whole = np.full((6, len(planned)), np.nan)
         if len(due_s):
             # Rows and arrivals are both in order of being due, and each row is one arrival's.
             place = np.minimum(np.searchsorted(planned, due_s - self.start_s - 5e-7), max(len(planned) - 1, 0))
             place = _without_repeats(place, len(planned))
-            whole[:, place] = latency_ms, service_ms, (sent_s - due_s) * 1e3, ok
-        return SegmentResult(self.segment, whole[0], whole[1], whole[2], whole[3] == 1)
+            whole[:, place] = latency_ms, service_ms, (sent_s - due_s) * 1e3, ok, first_ms, per_token_ms
+        return SegmentResult(self.segment, whole[0], whole[1], whole[2], whole[3] == 1, whole[4], whole[5])
 
     def lateness_p99_ms(self) -> float | None:
         """None where too few were sent to say."""
@@ -80,8 +81,10 @@ class Member:
 class Crew:
     """Does for several workers what OpenLoop does for one process; as many as the order names are waited for."""
 
-    def __init__(self, runner: Any, recorder: Recorder, order: Order, *, token: str, feedback: bool) -> None:
-        self._runner, self._recorder, self._order = runner, recorder, order
+    def __init__(
+        self, runner: Any, recorder: Recorder, order: Order, *, token: str, feedback: bool, tokens: TokenNotes
+    ) -> None:
+        self._runner, self._recorder, self._order, self._tokens = runner, recorder, order, tokens
         self._size, self._token, self._drain_s, self._feedback = order.workers, token, order.timeout_s, feedback
         self._zero = math.inf  # until all workers are there
         self._by_segment: dict[int, CrewTrack] = {}
@@ -132,6 +135,7 @@ class Crew:
             member.done = max(member.done, said["index"])
         elif kind == "finished":
             member.finished = True
+            self._tokens.merge(TokenNotes.from_document(said["tokens"]))
         member.status.update(said.get("status", {}))
         self.unreachable = self.unreachable or said.get("unreachable")
 

@@ -14,6 +14,7 @@ from gevent.queue import Queue
 
 from seamark.compute.load_shape import Segment, Segments, Users
 from seamark.compute.shapes import SHAPES
+from seamark.compute.token_notes import TokenNotes
 from seamark_load.crew import TO_MASTER
 from seamark_load.open_loop import OpenLoop, Send
 from seamark_load.order import Order, is_here
@@ -26,8 +27,8 @@ SHIP_S = 0.2  # between two shipments of rows
 class WorkerMember:
     """Works through what the master hands out; hear() takes its messages from Locust."""
 
-    def __init__(self, runner: Any) -> None:
-        self._runner = runner
+    def __init__(self, runner: Any, tokens: TokenNotes) -> None:
+        self._runner, self._tokens = runner, tokens
         self._heard: Queue[dict[str, Any]] = Queue()
         self._loop: OpenLoop | None = None
         self._cpu = CpuWatch()
@@ -71,7 +72,8 @@ class WorkerMember:
         loop.run(self._segments(recorder))
         ticker.kill()
         recorder.flush()
-        self._say({"kind": "finished", "status": self._status(loop), "unreachable": loop.unreachable})
+        last = {"status": self._status(loop), "unreachable": loop.unreachable, "tokens": self._tokens.to_document()}
+        self._say({"kind": "finished", **last})
 
     def _segments(self, recorder: Recorder) -> Segments:
         while True:

@@ -51,6 +51,8 @@ class Track:
     latency_ms: list[float] = field(init=False)
     service_latency_ms: list[float] = field(init=False)
     lateness_ms: list[float] = field(init=False)
+    first_token_ms: list[float] = field(init=False)
+    time_per_token_ms: list[float] = field(init=False)
     ok: list[bool] = field(init=False)
     ended: list[bool] = field(init=False)
     dispatched: int = 0
@@ -59,12 +61,15 @@ class Track:
         self.due_s = self.segment.arrivals.tolist()
         count = len(self.due_s)
         self.latency_ms, self.service_latency_ms, self.lateness_ms = ([_NAN] * count for _ in range(3))
+        self.first_token_ms, self.time_per_token_ms = [_NAN] * count, [_NAN] * count
         self.ok, self.ended = [False] * count, [False] * count
 
     def add(self, due_s: float) -> int:
         """Take in a request that was not planned; returns its index."""
         self.due_s.append(due_s)
-        for values in (self.latency_ms, self.service_latency_ms, self.lateness_ms):
+        for values in (
+            self.latency_ms, self.service_latency_ms, self.lateness_ms, self.first_token_ms, self.time_per_token_ms
+        ):  # fmt: skip
             values.append(_NAN)
         self.ok.append(False)
         self.ended.append(False)
@@ -76,7 +81,8 @@ class Track:
         latency_ms, service_ms, lateness_ms = map(
             np.array, (self.latency_ms, self.service_latency_ms, self.lateness_ms)
         )
-        return SegmentResult(self.segment, latency_ms, service_ms, lateness_ms, np.array(self.ok, dtype=bool))
+        tokens = np.array(self.first_token_ms), np.array(self.time_per_token_ms)
+        return SegmentResult(self.segment, latency_ms, service_ms, lateness_ms, np.array(self.ok, dtype=bool), *tokens)
 
     def lateness_p99_ms(self) -> float | None:
         """None where too few were sent to say."""
@@ -292,6 +298,10 @@ class OpenLoop:
         ok = answer.error is None
         track.ended[index], track.ok[index] = True, ok
         track.lateness_ms[index] = (sent_s - due_s) * 1e3
+        if answer.first_token_ms is not None:
+            track.first_token_ms[index] = answer.first_token_ms
+        if answer.time_per_token_ms is not None:
+            track.time_per_token_ms[index] = answer.time_per_token_ms
         self._recorder.add(
             Row(
                 track.segment.index,

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seamark.compute.answer_match import TOLERANCE
 from seamark.core.thresholds import Threshold, parse_threshold
 
 ORDER = "order.json"
 PAYLOADS = "payloads.jsonl"
+ANSWERS = "answers.jsonl"
 SAMPLES = "samples.bin"
 
 
@@ -27,7 +29,11 @@ def files_of(work_dir: Path) -> dict[str, bytes]:
 
 @dataclass(frozen=True)
 class Order:
-    """A run as the service ordered it; `payloads` are request rows, each one JSON text."""
+    """A run as the service ordered it.
+
+    `payloads` are request bodies; `answers` the recorded answer of each, None where there is none (empty: of none);
+    `answer` where in an answer the prediction stands (None: the usual places).
+    """
 
     run_id: str
     plan: str
@@ -46,12 +52,17 @@ class Order:
     join_s: float
     payloads: Sequence[bytes]
     samples: Path
+    answers: Sequence[Any] = ()
+    answer: str | None = None
+    answer_tolerance: float = TOLERANCE
 
 
 def read_order(work_dir: Path) -> Order:
     """Return the order that lies in `work_dir`; the service wrote it, so a mistake in it is a bug, not input."""
     document = json.loads((work_dir / ORDER).read_text(encoding="utf-8"))
     payloads = [row for row in (work_dir / PAYLOADS).read_bytes().split(b"\n") if row]
+    recorded = work_dir / ANSWERS
+    lines = recorded.read_bytes().split(b"\n") if recorded.exists() else []
     return Order(
         run_id=document["run_id"],
         plan=document["plan"],
@@ -70,4 +81,7 @@ def read_order(work_dir: Path) -> Order:
         join_s=document["join_s"],
         payloads=payloads,
         samples=work_dir / SAMPLES,
+        answers=[json.loads(line) for line in lines],
+        answer=document["answer"],
+        answer_tolerance=document["answer_tolerance"],
     )

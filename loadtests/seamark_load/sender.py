@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import random
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from geventhttpclient.response import HTTPSocketPoolResponse
 
+from seamark.core.load_traces import trace_id
+from seamark_load.answers import Reading
 from seamark_load.client import Answer, GuardedConnections, GuardedTlsConnections, failed, read_answer
 from seamark_load.guard import Guard, Origin
 from seamark_load.order import Order
@@ -24,25 +26,26 @@ BLOCK_BYTES = 16 * 1024
 class Sender:
     """Sends the rows of one order to its target, over connections that are kept."""
 
-    def __init__(self, order: Order, guard: Guard, scenario: Scenario) -> None:
-        self._order, self._scenario = order, scenario
+    def __init__(self, order: Order, guard: Guard, scenario: Scenario, reading: Reading) -> None:
+        self._order, self._scenario, self._reading = order, scenario, reading
         origin = guard.check_url(order.target)
         self._connections = _connections(origin, order)
         self._before_trace = _head(order, origin, scenario)
-        self._bodies = [scenario.body(row) for row in order.payloads]
-        # Trace ids must differ between runs of one seed, so they come from elsewhere.
-        self._bits = random.Random(os.urandom(16)).getrandbits
+        self._bodies = order.payloads
+        self._bits = random.Random(os.urandom(8)).getrandbits
 
     def send(self, number: int, due: float) -> Answer:
         """Send one request and return what came back; `due` is where its response time begins."""
         body = self._bodies[number % len(self._bodies)]
-        trace = f"00-{self._bits(128) or 1:032x}-{self._bits(64) or 1:016x}-01\r\nContent-Length: {len(body)}\r\n\r\n"
-        request = self._before_trace + trace.encode("ascii") + body
+        trace = trace_id(self._order.run_id, self._order.seed, number)
+        rest = f"00-{trace}-{self._bits(64) or 1:016x}-01\r\nContent-Length: {len(body)}\r\n\r\n"
+        request = self._before_trace + rest.encode("ascii") + body
+        reading = self._reading.of(number)
         try:
             response = self._exchange(request)
         except Exception as error:  # noqa: BLE001 - whatever ended it, it is told in words
             return failed(error, self._order.timeout_s)
-        return read_answer(_Streamed(response), self._scenario.judge, self._order.timeout_s)
+        return read_answer(_Streamed(response), self._scenario.judge, self._order.timeout_s, reading)
 
     def _exchange(self, request: bytes) -> HTTPSocketPoolResponse:
         connections = self._connections
@@ -98,7 +101,7 @@ def _head(order: Order, origin: Origin, scenario: Scenario) -> bytes:
         **scenario.headers,
         "User-Agent": f"seamark-loadtest/{order.version}",
         "Accept-Encoding": "identity",
-        "baggage": "user_agent.synthetic.type=test",
+        "baggage": f"user_agent.synthetic.type=test,seamark.loadtest.run={quote(order.run_id, safe='')}",
         "seamark-synthetic": "test",
     }
     lines = [f"{scenario.method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]

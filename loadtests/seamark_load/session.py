@@ -11,6 +11,7 @@ import gevent
 
 from seamark.compute.abort import AbortWatch
 from seamark.compute.shapes import SHAPES
+from seamark.compute.token_notes import TokenNotes
 from seamark_load.crew import Crew
 from seamark_load.open_loop import LATENESS_MIN_MS, OpenLoop, Send
 from seamark_load.order import Order
@@ -38,8 +39,8 @@ def lines_to_service() -> Tell:
 class Session:
     """One run in this process. run() drives it; finish() may come first, from a signal."""
 
-    def __init__(self, order: Order, tell: Tell) -> None:
-        self.order, self._tell = order, tell
+    def __init__(self, order: Order, tell: Tell, tokens: TokenNotes) -> None:
+        self.order, self._tell, self._tokens = order, tell, tokens
         self._shape = SHAPES[order.shape]
         self._recorder = Recorder(to_file(order.samples))
         self._cpu = CpuWatch()
@@ -68,7 +69,7 @@ class Session:
 
     def lead(self, runner: Any, token: str) -> Crew:
         """Return the crew whose workers, known by `token`, send what the shape asks for; run_crew() begins."""
-        return Crew(runner, self._recorder, self.order, token=token, feedback=self.feedback)
+        return Crew(runner, self._recorder, self.order, token=token, feedback=self.feedback, tokens=self._tokens)
 
     def run_crew(self, crew: Crew) -> None:
         """Have the workers send, and tell how it went."""
@@ -168,6 +169,7 @@ class Session:
             "aborted": loop.stopped if loop and not self._error and not loop.lost else None,
             "unreachable": loop.unreachable if loop else None,
             "error": self._error or (loop.lost if loop else None),
+            "tokens": self._tokens.to_document() if self._tokens.known else None,
         }
 
     def _late(self, loop: OpenLoop | Crew | None) -> bool:

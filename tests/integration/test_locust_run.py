@@ -147,7 +147,8 @@ def test_all_arrivals_are_sent_on_plan_and_marked_as_synthetic(dial: Callable[[]
     for h in headers:
         version, trace_id, span_id, flags = h["traceparent"].split("-")
         assert (version, len(trace_id), len(span_id), flags) == ("00", 32, 16, "01")
-        assert h["seamark-synthetic"] == "test" and h["baggage"] == "user_agent.synthetic.type=test"
+        assert h["seamark-synthetic"] == "test"
+        assert h["baggage"] == "user_agent.synthetic.type=test,seamark.loadtest.run=r1"
         assert h["user-agent"].startswith("seamark-loadtest/") and h["content-type"] == "application/json"
         assert "evil" not in h["host"]
     assert {json.dumps(json.loads(body)) for body in seen["bodies"]} == {

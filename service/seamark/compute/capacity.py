@@ -12,7 +12,7 @@ from scipy.special import betainc
 
 from seamark.compute.load_shape import FloatArray, SegmentResult
 from seamark.core.findings import Capacity, CapacityStep, LatencySummary
-from seamark.core.thresholds import Threshold
+from seamark.core.thresholds import OF_TOKENS_BY_REQUEST, Threshold
 
 CONFIDENCE = 0.99
 RESOLUTION = 1.1  # bisection ends when the rate that failed is within 10 % of one that held
@@ -129,6 +129,8 @@ def _decide(
     late_limit_ms = lateness_limit_ms(thresholds)
     for threshold in thresholds:
         actual = _measure(threshold, result, latency, error_ratio)
+        if actual is None and threshold.metric in OF_TOKENS_BY_REQUEST:
+            return None, f"{threshold.measure} was not measured: no answer of the step streamed tokens"
         if actual is not None and not threshold.holds(actual):
             if late_ms is not None and late_ms > late_limit_ms and not _slow_from_the_send(threshold, result):
                 return None, f"requests were sent {late_ms:.0f} ms late (p99): the load generator was the bottleneck"
@@ -141,7 +143,7 @@ def _decide(
 def _slow_from_the_send(threshold: Threshold, result: SegmentResult) -> bool:
     """Whether the target alone breaks a latency limit: counted from the send, lateness has no part in it."""
     if threshold.metric != "latency_ms":
-        return threshold.metric == "service_latency_ms"
+        return threshold.metric in ("service_latency_ms", *OF_TOKENS_BY_REQUEST)
     unanswered = np.isnan(result.service_latency_ms) & ~np.isnan(result.lateness_ms)
     from_send = np.where(unanswered, np.inf, result.service_latency_ms)
     actual = aggregate(from_send[~np.isnan(from_send)], threshold)
@@ -157,10 +159,24 @@ def lateness_limit_ms(thresholds: Sequence[Threshold]) -> float:
 def _measure(threshold: Threshold, result: SegmentResult, latency: FloatArray, error_ratio: float) -> float | None:
     if threshold.metric == "error_ratio":
         return error_ratio
+    if threshold.metric in OF_TOKENS_BY_REQUEST:
+        return of_tokens(threshold, result)
     series = {"latency_ms": latency, "service_latency_ms": result.service_latency_ms, "lateness_ms": result.lateness_ms}
     values = series.get(threshold.metric)
     if values is None:
         return None  # achieved_rate, requests, rate_rps speak of a whole run
+    return aggregate(values[~np.isnan(values)], threshold)
+
+
+def of_tokens(threshold: Threshold, result: SegmentResult) -> float | None:
+    """Return what a threshold of token times speaks of in a step, None where no answer of it streamed.
+
+    A request that failed without a token is slower than any limit.
+    """
+    values: FloatArray | None = getattr(result, threshold.metric, None)
+    if values is None or np.isnan(values).all():
+        return None
+    values = np.where(np.isnan(values) & ~result.ok, np.inf, values)
     return aggregate(values[~np.isnan(values)], threshold)
 
 

@@ -52,6 +52,8 @@ class SegmentResult:
     service_latency_ms: FloatArray
     lateness_ms: FloatArray
     ok: npt.NDArray[np.bool_]
+    first_token_ms: FloatArray | None = None  # of answers that stream; NaN, and None for all, where there was none
+    time_per_token_ms: FloatArray | None = None
 
 
 # Yields the next segment to run, is sent its result, returns when the shape is over.

@@ -13,11 +13,13 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from seamark.compute.capacity import aggregate, conclude, judge_step, lateness_limit_ms, summary
+from seamark.compute.capacity import aggregate, conclude, judge_step, lateness_limit_ms, of_tokens, summary
 from seamark.compute.load_shape import FloatArray, Segment, SegmentResult
+from seamark.compute.run_answers import RunAnswers
+from seamark.compute.token_notes import TokenNotes
 from seamark.core.findings import Capacity, CapacityStep, RunStatus, ThresholdResult, Verdict
 from seamark.core.specs import LoadTestPlan
-from seamark.core.thresholds import Threshold
+from seamark.core.thresholds import OF_ANSWERS, OF_TOKENS_BY_REQUEST, Threshold
 
 ACHIEVED_LEAST = 0.95
 LATENESS_SAMPLES_MIN = 100
@@ -44,19 +46,20 @@ def judge(
     generator_saturated: bool,
     aborted: str | None,
     unreachable: str | None,
+    tokens: TokenNotes | None = None,
 ) -> Verdict:
-    """Return a run's verdict. `samples` has the columns of core.records.LOAD_SAMPLES."""
-    run = _Run(samples, segments)
+    """Return a run's verdict, of samples with the columns of core.records.LOAD_SAMPLES and the generator's notes."""
+    run = _Run(samples, segments, tokens)
     capacity: Capacity | None = None
     if plan.shape.kind == "capacity":
         measured = [result for result in run.results() if result.segment.asked_rps > 0]  # pauses are no steps
         steps = [judge_step(result, plan.thresholds) for result in measured]
         stop_rps = float(plan.shape.params["stop_rps"])
         capacity = conclude(steps, measured, plan.thresholds, replicas=plan.replicas, stop_rps=stop_rps)
-        results = _best_step(plan.thresholds, steps, capacity, plan.replicas)
+        results = _best_step(plan.thresholds, steps, measured, capacity, plan.replicas)
         status, reason = _search_status(run, steps, capacity, unreachable)
     else:
-        results = tuple(_result(threshold, run.measure(threshold)) for threshold in plan.thresholds)
+        results = tuple(_result(threshold, run.measure(threshold, plan.thresholds)) for threshold in plan.thresholds)
         late = generator_saturated or run.late(plan.thresholds)
         status, reason = _status(run, results, generator_late=late, unreachable=unreachable)
         if plan.shape.kind == "soak" and status == RunStatus.PASSED:
@@ -76,13 +79,16 @@ def judge(
         thresholds=results,
         capacity=capacity,
         generator_saturated=generator_saturated,
+        tokens=run.answers.token_summary(),
+        goodput=run.answers.goodput(plan.thresholds),
+        answers=run.answers.answer_check(),
     )
 
 
 class _Run:
     """A run's samples as arrays; rates are over the planned time of its segments."""
 
-    def __init__(self, samples: pa.Table, segments: Sequence[RanSegment]) -> None:
+    def __init__(self, samples: pa.Table, segments: Sequence[RanSegment], tokens: TokenNotes | None) -> None:
         self._segments = sorted(segments, key=lambda segment: segment.index)
         self._segment = samples["segment"].to_numpy()
         self._due_s = samples["due_s"].to_numpy()
@@ -99,6 +105,7 @@ class _Run:
         self.requests: int = samples.num_rows
         self.errors = int((~self._ok).sum())
         self.duration_s = float(sum(segment.duration_s for segment in segments))
+        self.answers = RunAnswers.read(samples, self.duration_s, tokens)
         self.planned = float(sum(segment.asked_rps * segment.duration_s for segment in segments))
 
     @property
@@ -126,10 +133,12 @@ class _Run:
         p99 = summary(self.lateness_ms).p99
         return p99 is not None and p99 > lateness_limit_ms(thresholds)
 
-    def measure(self, threshold: Threshold) -> float | None:
-        """What a threshold speaks of; None where it was not measured."""
+    def measure(self, threshold: Threshold, limits: Sequence[Threshold]) -> float | None:
+        """What a threshold speaks of; None where it was not measured. `limits` are all of the plan."""
         if not self.requests:
             return None
+        if threshold.metric in OF_ANSWERS:
+            return self.answers.measure(threshold, limits)
         if threshold.metric == "error_ratio":
             return self.errors / self.requests
         if threshold.metric == "achieved_rate":
@@ -143,6 +152,7 @@ class _Run:
     def results(self) -> list[SegmentResult]:
         """The run cut into its segments."""
         found = []
+        tokens = self.answers.series
         for ran in self._segments:
             rows = self._segment == ran.index
             due = self._due_s[rows] - ran.start_s
@@ -150,9 +160,9 @@ class _Run:
             take = np.flatnonzero(rows)[order]
             segment = Segment(ran.index, ran.asked_rps, ran.duration_s, due[order])
             lateness = (self._sent_s[take] - self._due_s[take]) * 1e3
-            found.append(
-                SegmentResult(segment, self._latency_ms[take], self._service_ms[take], lateness, self._ok[take])
-            )
+            told = (self._latency_ms[take], self._service_ms[take], lateness, self._ok[take])
+            of_tokens = (tokens["first_token_ms"][take], tokens["time_per_token_ms"][take])
+            found.append(SegmentResult(segment, *told, *of_tokens))
         return found
 
 
@@ -241,18 +251,25 @@ def _search_status(
 
 
 def _best_step(
-    thresholds: Sequence[Threshold], steps: Sequence[CapacityStep], capacity: Capacity | None, replicas: int
+    thresholds: Sequence[Threshold],
+    steps: Sequence[CapacityStep],
+    measured: Sequence[SegmentResult],
+    capacity: Capacity | None,
+    replicas: int,
 ) -> tuple[ThresholdResult, ...]:
     """A search ends where thresholds break, so they are told of the best step that held, else of the last step."""
     shown = steps[-1] if steps else None
     if capacity is not None:
         shown = next(step for step in steps if step.held and np.isclose(step.asked_rps, capacity.rps * replicas))
-    return tuple(_result(threshold, _of_step(threshold, shown)) for threshold in thresholds)
+    result = next((result for result, step in zip(measured, steps, strict=True) if step is shown), None)
+    return tuple(_result(threshold, _of_step(threshold, shown, result)) for threshold in thresholds)
 
 
-def _of_step(threshold: Threshold, step: CapacityStep | None) -> float | None:
-    if step is None:
+def _of_step(threshold: Threshold, step: CapacityStep | None, result: SegmentResult | None) -> float | None:
+    if step is None or result is None:
         return None
+    if threshold.metric in OF_TOKENS_BY_REQUEST:
+        return of_tokens(threshold, result)
     if threshold.metric == "error_ratio":
         return step.error_ratio
     if threshold.metric == "achieved_rate":

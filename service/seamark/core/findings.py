@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from seamark.core.drift_parts import DriftPart
+from seamark.core.load_answers import AnswerCheck, Goodput, TokenSummary
 from seamark.core.measures import AdviceInput
 from seamark.core.performance import Estimate, Performance
 from seamark.core.quality import QualityFinding
@@ -223,6 +224,9 @@ class Verdict:
     thresholds: tuple[ThresholdResult, ...]
     capacity: Capacity | None = None
     generator_saturated: bool = False
+    tokens: TokenSummary | None = None
+    goodput: Goodput | None = None
+    answers: AnswerCheck | None = None
 
 
 # --- autoscale ---------------------------------------------------------------------------------------------------

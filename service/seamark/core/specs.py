@@ -107,11 +107,19 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class PayloadSpec:
-    """Where request bodies come from: `replay` (the last `replay_s` of the prediction log) or given `rows`."""
+    """Where request bodies come from: what `kind` names.
 
-    kind: str  # "replay" | "rows"
+    `replay`: the last `replay_s` of the prediction log; `rows`: given ones; `file`: its name in the folder for load
+    tests; `template`: filled `count` times, from `seed`.
+    """
+
+    kind: str  # "replay" | "rows" | "file" | "template"
     replay_s: float | None = None
     rows: tuple[Mapping[str, Any], ...] = ()
+    file: str | None = None
+    template: Mapping[str, Any] | None = None
+    seed: int = 1
+    count: int = 1_000
 
 
 @dataclass(frozen=True)
@@ -144,6 +152,8 @@ class LoadTestPlan:
     workers: int = 1  # processes that send, each on one core
     remote_workers: int = 0  # on other machines, which join; with them no process of the service's own sends
     retries: int = 0  # times a run is made again whose worker went away
+    answer: str | None = None  # where in an answer the prediction stands; None: the usual places are tried
+    answer_tolerance: float = 1e-6  # relative, of numbers that are held against recorded ones
     document: Mapping[str, Any] = field(default_factory=dict)
 
 

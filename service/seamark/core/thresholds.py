@@ -3,7 +3,9 @@
     threshold := measure ("<" | "<=" | ">" | ">=") number [ "for" duration ]
     measure   := "p" percent "(" metric ")" | ("max" | "mean") "(" metric ")" | metric
     metric    := latency_ms | service_latency_ms | lateness_ms           (distributions: an aggregate is needed)
+               | first_token_ms | time_per_token_ms | inter_token_ms     (of answers that stream tokens)
                | error_ratio | achieved_rate | requests | rate_rps       (single numbers)
+               | tokens_per_s | goodput_rps | goodput_ratio | answer_mismatch_ratio
 
 `latency_ms` counts from the instant a request was due, `service_latency_ms` from the instant it was sent.
 `achieved_rate` is the ratio of requests sent on plan to requests asked for. `for` is allowed in abort conditions.
@@ -18,8 +20,12 @@ from dataclasses import dataclass
 
 from seamark.core.windows import format_duration, parse_duration
 
-DISTRIBUTIONS = ("latency_ms", "service_latency_ms", "lateness_ms")
-NUMBERS = ("error_ratio", "achieved_rate", "requests", "rate_rps")
+OF_TOKENS_BY_REQUEST = ("first_token_ms", "time_per_token_ms")
+OF_TOKENS = (*OF_TOKENS_BY_REQUEST, "inter_token_ms")
+OF_WHOLE_RUNS = ("tokens_per_s", "goodput_rps", "goodput_ratio", "answer_mismatch_ratio")
+OF_ANSWERS = OF_TOKENS + OF_WHOLE_RUNS  # what is read of answers, beyond when they came
+DISTRIBUTIONS = ("latency_ms", "service_latency_ms", "lateness_ms", *OF_TOKENS)
+NUMBERS = ("error_ratio", "achieved_rate", "requests", "rate_rps", *OF_WHOLE_RUNS)
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
@@ -19,6 +18,8 @@ from seamark.core.errors import Conflict, Invalid, SeamarkError
 from seamark.core.findings import RunStatus, to_document
 from seamark.core.specs import LoadTestPlan
 from seamark.core.windows import Window, format_duration
+from seamark.engine import payloads
+from seamark.engine.run_traces import seed_of
 from seamark.engine.services import Services
 from seamark.runner import locust
 from seamark.runner.order import LoadOrder, Progress, RunnerOutcome
@@ -30,7 +31,6 @@ log = logging.getLogger(__name__)
 JOB = "run-load-tests"
 LEASE_S = 30.0
 QUEUED_MAX = 100
-REPLAY_ROWS_MAX = 5_000
 REPLAY_ARRIVALS_MAX = 500_000
 
 
@@ -115,12 +115,9 @@ def _end(services: Services, run: RunRecord, status: RunStatus, reason: str) -> 
 
 def _carry_out(services: Services, run: RunRecord, stopping: Callable[[], bool]) -> None:
     plan = _with_arrivals(services, _plan_of(services, run))
-    payloads, missing = _payloads(services, plan)
-    if missing:
-        _end(services, run, RunStatus.INCONCLUSIVE, missing)
-        return
+    rows = payloads.rows_of(services, plan)
     allow = services.configuration.current().targets_allow
-    order = LoadOrder(run.id, plan, payloads, allow, seed=int(run.id[:8], 16))
+    order = LoadOrder(run.id, plan, rows.bodies, allow, seed=seed_of(run.id), answers=rows.answers)
     heart = _Heart(services, run, stopping)
     with tempfile.TemporaryDirectory(prefix="seamark-run-", dir=services.data_dir) as work_dir:
         outcome = locust.run(order, work_dir=Path(work_dir), on_progress=heart.beat, should_stop=heart.should_stop)
@@ -130,19 +127,6 @@ def _carry_out(services: Services, run: RunRecord, stopping: Callable[[], bool])
 def _plan_of(services: Services, run: RunRecord) -> LoadTestPlan:
     """The plan as it was asked for, held against the allow-list of now."""
     return services.configuration.parse(run.plan, run.document, services.configuration.current())
-
-
-def _payloads(services: Services, plan: LoadTestPlan) -> tuple[list[Mapping[str, Any]], str | None]:
-    if plan.payload.kind == "rows":
-        return [dict(row) for row in plan.payload.rows], None
-    replay_s = plan.payload.replay_s or 3600.0
-    window = Window.trailing(services.clock.now(), replay_s)
-    schemas = services.catalog.schemas.of(plan.model)
-    rows = predictions.recent_inputs(services.lake, schemas, plan.model, window, REPLAY_ROWS_MAX)
-    if not rows:
-        span = format_duration(replay_s)
-        return [], f"there is nothing to replay: {plan.model} logged no prediction in the last {span}"
-    return list(rows), None
 
 
 def _with_arrivals(services: Services, plan: LoadTestPlan) -> LoadTestPlan:
@@ -211,6 +195,7 @@ def _conclude(services: Services, run: RunRecord, plan: LoadTestPlan, outcome: R
         generator_saturated=outcome.generator_saturated,
         aborted=outcome.aborted,
         unreachable=outcome.unreachable,
+        tokens=outcome.tokens,
     )
     if outcome.error and verdict.status != RunStatus.ABORTED:
         verdict = replace(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from seamark.delivery import reports
+from seamark.engine import run_traces
 from seamark.engine.services import Services
 from seamark.store import load_samples
 from seamark.store.catalog.runs import RunRecord
@@ -14,22 +15,22 @@ PLOTLY_SRC = "/static/plotly.min.js"
 
 def junit(services: Services, run: RunRecord) -> str:
     """The verdict as JUnit XML."""
-    return reports.junit(_report(services, run))
+    return reports.junit(_report(services, run, None, traced=False))
 
 
-def markdown(services: Services, run: RunRecord) -> str:
-    """The verdict as Markdown."""
-    return reports.markdown(_report(services, run))
+def markdown(services: Services, run: RunRecord, model: str | None = None) -> str:
+    """The verdict as Markdown, with the spans of `model` alone, None: of all."""
+    return reports.markdown(_report(services, run, model, traced=True))
 
 
-def html(services: Services, run: RunRecord) -> tuple[str, str]:
+def html(services: Services, run: RunRecord, model: str | None = None) -> tuple[str, str]:
     """The verdict as a page with plots, and the content security policy it is to be served with."""
     nonce = secrets.token_urlsafe(16)
     policy = f"default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'unsafe-inline'; img-src data: blob:"
-    return reports.html(_report(services, run), PLOTLY_SRC, nonce), policy
+    return reports.html(_report(services, run, model, traced=True), PLOTLY_SRC, nonce), policy
 
 
-def _report(services: Services, run: RunRecord) -> reports.RunReport:
+def _report(services: Services, run: RunRecord, model: str | None, *, traced: bool) -> reports.RunReport:
     samples = load_samples.samples(services.lake, run.id)
     return reports.RunReport(
         run_id=run.id,
@@ -43,4 +44,6 @@ def _report(services: Services, run: RunRecord) -> reports.RunReport:
         series=reports.series(samples),
         segments=run.segments,
         distribution=reports.distribution(samples),
+        traces=run_traces.of_run(services, run, model, samples) if traced else None,
+        traces_url=f"{services.url}/traces/",
     )

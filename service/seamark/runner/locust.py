@@ -21,6 +21,7 @@ import pyarrow as pa
 
 import seamark
 from seamark.compute.shapes import SHAPES
+from seamark.compute.token_notes import TokenNotes
 from seamark.core.clock import Clock, SystemClock
 from seamark.core.errors import Invalid
 from seamark.core.records import LOAD_SAMPLES
@@ -257,7 +258,16 @@ def _outcome(order: LoadOrder, work_dir: Path, child: _Child, longest_s: float) 
         aborted=None if child.overdue else last.get("aborted"),
         unreachable=last.get("unreachable"),
         error=error,
+        tokens=_tokens(last.get("tokens")),
     )
+
+
+def _tokens(document: Any) -> TokenNotes | None:
+    try:
+        return None if document is None else TokenNotes.from_document(document)
+    except (KeyError, TypeError, ValueError) as error:
+        log.warning("what the load generator noted of tokens cannot be read: %s", error)
+        return None
 
 
 def read_samples(path: Path, run_id: str) -> pa.Table:

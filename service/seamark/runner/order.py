@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,14 @@ import msgspec
 import pyarrow as pa
 
 from seamark import __version__
+from seamark.compute.token_notes import TokenNotes
 from seamark.core.errors import Invalid
 from seamark.core.specs import LoadTestPlan
+from seamark.wire.load_bodies import BODIES
+from seamark.wire.values import RowRefused
 
 # The scenarios that the generator knows (loadtests/seamark_load/scenarios); a test holds both lists together.
-SCENARIOS = frozenset({"http_json"})
+SCENARIOS = frozenset(BODIES)
 
 IN_FLIGHT_MAX = 2_000
 JOIN_S = 60.0  # how long workers may take to be there
@@ -38,6 +41,7 @@ class LoadOrder:
     in_flight_max: int = IN_FLIGHT_MAX
     bind: tuple[str, int] = ("127.0.0.1", 0)  # where a master listens for workers of other machines
     token: str = field(default_factory=lambda: secrets.token_hex(16))  # by which workers are known to be of this run
+    answers: Sequence[Any] = ()  # the recorded one of each payload, None where there is none; empty: of none
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ class RunnerOutcome:
     unreachable: str | None = None
     error: str | None = None
     skipped_payloads: int = 0
+    tokens: TokenNotes | None = None  # None: no answer told of any
 
 
 def write_order(order: LoadOrder, work_dir: Path) -> int:
@@ -99,9 +104,11 @@ def write_order(order: LoadOrder, work_dir: Path) -> int:
     plan = order.plan
     if plan.scenario not in SCENARIOS:
         raise Invalid(f"{plan.scenario!r} is not a scenario; known are {', '.join(sorted(SCENARIOS))}")
-    bodies, skipped = _bodies(order.payloads)
+    bodies, answers, refused = _bodies(order)
+    skipped = len(order.payloads) - len(bodies)
     if not bodies:
-        raise Invalid(f"load test {plan.name!r} has no payload row that can be sent as JSON ({skipped} were left out)")
+        told = f"({skipped} were left out{': ' + refused if refused else ''})"
+        raise Invalid(f"load test {plan.name!r} has no payload row that can be sent as {plan.scenario} {told}")
     document = {
         "run_id": order.run_id,
         "plan": plan.name,
@@ -118,23 +125,33 @@ def write_order(order: LoadOrder, work_dir: Path) -> int:
         "in_flight_max": order.in_flight_max,
         "workers": plan.remote_workers or plan.workers,
         "join_s": JOIN_REMOTE_S if plan.remote_workers else JOIN_S,
+        "answer": plan.answer,
+        "answer_tolerance": plan.answer_tolerance,
     }
+    if any(answer is not None for answer in answers):
+        (work_dir / "answers.jsonl").write_bytes(b"\n".join(map(msgspec.json.encode, answers)))
     (work_dir / "payloads.jsonl").write_bytes(b"\n".join(bodies))
     (work_dir / "order.json").write_text(json.dumps(document, default=str), encoding="utf-8")
     return skipped
 
 
-def _bodies(rows: Iterable[Mapping[str, Any]]) -> tuple[list[bytes], int]:
-    bodies, skipped, total = [], 0, 0
-    for row in rows:
+def _bodies(order: LoadOrder) -> tuple[list[bytes], list[Any], str]:
+    """Return what can be sent, its recorded answers, and why the first row that cannot was left out."""
+    body_of, model = BODIES[order.plan.scenario], order.plan.model
+    recorded = order.answers or [None] * len(order.payloads)
+    bodies: list[bytes] = []
+    answers: list[Any] = []
+    total, why = 0, ""
+    for row, answer in zip(order.payloads, recorded, strict=True):
         try:
-            body = msgspec.json.encode(row)
-        except (TypeError, ValueError, OverflowError, RecursionError):
-            skipped += 1
+            body = body_of(row, model)
+        except RowRefused as refused:
+            why = why or str(refused)
             continue
         if len(body) > PAYLOAD_BYTES_MAX or total + len(body) > PAYLOADS_BYTES_MAX:
-            skipped += 1
+            why = why or f"it is larger than {PAYLOAD_BYTES_MAX // 1024} KiB, or all rows are too large together"
             continue
         total += len(body)
         bodies.append(body)
-    return bodies, skipped
+        answers.append(answer)
+    return bodies, answers, why

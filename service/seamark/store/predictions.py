@@ -8,6 +8,8 @@ A prediction that was sent twice counts once: every read is over distinct predic
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -142,21 +144,30 @@ def feature_profiles_together(
     return profile_models(lake, where, {**parameters, "models": list(once)}, once, within=window.bounds)
 
 
-def recent_inputs(
-    lake: Lake, schemas: Mapping[int, FeatureSchema], model: str, window: Window, rows_max: int
-) -> list[dict[str, float | str | bool | list[float] | None]]:
-    """Return the inputs of the window's newest `rows_max` predictions, oldest first, each as {feature: value}.
+@dataclass(frozen=True)
+class Logged:
+    """A prediction as it can be asked for again: its inputs by feature, what was answered (None: not told), and when.
 
     Numbers are floats, vectors lists of floats, everything else is text; a value that is missing or no number is None.
-    Long vectors make it fewer predictions.
     """
+
+    inputs: dict[str, Any]
+    prediction: float | str | None
+    at: datetime
+
+
+def recent_requests(
+    lake: Lake, schemas: Mapping[int, FeatureSchema], model: str, window: Window, rows_max: int
+) -> list[Logged]:
+    """Return the window's newest `rows_max` predictions, oldest first. Long vectors make it fewer."""
     rows_max = rows_that_fit(schemas.values(), rows_max, REPLAY_NUMBERS_MAX)
     # Which ones are the newest is found without their features; only theirs are then read.
     found = lake.query(
         f'WITH newest AS (SELECT prediction_id, min("at") AS first_at {_REAL} GROUP BY prediction_id'
         " ORDER BY first_at DESC, prediction_id DESC LIMIT $rows_max)"
-        " SELECT schema_id, numeric, categorical FROM (SELECT DISTINCT ON (prediction_id) prediction_id, schema_id,"
-        f" numeric, categorical {_REAL} AND prediction_id IN (SELECT prediction_id FROM newest))"
+        " SELECT schema_id, numeric, categorical, prediction_number, prediction_text, first_at FROM"
+        " (SELECT DISTINCT ON (prediction_id) prediction_id, schema_id, numeric, categorical, prediction_number,"
+        f" prediction_text {_REAL} AND prediction_id IN (SELECT prediction_id FROM newest))"
         " JOIN newest USING (prediction_id) ORDER BY first_at DESC, prediction_id DESC",
         {**_range(model, window), "rows_max": rows_max},
         within=window.bounds,
@@ -175,7 +186,11 @@ def recent_inputs(
         values += [as_python(matrix) for matrix in columns.vectors.values()]
         rows = zip(*values, strict=True) if values else (() for _ in places)
         inputs.update(zip(places.tolist(), (dict(zip(names, row, strict=True)) for row in rows), strict=True))
-    return [inputs[place] for place in sorted(inputs, reverse=True)]
+    numbers, texts, at = (found[name].to_pylist() for name in ("prediction_number", "prediction_text", "first_at"))
+    return [
+        Logged(inputs[place], texts[place] if numbers[place] is None else numbers[place], at[place])
+        for place in sorted(inputs, reverse=True)
+    ]
 
 
 def arrivals(lake: Lake, model: str, window: Window, rows_max: int) -> npt.NDArray[np.float64]:

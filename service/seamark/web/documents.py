@@ -15,6 +15,8 @@ from seamark.core.findings import (
     SloStatus,
     to_document,
 )
+from seamark.core.load_answers import AnswerCheck
+from seamark.core.load_traces import RunTraces
 from seamark.core.quality import QualityCheck, QualityFinding
 from seamark.core.windows import Window
 from seamark.engine.configuration import PlanView
@@ -128,8 +130,20 @@ def run(record: RunRecord) -> dict[str, Any]:
         "thresholds": verdict.get("thresholds", []),
         "capacity": verdict.get("capacity"),
         "generator_saturated": verdict.get("generator_saturated"),
+        "tokens": verdict.get("tokens"),
+        "goodput": verdict.get("goodput"),
+        "answers": _answers(record.verdict.answers if record.verdict else None),
         "baseline": None,
     }
+
+
+def _answers(check: AnswerCheck | None) -> dict[str, Any] | None:
+    return None if check is None else {**to_document(check), "mismatch_ratio": check.ratio}
+
+
+def run_traces(found: RunTraces) -> dict[str, Any]:
+    """Where a run's server time went."""
+    return dict(to_document(found))
 
 
 def alert(a: Alert) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
 from seamark.core.errors import Conflict
 from seamark.engine import loadtests as tests
-from seamark.engine import run_reports
+from seamark.engine import run_reports, run_traces
 from seamark.engine.services import Services
 from seamark.store.catalog.runs import RunRecord
 from seamark.web import documents
@@ -149,15 +149,21 @@ def _run_routes(routes: APIRouter) -> None:
     def markdown(request: Request, run_id: str, who: Principal = read) -> Response:
         """The verdict as Markdown, for a CI job's summary."""
         services = services_of(request)
-        text = run_reports.markdown(services, _final(services, run_id, who))
+        text = run_reports.markdown(services, _final(services, run_id, who), who.model)
         return PlainTextResponse(text, media_type="text/markdown; charset=utf-8")
 
     @routes.get("/runs/{run_id}/report.html")
     def html(request: Request, run_id: str, who: Principal = read) -> Response:
         """The verdict as a page with plots."""
         services = services_of(request)
-        page, policy = run_reports.html(services, _final(services, run_id, who))
+        page, policy = run_reports.html(services, _final(services, run_id, who), who.model)
         return Response(page, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": policy})
+
+    @routes.get("/runs/{run_id}/traces")
+    def traces(request: Request, run_id: str, who: Principal = read) -> dict[str, Any]:
+        """Where the server's time went: spans of the run's requests by name, and its slowest requests."""
+        services = services_of(request)
+        return documents.run_traces(run_traces.of_run(services, _run(services, run_id, who), who.model))
 
     @routes.post("/runs/{run_id}/stop")
     def stop(request: Request, run_id: str, who: Principal = Depends(require("run"))) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,9 +11,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cronsim import CronSim, CronSimError
 
 from seamark.core.errors import Invalid
-from seamark.core.specs import Known, LoadTestPlan, PayloadSpec, ShapeSpec
-from seamark.core.thresholds import Threshold
+from seamark.core.specs import Known, LoadTestPlan, ShapeSpec
+from seamark.core.thresholds import OF_ANSWERS, OF_WHOLE_RUNS, Threshold
 from seamark.wire.checks import Checker, join, origin_of, plain_data, url_fault
+from seamark.wire.payload import check_rows, read_payload
 from seamark.wire.values import shown
 
 KEYS = (
@@ -32,15 +33,17 @@ KEYS = (
     "workers",
     "remote_workers",
     "retries",
+    "answer",
+    "answer_tolerance",
 )
 ERROR_LIMIT = Threshold("error_ratio", None, "<", 0.01)
-PAYLOADS = ("replay", "rows")
-ROWS_MAX = 10_000
+OF_RUNS_ALONE = ("inter_token_ms", *OF_WHOLE_RUNS)  # not told of single steps
 THRESHOLDS_MAX = 50
+ANSWER_DEPTH_MAX = 20
+TOLERANCE = 1e-6
 REPLICAS_MAX = 10_000
 WORKERS_MAX = 64
 RETRIES_MAX = 5
-_A_DAY_S = 86_400.0
 _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)  # any instant does: whether a cron line ever comes does not depend on it
 
 
@@ -89,7 +92,7 @@ def read_plan(checker: Checker, value: Any, path: str, around: Surroundings) -> 
         listed = ", ".join(sorted(around.models)[:20]) or "none"
         checker.wrong(join(path, "model"), f"{shown(model)} is not among the models ({listed})")
     target = _target(checker, found.get("target"), join(path, "target"), around)
-    payload = _payload(checker, found.get("payload"), join(path, "payload"))
+    payload = read_payload(checker, found.get("payload"), join(path, "payload"))
     shape = _shape(checker, found.get("shape"), join(path, "shape"), around.known)
     thresholds = _thresholds(checker, found.get("thresholds"), join(path, "thresholds"), with_hold=False)
     abort = _thresholds(checker, found.get("abort"), join(path, "abort"), with_hold=True)
@@ -101,6 +104,13 @@ def read_plan(checker: Checker, value: Any, path: str, around: Surroundings) -> 
     workers = checker.whole(found.get("workers"), join(path, "workers"), least=1, most=WORKERS_MAX)
     remote = checker.whole(found.get("remote_workers"), join(path, "remote_workers"), least=0, most=WORKERS_MAX)
     retries = checker.whole(found.get("retries"), join(path, "retries"), least=0, most=RETRIES_MAX)
+    answer = _answer(checker, found.get("answer"), join(path, "answer"))
+    tolerance = checker.number(found.get("answer_tolerance"), join(path, "answer_tolerance"), least=0.0, most=1.0)
+    if payload and model:
+        check_rows(checker, payload, scenario or "http_json", model, join(path, "payload"))
+    if shape and shape.kind == "capacity":
+        _check_measured(checker, thresholds, OF_RUNS_ALONE, join(path, "thresholds"), "a capacity search's steps")
+    _check_measured(checker, abort, OF_ANSWERS, join(path, "abort"), "an abort condition's seconds")
     document = _document(checker, found, path)
     if checker.count > before or not (name and model and target and payload and shape):
         return None
@@ -120,6 +130,8 @@ def read_plan(checker: Checker, value: Any, path: str, around: Surroundings) -> 
         workers=workers or 1,
         remote_workers=remote or 0,
         retries=retries or 0,
+        answer=answer,
+        answer_tolerance=TOLERANCE if tolerance is None else tolerance,
         document=document,
     )
 
@@ -138,29 +150,6 @@ def _target(checker: Checker, value: Any, path: str, around: Surroundings) -> st
         checker.wrong(path, f"{origin_of(url)} is not on targets.allow ({listed}); nothing else is ever sent a request")
         return None
     return url
-
-
-def _payload(checker: Checker, value: Any, path: str) -> PayloadSpec | None:
-    if value is None:
-        return None
-    found = checker.mapping(value, path, PAYLOADS, "a payload")
-    if not found:
-        return None
-    if len(found) != 1:
-        checker.wrong(path, "gives replay and rows; write one of them")
-        return None
-    if "replay" in found:
-        replay_s = checker.seconds(found["replay"], join(path, "replay"), least_s=1, most_s=366 * _A_DAY_S)
-        return None if replay_s is None else PayloadSpec("replay", replay_s=replay_s)
-    rows = found["rows"]
-    if not isinstance(rows, list | tuple) or not 0 < len(rows) <= ROWS_MAX:
-        checker.wrong(join(path, "rows"), f"{shown(rows)} is not a list of 1 to {ROWS_MAX:,} objects, one per request")
-        return None
-    for index, row in enumerate(rows):
-        if not isinstance(row, Mapping):
-            checker.wrong(f"{join(path, 'rows')}[{index}]", f"{shown(row)} is not an object of names and values")
-            return None
-    return PayloadSpec("rows", rows=tuple(rows))
 
 
 def _shape(checker: Checker, value: Any, path: str, known: Known) -> ShapeSpec | None:
@@ -200,6 +189,23 @@ def _threshold(checker: Checker, item: Any, path: str, *, with_hold: bool) -> Th
     if item is None:
         checker.wrong(path, "is empty; write a threshold, like p95(latency_ms) < 250")
     return checker.threshold(item, path, with_hold=with_hold)
+
+
+def _check_measured(
+    checker: Checker, thresholds: Sequence[Threshold], unmeasured: Collection[str], path: str, what: str
+) -> None:
+    """Note thresholds on what is not known of a part of a run: they would never be true, nor false."""
+    for index, threshold in enumerate(thresholds):
+        if threshold.metric in unmeasured:
+            checker.wrong(f"{path}[{index}]", f"{threshold.metric} is told of a whole run, not of {what}")
+
+
+def _answer(checker: Checker, value: Any, path: str) -> str | None:
+    text = checker.text(value, path, "where in an answer the prediction stands, like predictions.0")
+    if text is not None and (not all(text.split(".")) or text.count(".") >= ANSWER_DEPTH_MAX):
+        checker.wrong(path, f"{shown(text)} is no place in an answer; write names and places, like outputs.0.data.0")
+        return None
+    return text
 
 
 def _schedule(checker: Checker, value: Any, path: str) -> str | None:

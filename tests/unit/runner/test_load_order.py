@@ -57,7 +57,7 @@ def nested(depth: int) -> dict[str, Any]:
 def test_rows_that_are_no_json_are_left_out_and_counted(row: Mapping[Any, Any], tmp_path: Path) -> None:
     assert write_order(order_of([row, {"x": 1}, row]), tmp_path) == 2
     assert read_order(tmp_path).payloads == [b'{"x":1}']
-    with pytest.raises(Invalid, match="no payload row that can be sent as JSON"):
+    with pytest.raises(Invalid, match="no payload row that can be sent as http_json"):
         write_order(order_of([row]), tmp_path)
 
 
@@ -69,7 +69,7 @@ def test_all_rows_together_are_bounded(tmp_path: Path, monkeypatch: pytest.Monke
 def test_an_order_without_rows_or_with_an_unknown_scenario_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="no payload row"):
         write_order(order_of([]), tmp_path)
-    with pytest.raises(Invalid, match="'soap' is not a scenario; known are http_json"):
+    with pytest.raises(Invalid, match="'soap' is not a scenario; known are http_json, open_inference_v2"):
         write_order(order_of([{"x": 1}], scenario="soap"), tmp_path)
 
 
@@ -89,10 +89,9 @@ def test_every_scenario_file_has_its_line() -> None:
 
 
 @pytest.mark.parametrize("name", list(SCENARIOS))
-def test_scenarios_make_a_body_and_judge_every_status(name: str) -> None:
+def test_scenarios_judge_every_status(name: str) -> None:
     scenario = SCENARIOS[name]
     assert scenario.name == name and scenario.method.isupper()
-    assert json.loads(scenario.body(b'{"x":1}'))
     assert scenario.judge(200) is None
     for status in (*range(100, 200), *range(400, 600)):
         error = scenario.judge(status)

@@ -67,6 +67,10 @@ def named(row: dict[str, Any]) -> dict[str, Any]:
     return dict(zip((*schema.numeric, *schema.categorical), (*row["numeric"], *row["categorical"]), strict=True))
 
 
+def logged(row: dict[str, Any]) -> predictions.Logged:
+    return predictions.Logged(named(row), 0.7, row["at"])
+
+
 def multiset(columns: FeatureColumns) -> list[tuple[Any, ...]]:
     numbers = [
         [None if math.isnan(value) else value for value in columns.numeric[name].tolist()]
@@ -119,18 +123,20 @@ def test_lists_of_a_wrong_length_are_missing_values(lake: LocalLake) -> None:
     assert sorted(columns.categorical["plan"].tolist(), key=str) == [None, "x", "y"]
 
 
-def test_recent_inputs_are_the_newest_in_order(lake: LocalLake, rows: list[dict[str, Any]]) -> None:
+def test_recent_requests_are_the_newest_in_order(lake: LocalLake, rows: list[dict[str, Any]]) -> None:
     expected = sorted(real(rows), key=lambda row: (row["at"], row["prediction_id"]))
-    assert predictions.recent_inputs(lake, SCHEMAS, "churn", HOUR, 10_000) == [named(row) for row in expected]
-    assert predictions.recent_inputs(lake, SCHEMAS, "churn", HOUR, 7) == [named(row) for row in expected[-7:]]
-    assert predictions.recent_inputs(lake, {}, "churn", HOUR, 7) == []
+    assert predictions.recent_requests(lake, SCHEMAS, "churn", HOUR, 10_000) == [logged(row) for row in expected]
+    assert predictions.recent_requests(lake, SCHEMAS, "churn", HOUR, 7) == [logged(row) for row in expected[-7:]]
+    assert predictions.recent_requests(lake, {}, "churn", HOUR, 7) == []
 
 
 def test_inputs_that_are_no_json_numbers_are_none(lake: LocalLake) -> None:
     values = {"model": "wild", "at": HOUR.start, "numeric": [math.inf, math.nan], "categorical": ["true", None]}
-    lake.append({"predictions": rows_of("predictions", [values])})
-    [inputs] = predictions.recent_inputs(lake, SCHEMAS, "wild", HOUR, 5)
-    assert inputs == {"age": None, "income": None, "plan": "true", "active": None}
+    answered = {"prediction_number": None, "prediction_text": "leaves"}
+    lake.append({"predictions": rows_of("predictions", [{**values, **answered}])})
+    [request] = predictions.recent_requests(lake, SCHEMAS, "wild", HOUR, 5)
+    assert request.prediction == "leaves"
+    assert request.inputs == {"age": None, "income": None, "plan": "true", "active": None}
 
 
 def test_count_is_of_distinct_real_predictions(lake: LocalLake, rows: list[dict[str, Any]]) -> None:

@@ -171,7 +171,7 @@ def test_every_mistake_is_told_with_its_line():
           - name: "bad name"
             model: other
             target: http://evil.test/predict
-            payload: {file: rows.jsonl}
+            payload: {file: ../rows.jsonl}
             shape: {spike: {}}
             thresholds: ["p95 < 5"]
             abort: "error_ratio > 0.5"
@@ -203,7 +203,7 @@ def test_every_mistake_is_told_with_its_line():
         "loadtests[0].name": (9, "'bad name' is no name"),
         "loadtests[0].model": (10, "'other' is not among the models (churn)"),
         "loadtests[0].target": (11, "http://evil.test is not on targets.allow (nothing)"),
-        "loadtests[0].payload.file": (12, "is not known in a payload; known are replay, rows"),
+        "loadtests[0].payload.file": (12, "'../rows.jsonl' is no file name; write"),
         "loadtests[0].shape.spike": (13, "is not known in a shape; known are capacity, constant, stages"),
         "loadtests[0].thresholds[0]": (14, "'p95' is not a metric of a load test"),
         "loadtests[0].abort": (15, "is not a list of thresholds"),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from seamark.core.findings import Capacity, LatencySummary, RunStatus, Verdict
+from seamark.core.load_traces import RunTraces
 from seamark.delivery.reports.figures import (
     HEADLINES,
     capacity_sentence,
@@ -18,6 +19,7 @@ from seamark.delivery.reports.figures import (
 )
 from seamark.delivery.reports.report import RunReport
 
+NAMES_SHOWN = 5
 _MARKS = {RunStatus.PASSED: "✅", RunStatus.FAILED: "❌"}
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#])")
 _BLANK = re.compile(r"[\s\x00-\x1f\x7f]+")
@@ -32,9 +34,11 @@ def markdown(report: RunReport) -> str:
         _thresholds(report),
     ]
     if report.verdict is not None:
-        parts += [_traffic(report.verdict), _latencies(report.verdict)]
+        parts += [_traffic(report.verdict), _latencies(report.verdict), _answers(report.verdict)]
         if report.verdict.capacity is not None:
             parts.append(_capacity(report.verdict.capacity))
+    if report.traces is not None and report.traces.names:
+        parts.append(_server_time(report.traces))
     run = f"Run `{report.run_id}`" if report.run_id.isalnum() else f"Run {_text(report.run_id)}"
     took = f", {number(report.duration_s)} s" if report.duration_s is not None else ""
     started = f", started {report.started_at:%Y-%m-%d %H:%M:%S} UTC" if report.started_at else ""
@@ -64,6 +68,43 @@ def _latencies(verdict: Verdict) -> str:
         row("send lateness", verdict.lateness_ms),
     ]
     return _table(("Latency", "p50", "p95", "p99", "max"), rows)
+
+
+def _answers(verdict: Verdict) -> str:
+    """What is known of tokens, goodput and recorded answers: a table and a sentence each, or nothing."""
+    parts = []
+    if verdict.tokens is not None:
+        tokens = verdict.tokens
+        times = (
+            ("first token", tokens.first_token_ms),
+            ("per token after it", tokens.time_per_token_ms),
+            ("between tokens", tokens.inter_token_ms),
+        )
+        rows = [(name, *(milliseconds(value) for value in (t.p50, t.p95, t.p99, t.max))) for name, t in times]
+        by = f" (counted by {tokens.counted_by})" if tokens.counted_by else ""
+        told = (
+            f"{tokens.tokens} tokens in {tokens.requests} answers{by}, {number(tokens.tokens_per_s)} tokens per second."
+        )
+        parts += [told, _table(("Tokens", "p50", "p95", "p99", "max"), rows)]
+    if verdict.goodput is not None:
+        good = verdict.goodput
+        told = f"Goodput {number(good.rps)} requests per second ({percent(good.ratio)} of those asked for)"
+        parts.append(f"{told}, within {_text(', '.join(good.limits))}.")
+    if verdict.answers is not None:
+        check = verdict.answers
+        told = f"{check.mismatched} of {check.compared} answers were not the recorded ones"
+        parts.append(f"{told} ({percent(check.ratio)}).")
+    return "\n\n".join(parts)
+
+
+def _server_time(traces: RunTraces) -> str:
+    rows = [
+        (f"{span.service}: {span.name}", str(span.spans), percent(span.share), milliseconds(span.p50_ms),
+         milliseconds(span.p99_ms))
+        for span in traces.names[:NAMES_SHOWN]
+    ]  # fmt: skip
+    heads = ("Where server time went", "Spans", "Share", "p50", "p99")
+    return f"{_table(heads, rows)}\n\nSpans of {traces.linked} of {traces.requests} requests arrived."
 
 
 def _capacity(capacity: Capacity) -> str:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from seamark.core.findings import RunStatus, ThresholdResult, Verdict
+from seamark.core.load_traces import RunTraces
 
 POINTS_MAX = 600
 FloatArray = npt.NDArray[np.float64]
@@ -67,6 +68,8 @@ class RunReport:
     series: Sequence[SeriesPoint] = ()
     segments: Sequence[Mapping[str, Any]] = ()
     distribution: Sequence[DistributionPoint] = ()
+    traces: RunTraces | None = None  # None: not asked for
+    traces_url: str = "/traces/"  # what a trace's id is put behind to see it
 
     @property
     def duration_s(self) -> float | None:

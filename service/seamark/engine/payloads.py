@@ -1,0 +1,88 @@
+"""A plan's payload -> the rows that a run sends, with the answers recorded of them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from seamark.core.errors import Invalid
+from seamark.core.specs import LoadTestPlan
+from seamark.core.windows import Window, format_duration
+from seamark.engine.services import Services
+from seamark.store import predictions
+from seamark.wire import payload_template
+from seamark.wire.payload_file import FILE_BYTES_MAX, name_fault, read_payload_file
+
+REPLAY_ROWS_MAX = 5_000
+
+
+@dataclass(frozen=True)
+class PayloadRows:
+    """Rows to be sent. `answers` (of each row what it was answered, None: not known) and `at` may be empty."""
+
+    bodies: Sequence[Mapping[str, Any]]
+    answers: Sequence[Any] = ()
+    at: Sequence[datetime] = ()  # when each was logged, ascending
+
+
+def rows_of(services: Services, plan: LoadTestPlan) -> PayloadRows:
+    """Return what a plan sends; Invalid where there is nothing, or its file cannot be read."""
+    payload = plan.payload
+    if payload.kind == "rows":
+        return PayloadRows([dict(row) for row in payload.rows])
+    if payload.kind == "template" and payload.template is not None:
+        return PayloadRows(payload_template.fill(payload.template, payload.seed, payload.count))
+    if payload.kind == "file" and payload.file is not None:
+        rows, answers = read_payload_file(read_bytes(services.loadtests_dir, payload.file), payload.file)
+        return PayloadRows(rows, answers)
+    return _replayed(services, plan)
+
+
+def _replayed(services: Services, plan: LoadTestPlan) -> PayloadRows:
+    replay_s = plan.payload.replay_s or 3600.0
+    window = Window.trailing(services.clock.now(), replay_s)
+    schemas = services.catalog.schemas.of(plan.model)
+    logged = predictions.recent_requests(services.lake, schemas, plan.model, window, REPLAY_ROWS_MAX)
+    if not logged:
+        span = format_duration(replay_s)
+        raise Invalid(f"there is nothing to replay: {plan.model} logged no prediction in the last {span}")
+    return PayloadRows(
+        [request.inputs for request in logged],
+        [request.prediction for request in logged],
+        [request.at for request in logged],
+    )
+
+
+def read_bytes(folder: Path, name: str) -> bytes:
+    """Return what a file of the folder for load tests holds, of at most FILE_BYTES_MAX bytes.
+
+    Invalid for a name with a path in it, a link, anything that is no plain file, and where there is none.
+    """
+    fault = name_fault(name)
+    if fault:
+        raise Invalid(f"payload file {name!r:.100} {fault}")
+    where = f"payload file {name} in the folder for load tests ({folder})"
+    try:
+        # A link is not followed, and a pipe is not waited for: what is opened here is in the folder itself.
+        descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        told = (
+            "is a link; put the file itself there"
+            if (folder / name).is_symlink()
+            else f"cannot be read: {error.strerror}"
+        )
+        raise Invalid(f"{where} {told}") from None
+    about = os.fstat(descriptor)
+    fault = "" if stat.S_ISREG(about.st_mode) else "is no plain file"
+    if about.st_size > FILE_BYTES_MAX:
+        fault = fault or f"has more than {FILE_BYTES_MAX // 1024 // 1024} MiB; put a sample there"
+    if fault:
+        os.close(descriptor)
+        raise Invalid(f"{where} {fault}")
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(FILE_BYTES_MAX + 1)
