@@ -223,6 +223,7 @@ class Verdict:
     thresholds: tuple[ThresholdResult, ...]
     capacity: Capacity | None = None
     generator_saturated: bool = False
+    notes: tuple[str, ...] = ()  # what a reader must know beside the figures; changes no status
 
 
 # --- autoscale ---------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from seamark.core.errors import Conflict, Invalid, SeamarkError
 from seamark.core.findings import RunStatus, to_document
 from seamark.core.specs import LoadTestPlan
 from seamark.core.windows import Window, format_duration
+from seamark.engine import permission
 from seamark.engine.services import Services
 from seamark.runner import locust
 from seamark.runner.order import LoadOrder, Progress, RunnerOutcome
@@ -37,6 +38,7 @@ REPLAY_ARRIVALS_MAX = 500_000
 def enqueue(services: Services, name: str, at: datetime, *, trigger: str = "api") -> RunRecord:
     """Ask for a run of a plan now; Conflict where too many wait already."""
     plan = services.configuration.plan(name)
+    permission.check(services.configuration.current(), plan, at)
     waiting = [run for run in services.catalog.runs.recent(plan=name, limit=QUEUED_MAX) if not run.status.final]
     if len(waiting) >= QUEUED_MAX:
         raise Conflict(f"{len(waiting)} runs of {name!r} are waiting already; stop some of them first")
@@ -119,11 +121,23 @@ def _carry_out(services: Services, run: RunRecord, stopping: Callable[[], bool])
     if missing:
         _end(services, run, RunStatus.INCONCLUSIVE, missing)
         return
-    allow = services.configuration.current().targets_allow
-    order = LoadOrder(run.id, plan, payloads, allow, seed=int(run.id[:8], 16))
+    config, now = services.configuration.current(), services.clock.now()
+    permission.check(config, plan, now)
+    order = LoadOrder(
+        run.id,
+        plan,
+        payloads,
+        permission.allowed(config, now),
+        seed=int(run.id[:8], 16),
+        caps=permission.caps(config),
+        loadtests_dir=services.loadtests_dir,
+        closed=(services.data_dir,),
+    )
     heart = _Heart(services, run, stopping)
     with tempfile.TemporaryDirectory(prefix="seamark-run-", dir=services.data_dir) as work_dir:
         outcome = locust.run(order, work_dir=Path(work_dir), on_progress=heart.beat, should_stop=heart.should_stop)
+    if heart.withdrawn is not None and outcome.aborted is not None:
+        outcome = replace(outcome, aborted=f"stopped: {heart.withdrawn}")
     _conclude(services, run, plan, outcome)
 
 
@@ -133,7 +147,7 @@ def _plan_of(services: Services, run: RunRecord) -> LoadTestPlan:
 
 
 def _payloads(services: Services, plan: LoadTestPlan) -> tuple[list[Mapping[str, Any]], str | None]:
-    if plan.payload.kind == "rows":
+    if plan.payload.kind == "rows":  # none of a locustfile of one's own, which makes its requests itself
         return [dict(row) for row in plan.payload.rows], None
     replay_s = plan.payload.replay_s or 3600.0
     window = Window.trailing(services.clock.now(), replay_s)
@@ -170,6 +184,7 @@ class _Heart:
         self._services, self._run_id, self._origin, self._stopping = services, run.id, run.origin, stopping
         self._seq = 0
         self._stop_asked = False
+        self.withdrawn: str | None = None  # why the target must not be sent requests any more
         self._next_look_s = 0.0
 
     def beat(self, progress: Progress) -> None:
@@ -191,8 +206,9 @@ class _Heart:
             self._next_look_s = now_s + 1.0
             lease = self._services.clock.now() + timedelta(seconds=LEASE_S)
             try:
-                allowed = self._origin in self._services.configuration.current().targets_allow
-                self._stop_asked = self._services.catalog.runs.renew(self._run_id, lease) or not allowed
+                config = self._services.configuration.current()
+                self.withdrawn = permission.withdrawn(config, self._origin, self._services.clock.now())
+                self._stop_asked = self._services.catalog.runs.renew(self._run_id, lease) or self.withdrawn is not None
             except SeamarkError as error:
                 log.warning("lease of run %s was not renewed: %s", self._run_id, error)
         return self._stop_asked
@@ -216,6 +232,8 @@ def _conclude(services: Services, run: RunRecord, plan: LoadTestPlan, outcome: R
         verdict = replace(
             verdict, status=RunStatus.INCONCLUSIVE, reason=f"the load generator ended early: {outcome.error}"
         )
+    if outcome.notes:
+        verdict = replace(verdict, notes=outcome.notes)
     at = services.clock.now()
     ended = services.catalog.runs.finish(
         run.id,

@@ -128,6 +128,7 @@ def run(record: RunRecord) -> dict[str, Any]:
         "thresholds": verdict.get("thresholds", []),
         "capacity": verdict.get("capacity"),
         "generator_saturated": verdict.get("generator_saturated"),
+        "notes": verdict.get("notes", []),
         "baseline": None,
     }
 

@@ -35,6 +35,7 @@ def markdown(report: RunReport) -> str:
         parts += [_traffic(report.verdict), _latencies(report.verdict)]
         if report.verdict.capacity is not None:
             parts.append(_capacity(report.verdict.capacity))
+        parts.append("\n".join(f"* {_text(note)}" for note in report.verdict.notes))
     run = f"Run `{report.run_id}`" if report.run_id.isalnum() else f"Run {_text(report.run_id)}"
     took = f", {number(report.duration_s)} s" if report.duration_s is not None else ""
     started = f", started {report.started_at:%Y-%m-%d %H:%M:%S} UTC" if report.started_at else ""
