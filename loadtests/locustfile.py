@@ -24,6 +24,7 @@ from seamark_load.guard import Guard, Refused
 from seamark_load.member import WorkerMember
 from seamark_load.open_loop import Send
 from seamark_load.order import Order, read_order
+from seamark_load.pinned import Pins
 from seamark_load.scenarios import SCENARIOS
 from seamark_load.sender import Sender
 from seamark_load.session import Session, lines_to_service
@@ -35,7 +36,7 @@ die_with_parent(int(os.environ["SEAMARK_LOAD_PARENT"]))
 bound_memory()
 TELL = lines_to_service()
 TOKENS = TokenNotes()  # of all answers that this process gets
-guard_connections()
+guard_connections(Pins({}))  # nothing is connected to before the order is known
 
 
 class Role:
@@ -48,6 +49,7 @@ class Role:
 
 def _prepare() -> tuple[Order, Send]:
     order = read_order(HERE)
+    guard_connections(Pins(order.addresses))
     scenario = SCENARIOS[order.scenario]
     reading = Reading(scenario, order.answers, order.answer, order.answer_tolerance, TOKENS)
     return order, Sender(order, Guard(order.allow), scenario, reading).send

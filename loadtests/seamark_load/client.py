@@ -20,7 +20,8 @@ from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 
 from seamark_load.answers import AnswerReading
-from seamark_load.guard import Guard, Refused, check_address, origin_of
+from seamark_load.guard import Guard, Refused, origin_of
+from seamark_load.pinned import Pins
 
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
 _BLOCK = 64 * 1024
@@ -50,6 +51,8 @@ class NotConnected(OSError):
 class GuardedConnections(ConnectionPool):
     """Checks each address at the last step before connect(), and tells failures to connect from all others."""
 
+    pins = Pins({})  # of this run; until they are set, nothing can be connected to
+
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self._addresses: Any = []
@@ -57,7 +60,9 @@ class GuardedConnections(ConnectionPool):
 
     def _resolve(self) -> Any:
         if time.monotonic() >= self._addresses_until_s:
-            self._addresses = super()._resolve()
+            found = super()._resolve()
+            usable = self.pins.choose(self._connection_host, [str(info[4][0]) for info in found])
+            self._addresses = [info for info in found if info[4][0] in usable]
             self._addresses_until_s = time.monotonic() + _NAMES_S
         return self._addresses
 
@@ -78,12 +83,14 @@ class GuardedConnections(ConnectionPool):
         return False
 
     def _connect_socket(self, sock: Any, address: Any) -> Any:
-        check_address(self._connection_host, address[0])
+        self.pins.check(self._connection_host, address[0])
         return super()._connect_socket(sock, address)
 
     def _create_socket(self) -> Any:
         try:
             return super()._create_socket()
+        except Refused:
+            raise
         except (OSError, RuntimeError) as error:
             raise NotConnected(_why_not_connected(error)) from None
 
@@ -92,8 +99,9 @@ class GuardedTlsConnections(GuardedConnections, SSLConnectionPool):
     """The same for https."""
 
 
-def guard_connections() -> None:
+def guard_connections(pins: Pins) -> None:
     """Make every HTTP client of this process connect through the guard, also one that a scenario makes by itself."""
+    GuardedConnections.pins = pins
     client.ConnectionPool = GuardedConnections  # type: ignore[attr-defined]
     client.SSLConnectionPool = GuardedTlsConnections  # type: ignore[attr-defined]
 

@@ -110,6 +110,11 @@ class Crew:
         return int(sum(member.status.get("in_flight", 0) for member in self.members.values()))
 
     @property
+    def held_back(self) -> int:
+        """Requests that the target's rate cap delayed or kept from being sent, of all workers."""
+        return int(sum(member.status.get("held_back", 0) for member in self.members.values()))
+
+    @property
     def cpu(self) -> tuple[float, bool]:
         """The busiest worker's share of a core, and whether any was saturated."""
         told = [member.status for member in self.members.values()]

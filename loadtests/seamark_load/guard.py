@@ -7,26 +7,23 @@ that changes its mind between two look-ups gains nothing.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-PORTS = {"http": 80, "https": 443}
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+from seamark.core.addresses import plain_host, refusal
 
-# Where cloud machines answer with credentials and which are no link-local addresses.
-METADATA = frozenset({ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("100.100.100.200")})
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
-_BROADCAST = ipaddress.ip_address("255.255.255.255")
+PORTS = {"http": 80, "https": 443}
 # What no URL of an honest plan holds and parsers disagree about.
 _ODD = re.compile(r"[\x00-\x20\x7f\\]")
 
 
-class Refused(Exception):
-    """This URL or address must not be sent a request; the message says why."""
+class Refused(OSError):
+    """This URL or address must not be sent a request; the message says why.
+
+    An OSError, as failures to connect are: so every HTTP client takes it for a request that failed, not for a bug.
+    """
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ def origin_of(url: str) -> Origin:
         raise Refused("the URL carries a user name or a password; send credentials in a header")
     if not host:
         raise Refused(f"{url!r} names no host")
-    return Origin(parts.scheme, host.rstrip(".").lower(), PORTS[parts.scheme] if port is None else port)
+    return Origin(parts.scheme, plain_host(host), PORTS[parts.scheme] if port is None else port)
 
 
 class Guard:
@@ -80,45 +77,7 @@ class Guard:
 
 
 def check_address(host: str, address: str) -> None:
-    """Raise Refused where `address`, which the allowed `host` resolved to, is none a model is served from.
-
-    Loopback is refused unless the host says loopback itself (`localhost` or a loopback address): a public name that
-    resolves to 127.0.0.1 is a way around the allow-list, not a model server.
-    """
-    ip = _innermost(ipaddress.ip_address(address.partition("%")[0]))
-    reason = _refusal(ip)
-    if ip.is_loopback and not _says_loopback(host):
-        reason = "a loopback address behind a name that is not localhost"
+    """Raise Refused where `address`, which the allowed `host` resolved to, is none a model is served from."""
+    reason = refusal(plain_host(host), address)
     if reason:
-        raise Refused(f"{host} resolves to {ip}, {reason}")
-
-
-def _refusal(ip: IPAddress) -> str | None:
-    if ip in METADATA or ip.is_link_local:
-        return "a link-local or metadata address"
-    if ip.is_multicast or ip == _BROADCAST:
-        return "a multicast or broadcast address"
-    if ip.is_unspecified or ip in _THIS_NETWORK:
-        return "an unspecified address"
-    return None
-
-
-def _innermost(ip: IPAddress) -> IPAddress:
-    """The IPv4 address that an IPv6 address only wraps (mapped, 6to4, NAT64), else the address itself."""
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return ip.ipv4_mapped
-        if ip.sixtofour is not None:
-            return ip.sixtofour
-        if ip in _NAT64:
-            return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-    return ip
-
-
-def _says_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return _innermost(ipaddress.ip_address(host)).is_loopback
-    except ValueError:
-        return False
+        raise Refused(reason)

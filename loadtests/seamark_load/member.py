@@ -66,6 +66,7 @@ class WorkerMember:
             feedback=SHAPES[order.shape].feedback,
             offset=begin["offset"],
             stride=begin["stride"],
+            max_rps=None if order.max_rps is None else order.max_rps / begin["stride"],
         )
         loop.begin(perf_counter() + begin["zero"] - time.time())
         ticker = gevent.spawn(self._ship, loop, recorder)
@@ -98,6 +99,7 @@ class WorkerMember:
         return {
             "sent": loop.sent,
             "in_flight": loop.in_flight,
+            "held_back": loop.held_back,
             "cpu_ratio": self._cpu.ratio,
             "saturated": self._cpu.saturated,
         }

@@ -17,6 +17,7 @@ import numpy as np
 
 from seamark.compute.load_shape import Segment, SegmentResult, Segments, Users
 from seamark_load.alarm import Alarm
+from seamark_load.allowance import Allowance
 from seamark_load.client import Answer, failed
 from seamark_load.recorder import Recorder, Row
 
@@ -24,6 +25,7 @@ from seamark_load.recorder import Recorder, Row
 Send = Callable[[int, float], Answer]
 
 BEHIND_MAX_S = 5.0  # a request later than this is not sent any more: the generator has fallen behind for good
+BURST_S = 2.0  # by how much Poisson's chance may run ahead of a rate cap that the plan keeps on average
 BURST = 16  # requests handed out in a row before answers get a turn
 UNREACHABLE_AFTER_S = 1.0
 GIVE_UP_S = 1.0
@@ -95,7 +97,8 @@ class OpenLoop:
     """Walks a shape's segments once; stop() ends it early. All instants are seconds from `begin()`.
 
     Of `stride` processes that share a run this is the one at `offset`: its requests bear the numbers offset, offset +
-    stride, ... `drain_s` is how long a request may take before it is cut off.
+    stride, ... `drain_s` is how long a request may take before it is cut off. `max_rps` is what the target
+    takes from this process at most.
     """
 
     def __init__(
@@ -108,10 +111,13 @@ class OpenLoop:
         feedback: bool,
         offset: int = 0,
         stride: int = 1,
+        max_rps: float | None = None,
     ) -> None:
         self._send, self._recorder = send, recorder
         self._in_flight_max, self._drain_s, self._feedback = in_flight_max, drain_s, feedback
         self._next_number, self._stride = offset, stride
+        self._max_rps = max_rps
+        self._allowance = Allowance(max_rps, burst_s=BURST_S)
         self._in_flight: dict[int, gevent.Greenlet] = {}
         self._sent_s: dict[int, float] = {}  # of those in flight, oldest first
         self._zero = perf_counter()
@@ -128,6 +134,11 @@ class OpenLoop:
     def in_flight(self) -> int:
         """Requests sent and not ended."""
         return len(self._in_flight)
+
+    @property
+    def held_back(self) -> int:
+        """Requests that the target's rate cap delayed or kept from being sent."""
+        return self._allowance.held_back
 
     @property
     def now_s(self) -> float:
@@ -206,6 +217,9 @@ class OpenLoop:
                 self._not_sent(track, index, f"not sent: the load generator fell {BEHIND_MAX_S:g} s behind")
             elif len(self._in_flight) >= self._in_flight_max:
                 self._not_sent(track, index, f"not sent: {self._in_flight_max} requests were in flight")
+            elif self._max_rps is not None and not self._allowance.passes():
+                told = f"the target takes at most {self._max_rps * self._stride:g} requests/s (max_rps)"
+                self._not_sent(track, index, f"not sent: {told}")
             else:
                 number = self._take_number()
                 self._in_flight[number] = gevent.spawn(self._one, track, index, number)
@@ -225,6 +239,10 @@ class OpenLoop:
 
     def _one_user(self, track: Track, end_s: float, wait_s: float) -> None:
         while not self._over and self.now_s < end_s:
+            if (held_s := self._allowance.delay_s()) > 0:
+                self._sleep_until(self.now_s + held_s)
+                if self.now_s >= end_s or self.stopped is not None or self.unreachable is not None:
+                    return
             number = self._take_number()
             index = track.add(self.now_s - track.start_s)
             self._in_flight[number] = gevent.getcurrent()

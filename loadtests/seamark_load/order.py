@@ -40,6 +40,8 @@ class Order:
     version: str
     target: str
     allow: tuple[str, ...]
+    addresses: Mapping[str, Sequence[str]]  # of the allowed hosts, as the run started
+    max_rps: float | None  # of the target, for this process
     scenario: str
     shape: str
     shape_params: Mapping[str, Any]
@@ -69,6 +71,8 @@ def read_order(work_dir: Path) -> Order:
         version=document["version"],
         target=document["target"],
         allow=tuple(document["allow"]),
+        addresses=document["addresses"],
+        max_rps=document["max_rps"],
         scenario=document["scenario"],
         shape=document["shape"],
         shape_params=document["shape_params"],

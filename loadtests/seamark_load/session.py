@@ -64,6 +64,7 @@ class Session:
                 in_flight_max=order.in_flight_max,
                 drain_s=order.timeout_s,
                 feedback=self.feedback,
+                max_rps=order.max_rps,
             )
         )
 
@@ -152,6 +153,7 @@ class Session:
 
     def _last_line(self, loop: OpenLoop | Crew | None) -> dict[str, Any]:
         tracks = loop.tracks if loop else []
+        held_back = loop.held_back if loop else 0
         cpu_ratio, saturated = (loop.cpu if loop else None) or (self._cpu.ratio, self._cpu.saturated)
         return {
             "kind": "end",
@@ -170,6 +172,7 @@ class Session:
             "unreachable": loop.unreachable if loop else None,
             "error": self._error or (loop.lost if loop else None),
             "tokens": self._tokens.to_document() if self._tokens.known else None,
+            "notes": [f"{held_back} requests were held back to keep max_rps of targets.allow"] if held_back else [],
         }
 
     def _late(self, loop: OpenLoop | Crew | None) -> bool:

@@ -227,6 +227,7 @@ class Verdict:
     tokens: TokenSummary | None = None
     goodput: Goodput | None = None
     answers: AnswerCheck | None = None
+    notes: tuple[str, ...] = ()  # what a reader must know beside the figures; changes no status
 
 
 # --- autoscale ---------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seamark.core.release import ReleaseSpec
+from seamark.core.targets import TargetSpec
 from seamark.core.thresholds import Threshold
 
 
@@ -172,8 +173,17 @@ class Config:
 
     models: tuple[ModelSpec, ...] = ()
     loadtests: tuple[LoadTestPlan, ...] = ()
-    targets_allow: tuple[str, ...] = ()
+    targets: tuple[TargetSpec, ...] = ()
     channels: tuple[ChannelSpec, ...] = ()
+
+    @property
+    def targets_allow(self) -> tuple[str, ...]:
+        """The allowed origins."""
+        return tuple(target.url for target in self.targets)
+
+    def target(self, origin: str) -> TargetSpec | None:
+        """What is said of one origin, or None where it is not allowed."""
+        return next((spec for spec in self.targets if spec.url == origin), None)
 
     def model(self, name: str) -> ModelSpec | None:
         """The spec of one model, or None where the file does not name it."""

@@ -117,7 +117,7 @@ class Configuration:
     def parse(self, name: str, document: Mapping[str, Any], config: Config) -> LoadTestPlan:
         """Check a plan's document against a configuration: its models and its allowed targets."""
         models = frozenset(spec.name for spec in config.models)
-        return parse_plan(document, name, self._known, config.targets_allow, models)
+        return parse_plan(document, name, self._known, config.targets_allow, models, config.targets)
 
     def _stored(self, name: str, document: Mapping[str, Any], config: Config) -> PlanView:
         try:
@@ -139,7 +139,7 @@ def _changes(before: Config, after: Config) -> list[str]:
         ("model", {m.name: m for m in before.models}, {m.name: m for m in after.models}),
         ("load test", {p.name: p for p in before.loadtests}, {p.name: p for p in after.loadtests}),
         ("channel", {c.name: c for c in before.channels}, {c.name: c for c in after.channels}),
-        ("allowed target", dict.fromkeys(before.targets_allow), dict.fromkeys(after.targets_allow)),
+        ("allowed target", {t.url: t for t in before.targets}, {t.url: t for t in after.targets}),
     ):
         lines += [f"+ {word} {name}" for name in new if name not in old]
         lines += [f"~ {word} {name}" for name in new if name in old and _differ(old[name], new[name])]

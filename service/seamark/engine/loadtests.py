@@ -13,17 +13,14 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 from seamark.compute import verdict as verdicts
-from seamark.compute.shapes import replay
-from seamark.core.errors import Conflict, Invalid, SeamarkError
+from seamark.core.errors import Conflict, SeamarkError
 from seamark.core.findings import RunStatus, to_document
 from seamark.core.specs import LoadTestPlan
-from seamark.core.windows import Window, format_duration
-from seamark.engine import payloads
+from seamark.engine import payloads, permission
 from seamark.engine.run_traces import seed_of
 from seamark.engine.services import Services
 from seamark.runner import locust
 from seamark.runner.order import LoadOrder, Progress, RunnerOutcome
-from seamark.store import predictions
 from seamark.store.catalog.runs import RunRecord
 
 log = logging.getLogger(__name__)
@@ -31,12 +28,12 @@ log = logging.getLogger(__name__)
 JOB = "run-load-tests"
 LEASE_S = 30.0
 QUEUED_MAX = 100
-REPLAY_ARRIVALS_MAX = 500_000
 
 
 def enqueue(services: Services, name: str, at: datetime, *, trigger: str = "api") -> RunRecord:
     """Ask for a run of a plan now; Conflict where too many wait already."""
     plan = services.configuration.plan(name)
+    permission.check(services.configuration.current(), plan, at)
     waiting = [run for run in services.catalog.runs.recent(plan=name, limit=QUEUED_MAX) if not run.status.final]
     if len(waiting) >= QUEUED_MAX:
         raise Conflict(f"{len(waiting)} runs of {name!r} are waiting already; stop some of them first")
@@ -114,37 +111,32 @@ def _end(services: Services, run: RunRecord, status: RunStatus, reason: str) -> 
 
 
 def _carry_out(services: Services, run: RunRecord, stopping: Callable[[], bool]) -> None:
-    plan = _with_arrivals(services, _plan_of(services, run))
-    rows = payloads.rows_of(services, plan)
-    allow = services.configuration.current().targets_allow
-    order = LoadOrder(run.id, plan, rows.bodies, allow, seed=seed_of(run.id), answers=rows.answers)
+    config, now = services.configuration.current(), services.clock.now()
+    plan = payloads.arrivals_of(services, _plan_of(services, run), now)
+    rows = payloads.rows_of(services, plan, now)
+    permission.check(config, plan, now)
+    order = LoadOrder(
+        run.id,
+        plan,
+        rows.bodies,
+        permission.allowed(config, now),
+        seed=seed_of(run.id),
+        caps=permission.caps(config),
+        loadtests_dir=services.loadtests_dir,
+        closed=(services.data_dir,),
+        answers=rows.answers,
+    )
     heart = _Heart(services, run, stopping)
     with tempfile.TemporaryDirectory(prefix="seamark-run-", dir=services.data_dir) as work_dir:
         outcome = locust.run(order, work_dir=Path(work_dir), on_progress=heart.beat, should_stop=heart.should_stop)
+    if heart.withdrawn is not None and outcome.aborted is not None:
+        outcome = replace(outcome, aborted=f"stopped: {heart.withdrawn}")
     _conclude(services, run, plan, outcome)
 
 
 def _plan_of(services: Services, run: RunRecord) -> LoadTestPlan:
     """The plan as it was asked for, held against the allow-list of now."""
     return services.configuration.parse(run.plan, run.document, services.configuration.current())
-
-
-def _with_arrivals(services: Services, plan: LoadTestPlan) -> LoadTestPlan:
-    """A plan that replays recorded arrivals is given their instants, in seconds from the first of its window."""
-    recorded = replay.window(plan.shape.params) if plan.shape.kind == "replay" else None
-    if recorded is None:
-        return plan
-    if isinstance(recorded, float):
-        window, told = Window.trailing(services.clock.now(), recorded), f"in the last {format_duration(recorded)}"
-    else:
-        window, told = Window(*recorded), f"from {recorded[0]} to {recorded[1]}"
-    instants = predictions.arrivals(services.lake, plan.model, window, REPLAY_ARRIVALS_MAX + 1)
-    if not len(instants):
-        raise Invalid(f"there is nothing to replay: {plan.model} logged no prediction {told}")
-    if len(instants) > REPLAY_ARRIVALS_MAX:
-        raise Invalid(f"{plan.model} logged over {REPLAY_ARRIVALS_MAX:,} predictions {told}: replay a shorter stretch")
-    params = {**plan.shape.params, "instants_s": instants.tolist()}
-    return replace(plan, shape=replace(plan.shape, params=params))
 
 
 class _Heart:
@@ -154,6 +146,7 @@ class _Heart:
         self._services, self._run_id, self._origin, self._stopping = services, run.id, run.origin, stopping
         self._seq = 0
         self._stop_asked = False
+        self.withdrawn: str | None = None  # why the target must not be sent requests any more
         self._next_look_s = 0.0
 
     def beat(self, progress: Progress) -> None:
@@ -175,8 +168,9 @@ class _Heart:
             self._next_look_s = now_s + 1.0
             lease = self._services.clock.now() + timedelta(seconds=LEASE_S)
             try:
-                allowed = self._origin in self._services.configuration.current().targets_allow
-                self._stop_asked = self._services.catalog.runs.renew(self._run_id, lease) or not allowed
+                config = self._services.configuration.current()
+                self.withdrawn = permission.withdrawn(config, self._origin, self._services.clock.now())
+                self._stop_asked = self._services.catalog.runs.renew(self._run_id, lease) or self.withdrawn is not None
             except SeamarkError as error:
                 log.warning("lease of run %s was not renewed: %s", self._run_id, error)
         return self._stop_asked
@@ -201,6 +195,8 @@ def _conclude(services: Services, run: RunRecord, plan: LoadTestPlan, outcome: R
         verdict = replace(
             verdict, status=RunStatus.INCONCLUSIVE, reason=f"the load generator ended early: {outcome.error}"
         )
+    if outcome.notes:
+        verdict = replace(verdict, notes=outcome.notes)
     at = services.clock.now()
     ended = services.catalog.runs.finish(
         run.id,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from seamark.compute.shapes import replay
 from seamark.core.errors import Invalid
 from seamark.core.specs import LoadTestPlan
 from seamark.core.windows import Window, format_duration
@@ -19,6 +20,7 @@ from seamark.wire import payload_template
 from seamark.wire.payload_file import FILE_BYTES_MAX, name_fault, read_payload_file
 
 REPLAY_ROWS_MAX = 5_000
+REPLAY_ARRIVALS_MAX = 500_000
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class PayloadRows:
     at: Sequence[datetime] = ()  # when each was logged, ascending
 
 
-def rows_of(services: Services, plan: LoadTestPlan) -> PayloadRows:
-    """Return what a plan sends; Invalid where there is nothing, or its file cannot be read."""
+def rows_of(services: Services, plan: LoadTestPlan, at: datetime) -> PayloadRows:
+    """Return what a plan sends that starts at `at`; Invalid where there is nothing, or its file cannot be read."""
     payload = plan.payload
     if payload.kind == "rows":
         return PayloadRows([dict(row) for row in payload.rows])
@@ -40,22 +42,46 @@ def rows_of(services: Services, plan: LoadTestPlan) -> PayloadRows:
     if payload.kind == "file" and payload.file is not None:
         rows, answers = read_payload_file(read_bytes(services.loadtests_dir, payload.file), payload.file)
         return PayloadRows(rows, answers)
-    return _replayed(services, plan)
+    return _replayed(services, plan, at)
 
 
-def _replayed(services: Services, plan: LoadTestPlan) -> PayloadRows:
-    replay_s = plan.payload.replay_s or 3600.0
-    window = Window.trailing(services.clock.now(), replay_s)
+def _replayed(services: Services, plan: LoadTestPlan, at: datetime) -> PayloadRows:
+    window, told = window_of(plan, at)
     schemas = services.catalog.schemas.of(plan.model)
     logged = predictions.recent_requests(services.lake, schemas, plan.model, window, REPLAY_ROWS_MAX)
     if not logged:
-        span = format_duration(replay_s)
-        raise Invalid(f"there is nothing to replay: {plan.model} logged no prediction in the last {span}")
+        raise Invalid(f"there is nothing to replay: {plan.model} logged no prediction {told}")
     return PayloadRows(
         [request.inputs for request in logged],
         [request.prediction for request in logged],
         [request.at for request in logged],
     )
+
+
+def window_of(plan: LoadTestPlan, at: datetime) -> tuple[Window, str]:
+    """Return the stretch of the prediction log that is replayed, and its words.
+
+    Where the arrivals are replayed, too, it is theirs: each row then comes at its own instant.
+    """
+    recorded = replay.window(plan.shape.params) if plan.shape.kind == "replay" else None
+    if isinstance(recorded, tuple):
+        return Window(*recorded), f"from {recorded[0]} to {recorded[1]}"
+    span_s = recorded or plan.payload.replay_s or 3600.0
+    return Window.trailing(at, span_s), f"in the last {format_duration(span_s)}"
+
+
+def arrivals_of(services: Services, plan: LoadTestPlan, at: datetime) -> LoadTestPlan:
+    """Return a plan that replays recorded arrivals with their instants, in seconds from the first of its window."""
+    if plan.shape.kind != "replay" or replay.window(plan.shape.params) is None:
+        return plan
+    window, told = window_of(plan, at)
+    instants = predictions.arrivals(services.lake, plan.model, window, REPLAY_ARRIVALS_MAX + 1)
+    if not len(instants):
+        raise Invalid(f"there is nothing to replay: {plan.model} logged no prediction {told}")
+    if len(instants) > REPLAY_ARRIVALS_MAX:
+        raise Invalid(f"{plan.model} logged over {REPLAY_ARRIVALS_MAX:,} predictions {told}: replay a shorter stretch")
+    params = {**plan.shape.params, "instants_s": instants.tolist()}
+    return replace(plan, shape=replace(plan.shape, params=params))
 
 
 def read_bytes(folder: Path, name: str) -> bytes:

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,16 +25,21 @@ from seamark.compute.token_notes import TokenNotes
 from seamark.core.clock import Clock, SystemClock
 from seamark.core.errors import Invalid
 from seamark.core.records import LOAD_SAMPLES
-from seamark.runner.order import JOIN_REMOTE_S, JOIN_S, LoadOrder, Progress, RunnerOutcome, SegmentRun, write_order
+from seamark.core.targets import own_locustfile
+from seamark.runner import own
+from seamark.runner.addresses import Unresolved, pin
+from seamark.runner.order import JOIN_REMOTE_S, JOIN_S, LastLine, LoadOrder, Progress, RunnerOutcome, write_order
 from seamark.shipped import shipped
 from seamark.wire import load_rows
 
+ROOT = Path(seamark.__file__).resolve().parent.parent  # where the package is imported from
 log = logging.getLogger(__name__)
 
 POLL_S = 0.1
 STOP_GRACE_S = 5.0
 START_S = 60.0  # Locust's imports on a busy machine, on top of what the shape may take
 DRAINS_MAX = 12  # steps of a search that may have to wait for their last answer up to the timeout
+NOTES_MAX, NOTE_LENGTH_MAX = 10, 500
 LINE_BYTES_MAX = 64 * 1024
 STDERR_BYTES_KEPT = 16 * 1024
 _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "TZ")
@@ -54,16 +59,15 @@ def run(
     should_stop() several times a second; both in this thread. An exception of theirs ends the generator first.
     Raises Invalid where the order cannot be carried out at all; whatever happens later is told in the outcome.
     """
-    shape = SHAPES.get(order.plan.shape.kind)
-    if shape is None:
-        raise Invalid(f"{order.plan.shape.kind!r} is not a load shape; known are {', '.join(sorted(SHAPES))}")
-    skipped = write_order(order, work_dir)
-    if skipped:
-        log.warning("run %s: %d payload rows were left out, they are no JSON or too large", order.run_id, skipped)
-    drains = DRAINS_MAX if shape.feedback else 1
-    joining_s = JOIN_REMOTE_S if order.plan.remote_workers else 0.0
-    longest_s = joining_s + START_S + shape.longest_s(order.plan.shape.params) + drains * (order.plan.timeout_s + 1.0)
-    child = _Child(work_dir, clock or SystemClock(), order)
+    is_own = own_locustfile(order.plan.scenario)
+    if order.addresses is None:
+        try:
+            # The user's own file may go wherever the list lets it; a built-in scenario only to the target.
+            order = replace(order, addresses=pin(order.plan.target, order.allow if is_own else ()))
+        except Unresolved as reason:
+            return RunnerOutcome(LOAD_SAMPLES.empty_table(), unreachable=str(reason))
+    longest_s, skipped = _prepare_own(order, work_dir) if is_own else _prepare(order, work_dir)
+    child = _Child(work_dir, clock or SystemClock(), order, is_own=is_own)
     try:
         stop_asked = child.follow(on_progress, should_stop, longest_s)
     finally:
@@ -74,22 +78,42 @@ def run(
     return replace(outcome, aborted=aborted, error=error, skipped_payloads=skipped)
 
 
+def _prepare_own(order: LoadOrder, work_dir: Path) -> tuple[float, int]:
+    own.write_own_order(order, work_dir)
+    return own.longest_s(order), 0
+
+
+def _prepare(order: LoadOrder, work_dir: Path) -> tuple[float, int]:
+    """Write the order down; return the run's wall-clock limit in seconds and how many payload rows were left out."""
+    shape = SHAPES.get(order.plan.shape.kind)
+    if shape is None:
+        raise Invalid(f"{order.plan.shape.kind!r} is not a load shape; known are {', '.join(sorted(SHAPES))}")
+    skipped = write_order(order, work_dir)
+    if skipped:
+        log.warning("run %s: %d payload rows were left out, they are no JSON or too large", order.run_id, skipped)
+    drains = DRAINS_MAX if shape.feedback else 1
+    joining_s = JOIN_REMOTE_S if order.plan.remote_workers else 0.0
+    longest_s = joining_s + START_S + shape.longest_s(order.plan.shape.params) + drains * (order.plan.timeout_s + 1.0)
+    return longest_s, skipped
+
+
 class _Child:
     """The Locust process, alone or the master of several workers: its group, its pipes, and what it said."""
 
-    def __init__(self, work_dir: Path, clock: Clock, order: LoadOrder) -> None:
+    def __init__(self, work_dir: Path, clock: Clock, order: LoadOrder, *, is_own: bool) -> None:
         self._clock = clock
-        self.last: Mapping[str, Any] | None = None
+        self.last: LastLine | None = None
         self.overdue = False
         self._stderr = b""
         self._line = b""
-        self._work_dir, self._token = work_dir, order.token
-        remote, local = order.plan.remote_workers, order.plan.workers
+        self._work_dir = work_dir
+        self._environment = own.environment(work_dir, ROOT) if is_own else environment(work_dir, order.token)
+        remote, local = (0, 1) if is_own else (order.plan.remote_workers, order.plan.workers)
         host, port = order.bind if remote else (_LOOPBACK, 0)
         port = port or _free_port(host)
         shared = remote or local > 1
         options = _master(host, port, remote or local, order) if shared else _ALONE
-        self._process = self._start(command(options), group=0)
+        self._process = self._start(own.command(order) if is_own else command(options), group=0)
         self._workers: list[subprocess.Popen[bytes]] = []
         try:
             for _ in range(local if shared and not remote else 0):
@@ -105,7 +129,7 @@ class _Child:
         return subprocess.Popen(  # noqa: S603 - our own interpreter and script
             command,
             cwd=self._work_dir,
-            env=environment(self._work_dir, self._token),
+            env=self._environment,
             stdin=subprocess.PIPE,  # held open and never written to: its end tells the generator that we are gone
             stdout=subprocess.PIPE if speaks else subprocess.DEVNULL,
             stderr=subprocess.PIPE if speaks else subprocess.DEVNULL,
@@ -191,7 +215,7 @@ class _Child:
             if document.get("kind") == "progress":
                 on_progress(msgspec.convert(document, Progress))
             elif document.get("kind") == "end":
-                self.last = document
+                self.last = msgspec.convert(document, LastLine)
         except msgspec.MsgspecError:
             log.warning("the load generator said something odd: %s", line[:200])
 
@@ -228,8 +252,7 @@ def _free_port(host: str) -> int:
 def environment(work_dir: Path, token: str) -> dict[str, str]:
     """Only what the generator needs: no setting, no secret and no proxy of the service reaches it."""
     kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
-    root = str(Path(seamark.__file__).resolve().parent.parent)
-    paths = [root, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     return {
         **kept,
         "HOME": str(work_dir),
@@ -244,21 +267,26 @@ def environment(work_dir: Path, token: str) -> dict[str, str]:
 
 
 def _outcome(order: LoadOrder, work_dir: Path, child: _Child, longest_s: float) -> RunnerOutcome:
-    last = child.last or {}
-    error = last.get("error")
+    last = child.last or LastLine()
+    error = last.error
     if child.overdue:
         error = f"the load generator was not done after {longest_s:.0f} s"
     elif child.last is None:
         error = f"the load generator ended with code {child.returncode}: {child.complaint()}"
+    try:
+        samples = read_samples(work_dir / "samples.bin", order.run_id)
+    except (msgspec.MsgspecError, LookupError, TypeError, ValueError):  # Arrow's errors are among them
+        samples, error = LOAD_SAMPLES.empty_table(), "the samples cannot be read: they are not as they were written"
     return RunnerOutcome(
-        samples=read_samples(work_dir / "samples.bin", order.run_id),
-        segments=tuple(msgspec.convert(last.get("segments", ()), tuple[SegmentRun, ...])),
-        generator_cpu_ratio=last.get("generator_cpu_ratio"),
-        generator_saturated=bool(last.get("generator_saturated", False)),
-        aborted=None if child.overdue else last.get("aborted"),
-        unreachable=last.get("unreachable"),
+        samples=samples,
+        segments=last.segments,
+        generator_cpu_ratio=last.generator_cpu_ratio,
+        generator_saturated=last.generator_saturated,
+        aborted=None if child.overdue else last.aborted,
+        unreachable=last.unreachable,
         error=error,
-        tokens=_tokens(last.get("tokens")),
+        tokens=_tokens(last.tokens),
+        notes=tuple(note[:NOTE_LENGTH_MAX] for note in last.notes[:NOTES_MAX]),
     )
 
 

@@ -16,6 +16,7 @@ from seamark import __version__
 from seamark.compute.token_notes import TokenNotes
 from seamark.core.errors import Invalid
 from seamark.core.specs import LoadTestPlan
+from seamark.wire.checks import origin_of
 from seamark.wire.load_bodies import BODIES
 from seamark.wire.values import RowRefused
 
@@ -31,7 +32,12 @@ PAYLOADS_BYTES_MAX = 64 * 1024 * 1024  # of all rows: the generator holds them i
 
 @dataclass(frozen=True)
 class LoadOrder:
-    """One run to be made: what to send, to whom it may go, and the seed that makes the arrivals repeatable."""
+    """One run to be made: what to send, to whom it may go, and the seed that makes the arrivals repeatable.
+
+    `addresses` of the allowed hosts are found as the run starts where they are None. `caps` holds requests/s by
+    origin that this run must not go beyond, all its processes together. `loadtests_dir` holds the user's own
+    locustfiles, to which the folders in `closed` (the service's data) are shut.
+    """
 
     run_id: str
     plan: LoadTestPlan
@@ -39,6 +45,10 @@ class LoadOrder:
     allow: tuple[str, ...]
     seed: int
     in_flight_max: int = IN_FLIGHT_MAX
+    addresses: Mapping[str, Sequence[str]] | None = None
+    caps: Mapping[str, float] = field(default_factory=dict)
+    loadtests_dir: Path | None = None
+    closed: tuple[Path, ...] = ()
     bind: tuple[str, int] = ("127.0.0.1", 0)  # where a master listens for workers of other machines
     token: str = field(default_factory=lambda: secrets.token_hex(16))  # by which workers are known to be of this run
     answers: Sequence[Any] = ()  # the recorded one of each payload, None where there is none; empty: of none
@@ -77,12 +87,26 @@ class SegmentRun:
 
 
 @dataclass(frozen=True)
+class LastLine:
+    """The generator's last line, checked: a locustfile of somebody's own lives in the process that writes it."""
+
+    segments: tuple[SegmentRun, ...] = ()
+    generator_cpu_ratio: float | None = None
+    generator_saturated: bool = False
+    aborted: str | None = None
+    unreachable: str | None = None
+    error: str | None = None
+    notes: tuple[str, ...] = ()
+    tokens: dict[str, Any] | None = None  # compute/token_notes.py
+
+
+@dataclass(frozen=True)
 class RunnerOutcome:
     """How the generator ended. `samples` has core.records.LOAD_SAMPLES' columns and holds whatever was measured.
 
     `aborted` (somebody or an abort condition stopped it), `unreachable` (no connection could be made) and `error` (the
     generator itself failed) are sentences, or None where it was not so. `skipped_payloads` counts rows that no JSON
-    body could be made of, or that were over the size limits.
+    body could be made of, or that were over the size limits. `notes` are sentences that change no verdict.
     """
 
     samples: pa.Table
@@ -94,6 +118,7 @@ class RunnerOutcome:
     error: str | None = None
     skipped_payloads: int = 0
     tokens: TokenNotes | None = None  # None: no answer told of any
+    notes: tuple[str, ...] = ()
 
 
 def write_order(order: LoadOrder, work_dir: Path) -> int:
@@ -115,6 +140,8 @@ def write_order(order: LoadOrder, work_dir: Path) -> int:
         "version": __version__,
         "target": plan.target,
         "allow": list(order.allow),
+        "addresses": {host: list(found) for host, found in (order.addresses or {}).items()},
+        "max_rps": order.caps.get(origin_of(plan.target)),
         "scenario": plan.scenario,
         "shape": plan.shape.kind,
         "shape_params": dict(plan.shape.params),

@@ -133,6 +133,7 @@ def run(record: RunRecord) -> dict[str, Any]:
         "tokens": verdict.get("tokens"),
         "goodput": verdict.get("goodput"),
         "answers": _answers(record.verdict.answers if record.verdict else None),
+        "notes": verdict.get("notes", []),
         "baseline": None,
     }
 

@@ -10,12 +10,13 @@ from seamark.core.errors import ConfigInvalid
 from seamark.core.performance import class_name
 from seamark.core.specs import AutoscaleSpec, ChannelSpec, Config, DriftSpec, Known, ModelSpec, PerformanceSpec, SloSpec
 from seamark.core.thresholds import Threshold
-from seamark.wire.checks import Checker, join, origin_of
+from seamark.wire.checks import Checker, join
 from seamark.wire.drift_kinds import read_kinds, read_switch
 from seamark.wire.inputs import read_input
 from seamark.wire.monitors import read_reference, read_segments
 from seamark.wire.plan import Surroundings, parse_plan, read_plan
 from seamark.wire.release import read_release
+from seamark.wire.targets import each_once, read_target
 from seamark.wire.values import shown
 from seamark.wire.yaml_tree import read_yaml
 
@@ -54,10 +55,13 @@ def _config(checker: Checker, data: Any, known: Known) -> Config:
     found = checker.mapping(data, "", SECTIONS, "seamark.yaml") or {}
     targets = _section(checker, found, "targets", ("allow",))
     alerts = _section(checker, found, "alerts", ("channels",))
-    allow = checker.each(targets.get("allow"), "targets.allow", "origins", lambda v, path: _origin(checker, v, path))
+    allow = checker.each(
+        targets.get("allow"), "targets.allow", "origins", lambda v, path: read_target(checker, v, path)
+    )
+    each_once(checker, allow, "targets.allow")
     models = checker.each(found.get("models"), "models", "models", lambda v, path: _model(checker, v, path, known))
     # A model with a mistake in it is still there: its load test is not wrong for that.
-    around = Surroundings(known, frozenset(map(origin_of, allow)), _names(found.get("models")))
+    around = Surroundings(known, frozenset(target.url for target in allow), _names(found.get("models")), allow)
     plans = checker.each(
         found.get("loadtests"), "loadtests", "load tests", lambda v, path: read_plan(checker, v, path, around)
     )
@@ -70,7 +74,7 @@ def _config(checker: Checker, data: Any, known: Known) -> Config:
         ("alerts.channels", alerts.get("channels")),
     ):
         checker.unique(entries if isinstance(entries, list) else (), path)
-    return Config(models=models, loadtests=plans, targets_allow=allow, channels=channels)
+    return Config(models=models, loadtests=plans, targets=allow, channels=channels)
 
 
 def _section(checker: Checker, found: Mapping[str, Any], name: str, keys: tuple[str, ...]) -> dict[str, Any]:
@@ -81,19 +85,6 @@ def _section(checker: Checker, found: Mapping[str, Any], name: str, keys: tuple[
 def _names(entries: Any) -> frozenset[str]:
     named = [entry.get("name") for entry in entries if isinstance(entry, Mapping)] if isinstance(entries, list) else []
     return frozenset(name for name in named if isinstance(name, str))
-
-
-def _origin(checker: Checker, value: Any, path: str) -> str | None:
-    """Return one allowed origin: default ports left out, host in lower case."""
-    if value is None:
-        checker.wrong(path, "is empty; write an origin, like http://127.0.0.1:8080")
-    url = checker.url(value, path)
-    if url is None:
-        return None
-    if url.partition("://")[2].rstrip("/").find("/") >= 0 or "?" in url:
-        checker.wrong(path, f"{shown(url)} has a path; write only the origin, {origin_of(url)}")
-        return None
-    return origin_of(url)
 
 
 def _model(checker: Checker, value: Any, path: str, known: Known) -> ModelSpec | None:

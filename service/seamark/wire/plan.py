@@ -12,9 +12,11 @@ from cronsim import CronSim, CronSimError
 
 from seamark.core.errors import Invalid
 from seamark.core.specs import Known, LoadTestPlan, ShapeSpec
+from seamark.core.targets import TargetSpec, own_locustfile
 from seamark.core.thresholds import OF_ANSWERS, OF_WHOLE_RUNS, Threshold
 from seamark.wire.checks import Checker, join, origin_of, plain_data, url_fault
 from seamark.wire.payload import check_rows, read_payload
+from seamark.wire.targets import check_own_shape, check_rate, locustfile_fault, own_payload
 from seamark.wire.values import shown
 
 KEYS = (
@@ -54,12 +56,21 @@ class Surroundings:
     known: Known
     allow: frozenset[str]
     models: Collection[str]
+    targets: tuple[TargetSpec, ...] = ()  # what is said of the allowed origins, where anything is
 
 
-def parse_plan(document: Any, name: str, known: Known, allow: Collection[str], models: Collection[str]) -> LoadTestPlan:
+def parse_plan(
+    document: Any,
+    name: str,
+    known: Known,
+    allow: Collection[str],
+    models: Collection[str],
+    targets: tuple[TargetSpec, ...] = (),
+) -> LoadTestPlan:
     """Return the plan that `document` writes for the load test `name`; Invalid lists every mistake.
 
-    `allow` holds targets.allow, `models` the names of the configured models. A `name` in the document must be `name`.
+    `allow` holds the origins of targets.allow, `targets` their limits, `models` the names of the configured
+    models. A `name` in the document must be `name`.
     """
     checker = Checker()
     origins = frozenset(origin_of(url) for url in allow if url_fault(url) is None)
@@ -67,7 +78,7 @@ def parse_plan(document: Any, name: str, known: Known, allow: Collection[str], m
     if written != name:
         checker.wrong("name", f"{shown(written)} is not {shown(name)}, by which it is put; leave it out")
     whole = {**document, "name": name} if isinstance(document, Mapping) else document
-    plan = read_plan(checker, whole, "", Surroundings(known, origins, models))
+    plan = read_plan(checker, whole, "", Surroundings(known, origins, models, targets))
     problems = checker.problems
     if problems or plan is None:
         told = "; ".join(str(problem) for problem in problems[:5])
@@ -85,20 +96,27 @@ def read_plan(checker: Checker, value: Any, path: str, around: Surroundings) -> 
     found = checker.mapping(value, path, KEYS, "a load test")
     if found is None:
         return None
-    checker.needed(found, path, "name", "model", "target", "payload", "shape")
+    scenario = _scenario(checker, found.get("scenario"), join(path, "scenario"), around.known)
+    own = scenario is not None and own_locustfile(scenario)
+    checker.needed(found, path, "name", "model", "target", *(() if own else ("payload",)), "shape")
     name = checker.name(found.get("name"), join(path, "name"))
     model = checker.model_name(found.get("model"), join(path, "model"))
     if model is not None and model not in around.models:
         listed = ", ".join(sorted(around.models)[:20]) or "none"
         checker.wrong(join(path, "model"), f"{shown(model)} is not among the models ({listed})")
     target = _target(checker, found.get("target"), join(path, "target"), around)
-    payload = read_payload(checker, found.get("payload"), join(path, "payload"))
+    payload = (
+        own_payload(checker, found, path) if own else read_payload(checker, found.get("payload"), join(path, "payload"))
+    )
     shape = _shape(checker, found.get("shape"), join(path, "shape"), around.known)
+    if shape and target:
+        check_rate(checker, origin_of(target), shape, join(path, "shape"), around.targets)
+    if shape and own:
+        check_own_shape(checker, shape, join(path, "shape"))
     thresholds = _thresholds(checker, found.get("thresholds"), join(path, "thresholds"), with_hold=False)
     abort = _thresholds(checker, found.get("abort"), join(path, "abort"), with_hold=True)
     schedule = _schedule(checker, found.get("schedule"), join(path, "schedule"))
     timezone = _timezone(checker, found.get("timezone"), join(path, "timezone"))
-    scenario = _scenario(checker, found.get("scenario"), join(path, "scenario"), around.known)
     timeout_s = checker.number(found.get("timeout_s"), join(path, "timeout_s"), above=0.0, most=600.0)
     replicas = checker.whole(found.get("replicas"), join(path, "replicas"), least=1, most=REPLICAS_MAX)
     workers = checker.whole(found.get("workers"), join(path, "workers"), least=1, most=WORKERS_MAX)
@@ -240,10 +258,16 @@ def _timezone(checker: Checker, value: Any, path: str) -> str | None:
 
 def _scenario(checker: Checker, value: Any, path: str, known: Known) -> str | None:
     text = checker.text(value, path, "a scenario")
-    if text is not None and text not in known.scenarios:
-        checker.wrong(path, f"{shown(text)} is no scenario; known are {', '.join(sorted(known.scenarios))}")
-        return None
-    return text
+    if text is None or text in known.scenarios:
+        return text
+    if own_locustfile(text) or "/" in text:
+        fault = locustfile_fault(text)
+        if fault:
+            checker.wrong(path, f"{shown(text)} {fault}")
+        return None if fault else text
+    listed = ", ".join(sorted(known.scenarios))
+    checker.wrong(path, f"{shown(text)} is no scenario; known are {listed}, or write FILE.py for a locustfile of yours")
+    return None
 
 
 def _document(checker: Checker, found: Mapping[str, Any], path: str) -> dict[str, Any]:

@@ -70,6 +70,7 @@ def services(tmp_path: Path, empty: Path) -> Iterator[Services]:
             http=http,
             url="http://127.0.0.1:8000",
             data_dir=folder,
+            loadtests_dir=folder / "loadtests",
             open_access=True,
             max_body_bytes=1 << 20,
             retention_days=30.0,

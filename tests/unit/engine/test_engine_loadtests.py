@@ -10,7 +10,7 @@ from tests.lake_rows import rows_of
 
 from seamark.core.errors import Conflict, Invalid, NotFound, SeamarkError
 from seamark.core.findings import RunStatus
-from seamark.engine import loadtests
+from seamark.engine import loadtests, payloads
 from seamark.engine.services import Services
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -145,9 +145,9 @@ def test_recorded_arrivals_are_taken_from_the_predictions_of_the_stretch(service
     rows = [{"model": "m", "prediction_id": f"p{i}", "at": at} for i, at in enumerate(came)]
     services.lake.append({"predictions": rows_of("predictions", [*rows, {**rows[0]}])})
     services.configuration.put_plan("again", {**PLAN, "shape": {"replay": {"last": "1h", "speed": 2}}}, AT)
-    plan = loadtests._with_arrivals(services, services.configuration.plan("again"))
+    plan = payloads.arrivals_of(services, services.configuration.plan("again"), AT)
     assert plan.shape.params["instants_s"] == [1800.0, 2400.0]
     nothing = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T01:00:00Z"}
     services.configuration.put_plan("again", {**PLAN, "shape": {"replay": nothing}}, AT)
     with pytest.raises(Invalid, match="nothing to replay"):
-        loadtests._with_arrivals(services, services.configuration.plan("again"))
+        payloads.arrivals_of(services, services.configuration.plan("again"), AT)

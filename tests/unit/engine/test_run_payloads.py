@@ -31,7 +31,7 @@ def plan(payload: PayloadSpec) -> LoadTestPlan:
 
 def test_a_file_gives_rows_and_what_is_expected_of_them(house: Services) -> None:
     (house.loadtests_dir / "r.jsonl").write_text('{"x": 1, "expected": "yes"}\n{"x": 2}\n')
-    found = payloads.rows_of(house, plan(PayloadSpec("file", file="r.jsonl")))
+    found = payloads.rows_of(house, plan(PayloadSpec("file", file="r.jsonl")), AT)
     assert (found.bodies, found.answers) == ([{"x": 1}, {"x": 2}], ["yes", None])
 
 
@@ -49,12 +49,12 @@ def test_nothing_but_plain_files_of_the_folder_is_read(house: Services, tmp_path
     }  # fmt: skip
     for name, message in told.items():
         with pytest.raises(Invalid, match=message):
-            payloads.rows_of(house, plan(PayloadSpec("file", file=name)))
+            payloads.rows_of(house, plan(PayloadSpec("file", file=name)), AT)
 
 
 def test_a_template_is_filled(house: Services) -> None:
     spec = PayloadSpec("template", template={"x": {"$sequence": 5}}, count=3)
-    assert payloads.rows_of(house, plan(spec)).bodies == [{"x": 5}, {"x": 6}, {"x": 7}]
+    assert payloads.rows_of(house, plan(spec), AT).bodies == [{"x": 5}, {"x": 6}, {"x": 7}]
 
 
 def test_replayed_rows_bring_what_was_answered(house: Services) -> None:
@@ -69,7 +69,7 @@ def test_replayed_rows_bring_what_was_answered(house: Services) -> None:
     table = rows_of("predictions", [{**same, **row, "at": at.replace(second=i)} for i, row in enumerate(rows)])
     house.lake.append({"predictions": table})
     house.catalog.schemas.remember([("m", schema)])
-    found = payloads.rows_of(house, plan(PayloadSpec("replay", replay_s=3600.0)))
+    found = payloads.rows_of(house, plan(PayloadSpec("replay", replay_s=3600.0)), AT)
     assert found.bodies == [{"x": 1.0}, {"x": 2.0}, {"x": 3.0}]
     assert found.answers == [0.25, "yes", None]
     assert [at.second for at in found.at] == [0, 1, 2]

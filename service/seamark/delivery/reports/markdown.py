@@ -37,6 +37,7 @@ def markdown(report: RunReport) -> str:
         parts += [_traffic(report.verdict), _latencies(report.verdict), _answers(report.verdict)]
         if report.verdict.capacity is not None:
             parts.append(_capacity(report.verdict.capacity))
+        parts.append("\n".join(f"* {_text(note)}" for note in report.verdict.notes))
     if report.traces is not None and report.traces.names:
         parts.append(_server_time(report.traces))
     run = f"Run `{report.run_id}`" if report.run_id.isalnum() else f"Run {_text(report.run_id)}"

