@@ -184,7 +184,7 @@ class ThresholdResult:
 class Capacity:
     """The highest Poisson rate one replica carried within the SLO, requests per second, with its interval.
 
-    `low` is the highest rate shown to hold, `high` the lowest rate shown not to (None: none was reached).
+    `low` and `high` are its 95 % interval (`high` None: no rate broke the SLO). Advise by `low`.
     """
 
     rps: float
@@ -192,7 +192,8 @@ class Capacity:
     high: float | None
     limited_by: str  # "slo" | "saturation" | "stop_rps" | "generator"
     steps: tuple[CapacityStep, ...]
-    supported: bool  # the quantile is statistically supported by the step's samples
+    supported: bool  # the quantile is statistically supported by the requests at `low` and a little below
+    requests: int | None = None  # of all steps
 
 
 @dataclass(frozen=True)
