@@ -1,12 +1,13 @@
 """Measured load, a forecast and the tested capacity of one replica -> replicas, with the sentence that says why.
 
-replicas = ceil(load / (capacity x utilisation)), where capacity is the lower end of the test's interval (the estimate is
-as often too high as too low, and what it is too high by breaks the SLO) and load is the larger of the last minute's arrivals (reactive), the
-forecast's 90 % quantile at the moment a replica asked for now would serve, and the arrivals with what waits in a queue,
-drained in a minute. A utilisation that was measured asks, as the HPA has it, for ceil(current x utilisation / limit);
-the largest need counts. A forecast alone never scales in. Scaling in waits until less has been enough for a while, and
-is checked by a what-if: the smaller count must carry the present load with room to spare. What is unknown makes the
-advice `hold`, keep what runs; while the load is unknown, a queue or a utilisation may ask for more, never for less.
+replicas = ceil(load / (capacity x utilisation)). Capacity is the lower end of the test's interval: the estimate is too
+high as often as too low, and by what it is too high the SLO breaks. Load is the larger of the last minute's arrivals
+(reactive), the forecast's 90 % quantile at the moment a replica asked for now would serve, and the arrivals with what
+waits in a queue, drained in a minute. A utilisation that was measured asks, as the HPA has it, for
+ceil(current x utilisation / limit); the largest need counts. A forecast alone never scales in. Scaling in waits until
+less has been enough for a while, and is checked by a what-if: the smaller count must carry the present load with room
+to spare. What is unknown makes the advice `hold`, keep what runs; while the load is unknown, a queue or a utilisation
+may ask for more, never for less.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from seamark.core.findings import Capacity, CapacityStep, LatencySummary
 from seamark.core.thresholds import OF_TOKENS_BY_REQUEST, Threshold
 
 CONFIDENCE = 0.99
-SUPPORT_REACH = 0.8  # of the advised rate: requests at this and up to it are pooled to support it
+SUPPORT_REACH = 0.8  # of the advised rate: requests from here on are pooled to support it
 LATE_MS = 10.0  # a generator that is later than this, or than a tenth of the limit, measures itself
 
 
@@ -161,8 +161,8 @@ def conclude(
     `rps` is the estimate of the rate at which the first threshold breaks, `low` and `high` its 95 % interval
     (compute/crossing), each divided by the replicas behind the target. Where every step held up to `stop_rps`, or up to
     where the generator was the bottleneck, `rps` and `low` are the highest rate that held and `high` is None.
-    `supported`: the requests of steps a little below `low` are enough to say, at 99 % confidence, that each latency
-    percentile lies within its limit there.
+    `supported`: the requests of steps up to some rate a little below `rps` are enough to say, at 99 % confidence, that
+    each latency percentile lies within its limit there.
     """
     requests = sum(step.requests for step in steps)
     steps_all, steps, results = tuple(steps), *_settled(steps, results)
@@ -180,7 +180,7 @@ def conclude(
         limited_by = "saturation" if first.reason.startswith("saturated") else "slo"
         if belief.rps >= stop_rps:
             limited_by, high = "stop_rps", None
-    shown = _shown_to_hold(results, low, thresholds)
+    shown = _shown_to_hold(results, low, best, thresholds)
     return Capacity(
         best / replicas,
         low / replicas,
@@ -200,10 +200,13 @@ def _settled(
     return (steps[1:], results[1:]) if again else (steps, results)
 
 
-def _shown_to_hold(results: Sequence[SegmentResult], low_rps: float, thresholds: Sequence[Threshold]) -> bool:
-    """Whether the requests of all steps between SUPPORT_REACH of `low_rps` and it support the percentiles, pooled."""
-    below = [r for r in results if SUPPORT_REACH * low_rps <= r.segment.asked_rps <= low_rps * (1 + 1e-9)]
-    return bool(below) and is_supported(below, thresholds)
+def _shown_to_hold(
+    results: Sequence[SegmentResult], low_rps: float, best_rps: float, thresholds: Sequence[Threshold]
+) -> bool:
+    """Whether, up to some rate no higher than the estimate and little under it, the steps pooled support the SLO."""
+    near = [r for r in results if SUPPORT_REACH * low_rps <= r.segment.asked_rps <= best_rps * (1 + 1e-9)]
+    near.sort(key=lambda result: result.segment.asked_rps)
+    return any(is_supported(near[:count], thresholds) for count in range(1, len(near) + 1))
 
 
 def is_supported(results: Sequence[SegmentResult], thresholds: Sequence[Threshold]) -> bool:

@@ -13,13 +13,13 @@ from typing import ClassVar
 import numpy as np
 
 from seamark.compute.capacity import aggregate, judge_step, requests_needed
-from seamark.compute.crossing import Belief
+from seamark.compute.crossing import UPPER, Belief
 from seamark.compute.load_shape import FloatArray, SegmentResult
 from seamark.compute.threshold_tallies import believe
 from seamark.core.findings import CapacityStep
 from seamark.core.thresholds import Threshold
 
-BRACKETED = 1.3  # a rate that broke by one that held: from here on, steps are long
+BRACKETED = 1.2  # a rate that broke by one that held: from here on, steps are long and about the estimate
 STRETCH_MAX = 3.0  # a step is made so much longer, where its percentiles need it
 STEPS_MAX = 24  # of the longest kind, by which the time of a search is bounded
 
@@ -82,12 +82,15 @@ class Search:
         return None if belief is None else self._approach(belief, held, failed)
 
     def _approach(self, belief: Belief, held: Sequence[float], failed: Sequence[float]) -> float | None:
-        if belief.above(self._stop) >= 0.975 or belief.half_width <= self.PRECISION:
+        if belief.above(self._stop) >= UPPER:
             return None
         if not failed:
             return self._stop
-        if belief.half_width > 3 * self.PRECISION:  # not near yet: into the lower part of what is possible
-            rate = max(belief.quantile(0.4), max((rate for rate in held if rate < min(failed)), default=0.0))
+        if belief.half_width <= self.PRECISION:  # once more, where all that bounds it above is one step: a hiccup?
+            return min(failed) if len(failed) < 2 else None
+        below = max((rate for rate in held if rate < min(failed)), default=0.0)
+        if not self._near and min(failed) > BRACKETED * below and belief.half_width > 3 * self.PRECISION:
+            rate = max(belief.quantile(0.4), below)  # not near yet: into the lower part of what is possible
         else:
             away = float(np.exp(self.PLACES[self._near % len(self.PLACES)] / belief.slope))
             rate = belief.rps * min(max(away, self.BELOW), self.ABOVE)
@@ -124,7 +127,9 @@ class Search:
 
     def _mean_ms(self, rate: float) -> float:
         """The mean latency of what was answered at a rate."""
-        return float(np.nanmean(self._latency_ms(rate, "latency_ms")))
+        values = self._latency_ms(rate, "latency_ms")
+        known = values[~np.isnan(values)]
+        return float(known.mean()) if len(known) else np.inf
 
     def _used(self, rate: float, threshold: Threshold) -> float:
         """The share of a latency limit that is used at a rate: 1 at the limit."""
@@ -139,9 +144,7 @@ class Search:
     def _duration_s(self, rate: float) -> float:
         """Steps near the crossing, or at the top, are long: what they say is what the answer rests on."""
         failed = [step.asked_rps for step in self._steps if step.held is False]
-        held = [step.asked_rps for step in self._steps if step.held]
-        bracketed = failed and held and min(failed) < BRACKETED * max(held)
-        if self._near or bracketed or rate >= self._stop:
+        if self._near or rate >= self._stop:
             return self._step_s * STRETCH_MAX
         return step_duration_s(rate, self._step_s, (2 if failed else 1) * needed(self._thresholds))
 

@@ -2,9 +2,8 @@
 
 The share beyond the limit is taken to rise with the rate as log-odds over the logarithm of the rate, near the crossing:
 logit p(r) = logit(allowed) + slope ln(r / crossing). A grid over (crossing, slope) holds the posterior; its quantiles
-are the interval. This is how adaptive threshold measurement does it (Kontsevich & Tyler, Vision Research 39, 1999), with
-a lapse rate, by which one odd step weighs little against several others, and with steps far from the crossing
-weighing less, since the line is only straight near it.
+are the interval, as in adaptive measurement of thresholds (Kontsevich & Tyler, Vision Research 39, 1999). A lapse rate
+lets one odd step weigh little against several others, and steps far off weigh less: the line is straight only nearby.
 
 Slow requests come in clumps: each step's counts are divided by the variance inflation that batch means show
 (Law, Simulation Modeling and Analysis, 9.5.3).
@@ -30,8 +29,9 @@ FAR = 2.0  # in log-odds: a share that far above or below what is allowed says o
 FARTHEST = 30.0  # a step far off weighs so much less: the line is straight only near the crossing
 LOWER, UPPER = 0.025, 0.975
 _SLOPES = np.geomspace(1.0, 400.0, 28)
-# ln(slope) beforehand: of M/M/k with 0.5 to 0.95 of its slots busy at the crossing, slopes are from 3 to 50.
-_SLOPES_PRIOR = -0.5 * (np.log(_SLOPES / 12.0) / 0.8) ** 2
+# ln(slope) beforehand: of M/M/k with 0.5 to 0.95 of its slots busy at the crossing, slopes are from 3 to 50; a target
+# that sheds load, or works without any chance, is steeper.
+_SLOPES_PRIOR = np.log(np.exp(-0.5 * (np.log(_SLOPES / 12.0) / 0.8) ** 2) + np.where(_SLOPES > 12.0, 0.3, 0.0))
 _POINTS = 140
 _REACH = 4.0  # the crossing is sought between a fourth of the lowest and four times the highest rate
 
@@ -116,13 +116,18 @@ def locate(tallies: Sequence[Tally], allowed: float) -> Belief:
     rates, divisors = np.log([tally.rate_rps for tally in tallies]), inflations(tallies)
     grid = np.linspace(rates[0] - np.log(_REACH), rates[-1] + np.log(_REACH), _POINTS)
     guess = _guess(tallies, divisors, allowed)
-    for _ in range(2):
-        over, within = _evidence(tallies, divisors * _distance(rates, guess), allowed)
-        rough = _posterior(grid, rates, over, within, allowed)
-        fine = np.linspace(*np.interp([0.0005, 0.9995], rough.below, rough.log_rates), _POINTS)
-        belief = _posterior(fine, rates, over, within, allowed)
-        guess = float(np.clip(np.log(belief.rps), rates[0], rates[-1]))
-    return belief
+    rough = _located(tallies, divisors * _distance(rates, guess), grid, allowed)
+    nearer = _distance(rates, float(np.clip(np.log(rough.rps), rates[0], rates[-1])))
+    return _located(tallies, divisors * nearer, grid, allowed)
+
+
+def _located(tallies: Sequence[Tally], divisors: FloatArray, grid: FloatArray, allowed: float) -> Belief:
+    """Return the posterior over a finer grid, where a coarse one shows that the crossing can lie."""
+    rates = np.log([tally.rate_rps for tally in tallies])
+    over, within = _evidence(tallies, divisors, allowed)
+    rough = _posterior(grid, rates, over, within, allowed)
+    low, high = (float(np.interp(share, rough.below, rough.log_rates)) for share in (0.0005, 0.9995))
+    return _posterior(np.linspace(low, high, _POINTS), rates, over, within, allowed)
 
 
 def _guess(tallies: Sequence[Tally], divisors: FloatArray, allowed: float) -> float:
@@ -153,7 +158,7 @@ def _distance(log_rates: FloatArray, log_crossing: float) -> FloatArray:
     apart = log_rates - log_crossing
     nearest = [float(np.abs(side).min(initial=np.inf)) for side in (apart[apart <= 0], apart[apart >= 0])]
     known = [distance for distance in nearest if np.isfinite(distance)]
-    return np.asarray(np.minimum(np.exp(0.5 * (apart / max(NEAR, *known)) ** 2), FARTHEST))
+    return np.asarray(np.exp(np.minimum(0.5 * (apart / max(NEAR, *known)) ** 2, np.log(FARTHEST))))
 
 
 def _posterior(log_grid: FloatArray, at: FloatArray, over: FloatArray, within: FloatArray, allowed: float) -> Belief:

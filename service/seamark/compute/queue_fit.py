@@ -20,6 +20,7 @@ from seamark.core.scaling import CurvePoint, Interval, QueueFit
 FloatArray = npt.NDArray[np.float64]
 
 POINTS_MIN = 6
+REQUESTS_MIN = 12  # of a step: fewer have no mean to speak of
 RISE_MIN = 1.1  # the highest mean latency by the lowest: less shows no queue
 POOR = 0.2  # a fit that is further off than this, in the median, foretells nothing
 LOW_RATE = 0.35  # of the highest rate: up to here latency is a request's time alone, or nearly
@@ -66,7 +67,8 @@ def erlang_c(slots: int, offered: FloatArray) -> FloatArray:
 
 def read(results: Sequence[SegmentResult], quantile: float, upto_rps: float) -> Steps | None:
     """Return the steps up to a rate, without those in which requests went unanswered; None where there are too few."""
-    kept = [r for r in results if r.segment.asked_rps <= upto_rps and len(r.ok) and not np.isnan(r.latency_ms).any()]
+    slow = [r for r in results if r.segment.asked_rps <= upto_rps and len(r.ok) >= REQUESTS_MIN]
+    kept = [r for r in slow if not np.isnan(r.latency_ms).any()]
     kept.sort(key=lambda result: result.segment.asked_rps)
     if len({round(float(np.log(r.segment.asked_rps)), 2) for r in kept}) < POINTS_MIN:
         return None
@@ -86,14 +88,17 @@ def read(results: Sequence[SegmentResult], quantile: float, upto_rps: float) -> 
     )
 
 
-def queue_fit(steps: Steps | None, quantile: float, points: int, rng: np.random.Generator) -> tuple[QueueFit, Queue | None]:
+def queue_fit(
+    steps: Steps | None, quantile: float, points: int, rng: np.random.Generator
+) -> tuple[QueueFit, Queue | None]:
     """Return the fit as it is told, and the fitted queues (the best first, then resampled ones) where it is good."""
     if steps is None:
         return QueueFit("too_few_points", points), None
-    known = {"arrivals_cv": steps.arrivals_cv, "percentile": f"p{100 * quantile:g}"}
-    if steps.mean_s.max() < RISE_MIN * steps.mean_s.min():
-        return QueueFit("no_queue", points, **known), None
-    queues = _fitted(steps, rng)
+    name = f"p{100 * quantile:g}"
+    rises = steps.mean_s.max() >= RISE_MIN * steps.mean_s.min() > 0
+    queues = _fitted(steps, rng) if rises else None
+    if queues is None:
+        return QueueFit("no_queue", points, arrivals_cv=steps.arrivals_cv, percentile=name), None
     foretold = percentile_s(queues, steps.rate_rps, steps.alone_s, quantile)[0]
     error = float(np.median(np.abs(foretold / steps.percentile_s - 1)))
     service = queues.slots / queues.most_rps
@@ -105,9 +110,10 @@ def queue_fit(steps: Steps | None, quantile: float, points: int, rng: np.random.
         _of(service * 1e3),
         max(float(queues.alone_s[0] - service[0]) * 1e3, 0.0),
         cv,
+        steps.arrivals_cv,
+        name,
         error_ratio=error,
         curve=_curve(steps, queues, quantile) if error <= POOR else (),
-        **known,
     )
     return told, queues if error <= POOR else None
 
@@ -125,7 +131,8 @@ def percentile_s(queues: Queue, rates: FloatArray, alone_s: FloatArray, quantile
 
 def limit_rps(queues: Queue, alone_s: FloatArray, limit_s: float, quantile: float) -> FloatArray:
     """Return the highest rate at which each queue's latency percentile is within the limit; 0: none is."""
-    low, high = np.zeros(len(queues.slots)), queues.most_rps.copy()
+    low: FloatArray = np.zeros(len(queues.slots))
+    high = queues.most_rps.copy()
     for _ in range(_ROUNDS):
         middle = (low + high) / 2
         tails = [
@@ -134,7 +141,7 @@ def limit_rps(queues: Queue, alone_s: FloatArray, limit_s: float, quantile: floa
         ]
         within = np.array([float(tail[0, 0]) for tail in tails]) <= 1 - quantile
         low, high = np.where(within, middle, low), np.where(within, high, middle)
-    return low
+    return np.asarray(low)
 
 
 def _one(queues: Queue, index: int) -> Queue:
@@ -152,26 +159,30 @@ def _waits(queues: Queue, rates: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 def _alone(queues: Queue, alone_s: FloatArray) -> FloatArray:
     """The measured times alone, scaled to each queue's mean: at low rates too a few requests wait."""
-    return queues.alone_s[:, None] * (alone_s / alone_s.mean())[None, :]
+    return np.asarray(queues.alone_s[:, None] * (alone_s / alone_s.mean())[None, :])
 
 
 def _tail(at_s: FloatArray, waits: FloatArray, drains: FloatArray, alone_s: FloatArray) -> FloatArray:
     """P(time > at): over the times alone s, P(W > at - s) = waits e^(-drains (at - s)), or 1 where s is longer."""
     left = at_s[:, :, None] - alone_s[:, None, :]
     tails = waits[:, :, None] * np.exp(-np.maximum(drains, 0.0)[:, :, None] * np.maximum(left, 0.0))
-    return np.asarray(np.where(left > 0, tails, 1.0).mean(axis=2))
+    mean: FloatArray = np.where(left > 0, tails, 1.0).mean(axis=2)
+    return mean
 
 
-def _fitted(steps: Steps, rng: np.random.Generator) -> Queue:
+def _fitted(steps: Steps, rng: np.random.Generator) -> Queue | None:
     """Return the best queue of a grid of (slots, rate at which all are busy), then the best for resampled means.
 
-    By weighted least squares of relative errors; the mean time alone is solved for, and is no less than the time in a
-    slot. The squared errors are in units of their variance. Means are resampled with the larger of their own error and what the fit leaves.
+    By least squares of relative errors, in units of their variance. The mean time alone is solved for, and is no less
+    than the time in a slot. Means are resampled with the larger of their own error and what the fit leaves. None: the
+    target is so fast that at these rates no queue explains how latency rises.
     """
     slots = np.repeat(_SLOTS, len(_BUSY)).astype(float)
     most = np.tile(steps.rate_rps.max() / _BUSY, len(_SLOTS))
     service = slots / most
     possible = service <= 1.2 * steps.mean_s.min()
+    if not possible.any():
+        return None
     slots, most, service = slots[possible], most[possible], service[possible]
     varies = (steps.arrivals_cv**2 + steps.alone_var / service**2) / 2
     queues = Queue(slots, most, varies, service)
@@ -200,10 +211,9 @@ def _best(wait_s: FloatArray, service_s: FloatArray, means: FloatArray, weight: 
 
 def _relative_error(latency_s: FloatArray) -> float:
     """The standard error of a step's mean by batch means, as a share of it."""
-    if len(latency_s) < 12:
-        return 1.0
     means = np.array([part.mean() for part in np.array_split(latency_s, 6)])
-    return float(means.std(ddof=1) / np.sqrt(6) / latency_s.mean())
+    mean = float(latency_s.mean())
+    return float(means.std(ddof=1)) / np.sqrt(6) / mean if mean > 0 else np.inf
 
 
 def _of(values: FloatArray) -> Interval:
@@ -215,5 +225,8 @@ def _curve(steps: Steps, queues: Queue, quantile: float) -> tuple[CurvePoint, ..
     rates = np.linspace(steps.rate_rps.min(), max(steps.rate_rps.max() * 1.1, queues.most_rps[0] * 0.99), CURVE_POINTS)
     found = percentile_s(queues, rates, steps.alone_s, quantile) * 1e3
     low, high = np.quantile(found, [0.025, 0.975], axis=0, method="inverted_cdf")
-    known = lambda value: float(value) if np.isfinite(value) else None  # noqa: E731
-    return tuple(CurvePoint(float(x), *(known(v) for v in (found[0, i], low[i], high[i]))) for i, x in enumerate(rates))
+    found, low, high = (np.where(np.isfinite(one), one, np.nan) for one in (found, low, high))
+    return tuple(
+        CurvePoint(float(x), *(None if np.isnan(v) else float(v) for v in (found[0, i], low[i], high[i])))
+        for i, x in enumerate(rates)
+    )

@@ -38,7 +38,7 @@ def explain(
 def _pooled(
     capacity: Capacity, queues: Queue, steps: Steps, limit_s: float, quantile: float, replicas: int
 ) -> Interval | None:
-    """Return what one replica more brings if one queue feeds all: measured capacity times what the law says it grows by.
+    """Return what one replica more brings if one queue feeds all: measured capacity times the law's growth.
 
     Only the ratio is the law's: where it is a little off, it is off by about the same with one replica more.
     """

@@ -29,7 +29,8 @@ def believe(
     Steps in which the generator was the bottleneck say nothing.
     """
     seen = [(result, step) for result, step in zip(results, steps, strict=True) if step.held is not None]
-    beliefs, clear = [], []
+    near: list[tuple[list[Tally], float]] = []
+    clear: list[tuple[list[Tally], float]] = []
     for threshold in thresholds:
         allowed = _allowed(threshold)
         if allowed is None:
@@ -37,11 +38,10 @@ def believe(
         tallies = [found for result, _ in seen if (found := _tally(result, threshold))]
         if tallies:
             doubted = max(tally.share for tally in tallies) >= DOUBTED * allowed
-            (beliefs if doubted else clear).append((tallies, allowed))
-    if votes := _votes(seen, thresholds, counted=bool(beliefs)):
-        beliefs.append((votes, _VOTES))
-    # Nothing came near a limit: what the fewest requests were counted for is known least well.
-    chosen = beliefs or clear[:1]
+            (near if doubted else clear).append((tallies, allowed))
+    if votes := _votes(seen, thresholds, counted=bool(near)):
+        near.append((votes, _VOTES))
+    chosen = near or clear
     return least([locate(tallies, allowed) for tallies, allowed in chosen]) if chosen else None
 
 
@@ -91,10 +91,7 @@ def _votes(
     if not broke and (counted or not whole):
         return []
     ones = np.ones(1)
-    return [
-        Tally(step.asked_rps, ones, ones if step in broke else 0.0 * ones)
-        for _, step in seen
-    ]
+    return [Tally(step.asked_rps, ones, ones if step in broke else 0.0 * ones) for _, step in seen]
 
 
 def _by_vote(step: CapacityStep, whole: Sequence[Threshold]) -> bool:

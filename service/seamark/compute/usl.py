@@ -57,7 +57,8 @@ def fit(flight: FloatArray, rate: FloatArray) -> FloatArray:
     each = flight / rate
     terms = np.stack([np.ones_like(flight), flight - 1, flight * (flight - 1)], axis=1)
     alone, contention, coherency = nnls(terms / each[:, None], np.ones_like(each))[0]
-    return np.array([1, contention, coherency]) / max(alone, 1e-12)
+    law: FloatArray = np.array([1, contention, coherency]) / max(float(alone), 1e-12)
+    return law
 
 
 def usl(results: Sequence[SegmentResult], replicas: int, rng: np.random.Generator) -> UslFit:
@@ -65,7 +66,7 @@ def usl(results: Sequence[SegmentResult], replicas: int, rng: np.random.Generato
     flight, rate = in_flight(results, replicas)
     measured = tuple((float(n), float(x)) for n, x in zip(flight, rate, strict=True))
     distinct = len(np.unique(np.round(np.log(rate), 2)))
-    if distinct < POINTS_MIN or flight[-1] < SPREAD_MIN * flight[0]:
+    if distinct < POINTS_MIN or not 0 < SPREAD_MIN * flight[0] <= flight[-1]:
         return UslFit("too_few_points", distinct, measured=measured)
     law = fit(flight, rate)
     fitted = throughput(flight, law)
@@ -74,7 +75,9 @@ def usl(results: Sequence[SegmentResult], replicas: int, rng: np.random.Generato
     laws = np.array([fit(flight, np.maximum(one, 1e-9)) for one in resampled])
     error = float(np.sqrt(np.mean((rate / fitted - 1) ** 2)))
     if np.quantile(laws[:, 1] + laws[:, 2] * flight[-1], 0.025) < CONTENTION_SEEN:
-        return UslFit("no_contention", distinct, rate_alone_rps=_of(law[0], laws[:, 0]), error_ratio=error, measured=measured)
+        return UslFit(
+            "no_contention", distinct, rate_alone_rps=_of(law[0], laws[:, 0]), error_ratio=error, measured=measured
+        )
     stars, tops = _peaks(laws)
     star, top = (float(one[0]) for one in _peaks(law[None, :]))
     falls = np.isfinite(star) and np.isfinite(stars).mean() >= 0.975

@@ -262,7 +262,7 @@ def _best_step(
     capacity: Capacity | None,
     replicas: int,
 ) -> tuple[ThresholdResult, ...]:
-    """A search goes to where thresholds break, so they are told of the highest step that held at or below the estimate."""
+    """A search goes to where thresholds break, so they are told of the highest step that held up to the estimate."""
     shown = steps[-1] if steps else None
     if capacity is not None:
         held = [step for step in steps if step.held]

@@ -193,7 +193,7 @@ class Capacity:
     high: float | None
     limited_by: str  # "slo" | "saturation" | "stop_rps" | "generator"
     steps: tuple[CapacityStep, ...]
-    supported: bool  # the quantile is statistically supported by the requests at `low` and a little below
+    supported: bool  # the quantile is statistically supported by the requests up to some rate a little below `rps`
     requests: int | None = None  # of all steps
     scaling: Scaling | None = None
 

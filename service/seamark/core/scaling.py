@@ -1,4 +1,4 @@
-"""What the steps of a capacity search say about the law behind them: curves to draw, and what one more replica brings."""
+"""What the steps of a capacity search say about the law behind them: curves to draw, what one replica more brings."""
 
 from __future__ import annotations
 
