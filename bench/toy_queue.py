@@ -42,10 +42,7 @@ def lognormal(mean_s: float, cv: float) -> Draw:
 
 @dataclass(frozen=True)
 class Server:
-    """`slots` requests are worked on at a time; the others wait in the order they came.
-
-    `bottleneck_s` is added to every service time for each other request in the system: coherence, as the USL has it.
-    """
+    """`slots` requests are worked on at a time; the others wait in the order they came."""
 
     slots: int
     service_s: Draw

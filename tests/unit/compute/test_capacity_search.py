@@ -16,7 +16,6 @@ from bench.toy_queue import (
     walk,
 )
 
-from seamark.compute.abort import AbortWatch
 from seamark.compute.capacity import conclude, judge_step
 from seamark.compute.crossing import batched, inflations, locate
 from seamark.compute.shapes import SHAPES
@@ -101,19 +100,6 @@ def test_a_slow_target_with_few_requests_is_told_with_a_wide_interval() -> None:
     true_rps = mmk_capacity(1, 0.4, 4.0, 0.95)
     assert found.low <= true_rps and found.high is not None and found.high >= true_rps
     assert found.high / found.low > 1.2
-
-
-def test_an_abort_condition_ends_the_run_and_nothing_is_sent_beyond_it() -> None:
-    """The run's own watch, fed second by second: a search is not asked for another step."""
-    watch = AbortWatch([parse_threshold("p95(latency_ms) > 300 for 2s", with_hold=True)])
-    made = []
-    for result in walk(SHAPE, PLAN | {"start_rps": 90}, [P95], ONE_SLOT, 0):
-        made.append(result.segment.asked_rps)
-        ended_s = result.segment.arrivals + result.latency_ms / 1e3
-        seconds = [result.latency_ms[ended_s.astype(int) == s] for s in range(int(ended_s.max(initial=0)) + 1)]
-        if any(watch.observe(float(s), done=len(m), failed=0, latency_ms=list(m)) for s, m in enumerate(seconds)):
-            break
-    assert made == [90.0]
 
 
 def test_clumps_of_slow_requests_count_for_fewer_than_they_are() -> None:

@@ -59,8 +59,8 @@ def test_a_target_that_falls_behind_beyond_its_peak_shows_where_the_peak_is() ->
     """Requests in flight and throughput as the law has them, with 2 % noise: N* = sqrt(0.95 / 0.01) = 9.7."""
     rng, results = np.random.default_rng(1), []
     flight = np.array([0.5, 1, 2, 4, 7, 10, 14, 20, 30])
-    for n, x in zip(flight, usl.throughput(flight, np.array([20.0, 0.05, 0.01])), strict=True):
-        x *= 1 + 0.02 * rng.standard_normal()
+    rates = usl.throughput(flight, np.array([20.0, 0.05, 0.01])) * (1 + 0.02 * rng.standard_normal(len(flight)))
+    for n, x in zip(flight, rates, strict=True):
         count = int(x * 100)
         due = np.arange(count) / x
         latency = np.full(count, n / x * 1e3)
