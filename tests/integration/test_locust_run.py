@@ -329,9 +329,8 @@ def test_a_capacity_search_is_told_each_steps_whole_result(dial: Callable[[], Di
     assert [step.held for step in verdict.capacity.steps] == [True, True, True]
 
 
-def test_a_capacity_search_finds_what_a_server_of_known_slots_carries(
-    dial: Callable[[], Dial], tmp_path: Path
-) -> None:
+@pytest.mark.timeout(240)
+def test_a_capacity_search_finds_what_a_server_of_known_slots_carries(dial: Callable[[], Dial], tmp_path: Path) -> None:
     """Four slots of 40 ms: p95 < 100 ms truly holds up to what a simulation with the measured slot time says.
 
     10 %, where the study on simulated servers has 5: the steps are of a few seconds, and the machine does other things.

@@ -21,6 +21,7 @@ from seamark.core.thresholds import Threshold
 
 BRACKETED = 1.2  # a rate that broke by one that held: from here on, steps are long and about the estimate
 STRETCH_MAX = 3.0  # a step is made so much longer, where its percentiles need it
+STEADY = 50.0  # latency limits that a step near the crossing lasts at least: shorter ones never leave the empty queue
 STEPS_MAX = 24  # of the longest kind, by which the time of a search is bounded
 
 
@@ -35,7 +36,7 @@ class Search:
     # Where steps are placed about the estimate, in log-odds of the share beyond the limit: on both sides, or the slope
     # and with it the crossing stays unknown; most of them below it, where the target is spared.
     PLACES: ClassVar[tuple[float, ...]] = (-1.2, 0.7, -0.5)
-    BELOW, ABOVE = 0.85, 1.06  # and never further off than this
+    BELOW, ABOVE = 0.9, 1.06  # and never further off than this
 
     def __init__(self, start_rps: float, stop_rps: float, step_s: float, thresholds: Sequence[Threshold]) -> None:
         self._start, self._stop, self._step_s = start_rps, stop_rps, step_s
@@ -145,7 +146,9 @@ class Search:
         """Steps near the crossing, or at the top, are long: what they say is what the answer rests on."""
         failed = [step.asked_rps for step in self._steps if step.held is False]
         if self._near or rate >= self._stop:
-            return self._step_s * STRETCH_MAX
+            limits_ms = [t.limit for t in self._thresholds if t.metric in ("latency_ms", "service_latency_ms")]
+            steady_s = min(STEADY * max(limits_ms, default=0.0) / 1e3, self._left_s - pause_s(self._step_s))
+            return max(self._step_s * STRETCH_MAX, steady_s)
         return step_duration_s(rate, self._step_s, (2 if failed else 1) * needed(self._thresholds))
 
 
