@@ -18,6 +18,7 @@ from seamark.compute.shapes import SHAPES
 from seamark.core.thresholds import Threshold, parse_threshold
 
 SEEDS = 20
+UNSEEN = 100  # the first seed of laws that nothing was adjusted by
 WITHIN = 0.05
 START_RPS, STOP_RPS, STEP_S = 10.0, 400.0, 60.0
 SWEEP_STEP = 0.05  # of the true capacity
@@ -32,7 +33,7 @@ class Law:
     server: Server
     limit: str
     true_rps: float
-    how: str  # the true capacity is known
+    first_seed: int = 0
 
     @property
     def thresholds(self) -> list[Threshold]:
@@ -42,20 +43,24 @@ class Law:
 
 def run(*, quick: bool) -> Result:
     """Search each law's server with every seed, then find the smallest sweep that is as often right."""
-    seeds = range(3 if quick else SEEDS)
+    count = 3 if quick else SEEDS
     rows, goals, more = [], [], []
     for law in _laws(quick=quick):
+        seeds = range(law.first_seed, law.first_seed + count)
         errors, figures = _searches(law, seeds)
-        sweep = _sweep_as_good(law, seeds, len(seeds) - 1, quick=quick)
+        sweep = _sweep_as_good(law, seeds, count - 1, quick=quick)
         row = {"server": law.name, "limit": law.limit, "true capacity/s": law.true_rps, **figures, **sweep}
         rows.append(row)
         more.append({"server": law.name, "error of each seed, %": " ".join(f"{100 * e:+.1f}" for e in errors)})
-        goals += _goals(law.name, row, len(seeds))
+        goals += _goals(law.name, row, count)
+    highest = max(row["highest rate"] for row in rows)
+    told = "the highest step of all searches"
+    goals.append(Goal("highest rate asked for, times the true capacity", 2.2, highest, told))
     return Result(
         "Capacity: searches on simulated servers whose true capacity is known",
         rows,
         _NOTES,
-        {"seeds": len(seeds), "start_rps": START_RPS, "stop_rps": STOP_RPS, "step_s": STEP_S, "sweep": SWEEP_STEP},
+        {"seeds": count, "start_rps": START_RPS, "stop_rps": STOP_RPS, "step_s": STEP_S, "sweep": SWEEP_STEP},
         {"Errors": more},
         goals,
     )
@@ -76,31 +81,47 @@ _NOTES = (
         "rate, the smallest of 250, 500, 1,000, ... with which it comes within 5 % as often as asked of the search. "
         "A dash: not even the most was enough; then `sweep requests` is what that took."
     ),
+    "the first four laws are those the search was adjusted by; the others, and their seeds, were tried afterwards.",
     "interval holds: runs whose 95 % interval holds the true capacity.",
     "highest rate: the most any run asked for, as a share of the true capacity.",
 )
 
 
 def _laws(*, quick: bool) -> Sequence[Law]:
-    one, four = Server(1, exponential(0.01)), Server(4, exponential(0.04))
+    """The first four are those the search was made with; the others, with seeds of their own, it had never seen."""
     laws = [
-        Law("M/M/1, 10 ms", one, "p95(latency_ms) < 150", mmk_capacity(1, 0.01, 0.15, 0.95), "formula"),
-        Law("M/M/4, 40 ms", four, "p99(latency_ms) < 300", mmk_capacity(4, 0.04, 0.3, 0.99), "formula"),
+        _exponential("M/M/1, 10 ms", 1, 0.01, "p95(latency_ms) < 150"),
+        _exponential("M/M/4, 40 ms", 4, 0.04, "p99(latency_ms) < 300"),
     ]
     if quick:
         return laws
-    two, heavy = Server(2, fixed(0.02), "M/D/2"), Server(4, lognormal(0.04, 1.5), "M/LN/4")
     return [
         *laws,
-        Law("M/D/2, 20 ms", two, "p95(latency_ms) < 60", simulated_capacity(two, 0.06, 0.95, 70.5), "simulation"),
-        Law(
-            "M/G/4, lognormal, 40 ms, CV 1.5",
-            heavy,
-            "p95(latency_ms) < 200",
-            simulated_capacity(heavy, 0.2, 0.95, 71.0),
-            "simulation",
+        _simulated("M/D/2, 20 ms", Server(2, fixed(0.02)), "p95(latency_ms) < 60", 70.5),
+        _simulated("M/G/4, lognormal, 40 ms, CV 1.5", Server(4, lognormal(0.04, 1.5)), "p95(latency_ms) < 200", 71.0),
+        _exponential("M/M/1, 10 ms, a far percentile", 1, 0.01, "p99(latency_ms) < 100", UNSEEN),
+        _exponential("M/M/8, 80 ms", 8, 0.08, "p95(latency_ms) < 400", UNSEEN),
+        _exponential("M/M/2, 20 ms, a tight limit", 2, 0.02, "p90(latency_ms) < 60", UNSEEN),
+        _simulated(
+            "M/G/1, lognormal, 10 ms, CV 0.5", Server(1, lognormal(0.01, 0.5)), "p95(latency_ms) < 80", 76.0, UNSEEN
         ),
     ]
+
+
+def _exponential(name: str, slots: int, mean_s: float, limit: str, first_seed: int = 0) -> Law:
+    limit_s, quantile = _limit(limit)
+    true_rps = mmk_capacity(slots, mean_s, limit_s, quantile)
+    return Law(name, Server(slots, exponential(mean_s)), limit, true_rps, first_seed)
+
+
+def _simulated(name: str, server: Server, limit: str, near_rps: float, first_seed: int = 0) -> Law:
+    return Law(name, server, limit, simulated_capacity(server, *_limit(limit), near_rps), first_seed)
+
+
+def _limit(text: str) -> tuple[float, float]:
+    threshold = parse_threshold(text)
+    assert threshold.quantile is not None
+    return threshold.limit / 1e3, threshold.quantile
 
 
 def _searches(law: Law, seeds: Sequence[int]) -> tuple[list[float], dict[str, Any]]:
@@ -167,5 +188,4 @@ def _goals(name: str, row: Mapping[str, Any], seeds: int) -> list[Goal]:
     return [
         Goal(f"{name}: runs within 5 % of the true capacity", seeds - 1, near, how, at_least=True),
         Goal(f"{name}: requests, as a share of a linear sweep's", 0.5, share, f"a sweep as often right{known}"),
-        Goal(f"{name}: highest rate asked for, times the true capacity", 2.2, row["highest rate"], how),
     ]

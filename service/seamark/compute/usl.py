@@ -23,6 +23,9 @@ POINTS_MIN = 6
 SPREAD_MIN = 2.0  # the largest number in flight by the smallest: less says nothing about a law
 RESAMPLES = 200
 CURVE_POINTS = 25
+POOR = 0.2  # root mean square error beyond which the law is not this target's
+UNBOUNDED = 1e9  # requests per second: a rate like this comes of a fit without a rate of its own
+SOUND_MIN = 0.9  # of the resampled fits
 ANSWERED_MIN = 0.95
 BEYOND_PEAK, FALLEN = 1.2, 0.97  # a step this far beyond N* with this share of the highest throughput shows it falls
 CONTENTION_SEEN = 0.002  # σ, or κ times the number in flight, whose lower end is under this is not seen
@@ -74,6 +77,10 @@ def usl(results: Sequence[SegmentResult], replicas: int, rng: np.random.Generato
     resampled = [fitted * (1 + rng.choice(residuals, len(residuals))) for _ in range(RESAMPLES)]
     laws = np.array([fit(flight, np.maximum(one, 1e-9)) for one in resampled])
     error = float(np.sqrt(np.mean((rate / fitted - 1) ** 2)))
+    sound = laws[:, 0] < UNBOUNDED
+    if law[0] >= UNBOUNDED or sound.mean() < SOUND_MIN or error > POOR:
+        return UslFit("poor_fit", distinct, error_ratio=error, measured=measured)
+    laws = laws[sound]
     if np.quantile(laws[:, 1] + laws[:, 2] * flight[-1], 0.025) < CONTENTION_SEEN:
         return UslFit(
             "no_contention", distinct, rate_alone_rps=_of(law[0], laws[:, 0]), error_ratio=error, measured=measured

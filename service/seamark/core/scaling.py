@@ -29,7 +29,8 @@ class UslFit:
     """The Universal Scalability Law of one replica: throughput over requests in flight.
 
     `state`: `ok`; `too_few_points`; `no_contention` (throughput rose in step with what was in flight: nothing is seen
-    of a limit). `peak_in_flight` is N*, None where throughput levels off without falling (`coherency` 0 is possible).
+    of a limit); `poor_fit` (the law is not this target's). `peak_in_flight` is N*, None where throughput levels off
+    without falling.
     """
 
     state: str
