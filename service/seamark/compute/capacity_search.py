@@ -14,8 +14,8 @@ import numpy as np
 
 from seamark.compute.capacity import aggregate, judge_step, requests_needed
 from seamark.compute.crossing import UPPER, Belief
-from seamark.compute.load_shape import FloatArray, SegmentResult
-from seamark.compute.threshold_tallies import believe
+from seamark.compute.load_shape import SegmentResult
+from seamark.compute.threshold_tallies import TIMES, believe, series
 from seamark.core.findings import CapacityStep
 from seamark.core.thresholds import Threshold
 
@@ -113,7 +113,7 @@ class Search:
             return np.inf
         room = self._reach(rates, [self._mean_ms(rate) for rate in rates], 0.0)
         for threshold in self._thresholds:
-            if threshold.quantile is not None and threshold.metric != "lateness_ms":
+            if threshold.quantile is not None and threshold.metric in TIMES:
                 room = min(room, self._reach(rates, [self._used(rate, threshold) for rate in rates], 1.0))
         return room / held
 
@@ -128,19 +128,21 @@ class Search:
 
     def _mean_ms(self, rate: float) -> float:
         """The mean latency of what was answered at a rate."""
-        values = self._latency_ms(rate, "latency_ms")
+        values = np.concatenate([result.latency_ms for result in self._held_at(rate)])
         known = values[~np.isnan(values)]
         return float(known.mean()) if len(known) else np.inf
 
     def _used(self, rate: float, threshold: Threshold) -> float:
-        """The share of a latency limit that is used at a rate: 1 at the limit."""
-        values = self._latency_ms(rate, threshold.metric)
-        actual = aggregate(np.where(np.isnan(values), np.inf, values), threshold)
+        """The share of a limit of times that is used at a rate: 1 at the limit, 0 where nothing is known."""
+        seen = [times for result in self._held_at(rate) if (times := series(result, threshold)) is not None]
+        values = np.concatenate(seen) if seen else np.empty(0)
+        known = values[~np.isnan(values)]
+        actual = aggregate(known, threshold)
         return 0.0 if actual is None or not threshold.limit else actual / threshold.limit
 
-    def _latency_ms(self, rate: float, series: str) -> FloatArray:
+    def _held_at(self, rate: float) -> list[SegmentResult]:
         seen = zip(self._results, self._steps, strict=True)
-        return np.concatenate([getattr(result, series) for result, s in seen if s.held and s.asked_rps == rate])
+        return [result for result, step in seen if step.held and step.asked_rps == rate]
 
     def _duration_s(self, rate: float) -> float:
         """Steps near the crossing, or at the top, are long: what they say is what the answer rests on."""

@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from seamark.compute.crossing import Belief, Tally, batched, least, locate
-from seamark.compute.load_shape import SegmentResult
+from seamark.compute.load_shape import FloatArray, SegmentResult
 from seamark.core.findings import CapacityStep
-from seamark.core.thresholds import Threshold
+from seamark.core.thresholds import OF_TOKENS_BY_REQUEST, Threshold
 
 WARM_UP = 0.1  # of each step: it begins with an empty server, which is faster than the same server at this rate
 DOUBTED = 0.25  # of what is allowed: a threshold that no step came so near to has no part in the estimate
+TIMES = ("latency_ms", "service_latency_ms", *OF_TOKENS_BY_REQUEST)
 _VOTES = 0.5
 
 
@@ -48,18 +49,32 @@ def believe(
 def over_limit(result: SegmentResult, threshold: Threshold) -> npt.NDArray[np.bool_] | None:
     """Return which requests are beyond a percentile's limit or, for an error ratio, failed; None: it is no share.
 
-    In the order they were due. A request that was never answered is beyond any limit of latency.
+    In the order they were due, without those the threshold does not speak of. A request that was never answered is
+    beyond any limit of latency, and one that failed without a token beyond any of token times.
     """
+    counted = _counted(result, threshold)
+    return None if counted is None else counted[0][counted[1]]
+
+
+def series(result: SegmentResult, threshold: Threshold) -> FloatArray | None:
+    """Return the times of a step that a threshold speaks of, one for each request; None where it speaks of none."""
+    return getattr(result, threshold.metric, None) if threshold.metric in TIMES else None
+
+
+def _counted(result: SegmentResult, threshold: Threshold) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] | None:
+    """Return (beyond the limit, spoken of), a flag for each request."""
     if threshold.metric == "error_ratio":
-        return ~result.ok
-    series = {"latency_ms": result.latency_ms, "service_latency_ms": result.service_latency_ms}.get(threshold.metric)
-    if series is None or threshold.quantile is None:
+        return ~result.ok, np.ones(len(result.ok), dtype=bool)
+    times = series(result, threshold)
+    if times is None or threshold.quantile is None:
         return None
-    latency = np.where(np.isnan(series), np.inf, series)
-    below = latency < threshold.limit if threshold.operator == "<" else latency <= threshold.limit
-    if threshold.metric == "service_latency_ms":
-        return np.asarray(~below[~np.isnan(result.lateness_ms)])  # what was not sent took no time from the send
-    return np.asarray(~below)
+    known = np.where(np.isnan(times), np.inf, times)
+    within = known < threshold.limit if threshold.operator == "<" else known <= threshold.limit
+    if threshold.metric == "latency_ms":
+        return ~within, np.ones(len(times), dtype=bool)
+    if threshold.metric == "service_latency_ms":  # what was not sent took no time from the send
+        return ~within, ~np.isnan(result.lateness_ms)
+    return ~within, ~np.isnan(times) | ~result.ok
 
 
 def _allowed(threshold: Threshold) -> float | None:
@@ -68,18 +83,16 @@ def _allowed(threshold: Threshold) -> float | None:
         return None
     if threshold.metric == "error_ratio":
         return threshold.limit if 0.0 < threshold.limit < 1.0 else None
-    counted = threshold.metric in ("latency_ms", "service_latency_ms") and threshold.quantile is not None
-    return 1.0 - threshold.quantile if counted and threshold.quantile is not None else None
+    return 1.0 - threshold.quantile if threshold.metric in TIMES and threshold.quantile is not None else None
 
 
 def _tally(result: SegmentResult, threshold: Threshold) -> Tally | None:
-    over = over_limit(result, threshold)
-    if over is None:
+    counted = _counted(result, threshold)
+    if counted is None:
         return None
-    warm = result.segment.arrivals >= WARM_UP * result.segment.duration_s
-    if threshold.metric == "service_latency_ms":
-        warm = warm[~np.isnan(result.lateness_ms)]
-    return batched(result.segment.asked_rps, over[warm] if warm.any() else over)
+    over, spoken_of = counted
+    warm = spoken_of & (result.segment.arrivals >= WARM_UP * result.segment.duration_s)
+    return batched(result.segment.asked_rps, over[warm] if warm.any() else over[spoken_of])
 
 
 def _votes(

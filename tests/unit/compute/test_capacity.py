@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import binom
@@ -185,6 +187,30 @@ def test_either_kind_of_threshold_is_found_where_its_share_crosses(text: str, sh
     for thresholds in ([threshold], both):
         found = conclude(steps, results, thresholds, replicas=1, stop_rps=500.0)
         assert found.rps == pytest.approx(100.0, rel=0.02) and found.low <= 100.0 <= found.high
+
+
+@pytest.mark.parametrize(
+    "text", ["p95(first_token_ms) < 50", "p90(time_per_token_ms) < 50", "p95(inter_token_ms) < 50"]
+)
+def test_token_times_are_counted_by_request_where_a_step_has_them(text: str) -> None:
+    """Every third request does not stream: it has no such time. What one step does not know of is no obstacle."""
+    threshold = parse_threshold(text)
+    hunt, steps, results, rng = Search(10.0, 400.0, 5.0, [threshold]), [], [], np.random.default_rng(4)
+    while (step := hunt.next_step()) is not None:
+        count = round(step[0] * step[1])
+        times = np.where(rng.random(count) < 1 / (1 + np.exp(-12 * np.log(step[0] / 150.0))), 90.0, 20.0)
+        times[::3] = np.nan
+        own = {threshold.metric: times} if threshold.metric != "inter_token_ms" else {}
+        results.append(replace(even(step[0], 20.0, count=count), **own))
+        steps.append(judge_step(results[-1], [threshold]))
+        hunt.observe(results[-1])
+    found = conclude(steps, results, [threshold], replicas=1, stop_rps=400.0)
+    if threshold.metric == "inter_token_ms":
+        assert (found.rps, found.limited_by) == (400.0, "stop_rps")
+    else:
+        share = 1 - threshold.quantile
+        true_rps = 150.0 * np.exp(np.log(share / (1 - share)) / 12)
+        assert found.low <= true_rps <= found.high and found.rps == pytest.approx(true_rps, rel=0.05)
 
 
 @pytest.mark.parametrize("text", ["mean(latency_ms) < 50", "max(latency_ms) < 50", "error_ratio <= 0"])
