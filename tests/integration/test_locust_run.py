@@ -34,7 +34,6 @@ from seamark.runner import locust
 from seamark.runner.order import LoadOrder, Progress, RunnerOutcome
 
 pytestmark = [pytest.mark.slow, pytest.mark.serial]
-OVERHEAD_S = 0.002  # of a request beside its slot: sending, parsing, waking up
 HERE = Path(__file__).parent
 HEALTHY: Any = {"generator_saturated": False, "aborted": None, "unreachable": None}
 
@@ -344,10 +343,13 @@ def test_a_capacity_search_finds_what_a_server_of_known_slots_carries(dial: Call
     assert outcome.error is None and outcome.aborted is None
     seen = server.set()
     slot_s = seen["held_s"] / seen["requests"]
-    true_rps = simulated_capacity(Server(4, fixed(slot_s)), 0.1 - OVERHEAD_S, 0.95, 3.1 / slot_s, requests=60_000)
     verdict = judge(plan, outcome.samples, outcome.segments, **HEALTHY)
+    assert verdict.capacity is not None
+    beside_s = min(step.latency.p50 for step in verdict.capacity.steps) / 1e3 - slot_s  # sending, parsing, waking up
+    limit_s = 0.1 - max(beside_s, 0.0)
+    true_rps = simulated_capacity(Server(4, fixed(slot_s)), limit_s, 0.95, 3.1 / slot_s, requests=60_000)
     found = verdict.capacity
-    assert found is not None and found.high is not None and found.limited_by in ("slo", "saturation")
+    assert found.high is not None and found.limited_by in ("slo", "saturation")
     assert found.rps == pytest.approx(true_rps, rel=0.1)
     assert found.low <= 1.05 * true_rps and found.high >= 0.95 * true_rps
     assert max(step.asked_rps for step in found.steps) <= 140 and found.requests == outcome.samples.num_rows

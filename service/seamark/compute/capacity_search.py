@@ -21,7 +21,7 @@ from seamark.core.thresholds import Threshold
 
 BRACKETED = 1.2  # a rate that broke by one that held: from here on, steps are long and about the estimate
 STRETCH_MAX = 3.0  # a step is made so much longer, where its percentiles need it
-STEADY = 50.0  # latency limits that a step near the crossing lasts at least: shorter ones never leave the empty queue
+STEADY = 50.0  # times a slow request, that a step near the crossing lasts: a shorter one never leaves the empty queue
 STEPS_MAX = 24  # of the longest kind, by which the time of a search is bounded
 
 
@@ -132,6 +132,13 @@ class Search:
         known = values[~np.isnan(values)]
         return float(known.mean()) if len(known) else np.inf
 
+    def _slow_ms(self) -> float:
+        """The latency of a slow request (p95) at the highest rate that held; 0 where none did."""
+        rate = max((step.asked_rps for step in self._steps if step.held), default=None)
+        values = np.concatenate([r.latency_ms for r in self._held_at(rate)]) if rate is not None else np.empty(0)
+        known = values[~np.isnan(values)]
+        return float(np.quantile(known, 0.95)) if len(known) else 0.0
+
     def _used(self, rate: float, threshold: Threshold) -> float:
         """The share of a limit of times that is used at a rate: 1 at the limit, 0 where nothing is known."""
         seen = [times for result in self._held_at(rate) if (times := series(result, threshold)) is not None]
@@ -148,8 +155,7 @@ class Search:
         """Steps near the crossing, or at the top, are long: what they say is what the answer rests on."""
         failed = [step.asked_rps for step in self._steps if step.held is False]
         if self._near or rate >= self._stop:
-            limits_ms = [t.limit for t in self._thresholds if t.metric in ("latency_ms", "service_latency_ms")]
-            steady_s = min(STEADY * max(limits_ms, default=0.0) / 1e3, self._left_s - pause_s(self._step_s))
+            steady_s = min(STEADY * self._slow_ms() / 1e3, self._left_s - pause_s(self._step_s))
             return max(self._step_s * STRETCH_MAX, steady_s)
         return step_duration_s(rate, self._step_s, (2 if failed else 1) * needed(self._thresholds))
 
