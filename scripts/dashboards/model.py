@@ -77,7 +77,8 @@ LOAD = [
             Query('max(seamark_forecast_requests_per_second{model="$model", quantile="0.5"})', "expected, median"),
             Query('max(seamark_forecast_requests_per_second{model="$model", quantile="0.99"})', "expected, 99 %"),
             Query(
-                f"max(seamark_capacity_requests_per_second{HERE}) * max(seamark_current_replicas{HERE})",
+                'max(seamark_capacity_bound_requests_per_second{model="$model", bound="low"}) '
+                f"* max(seamark_current_replicas{HERE})",
                 "carried by the running replicas",
             ),
         ],

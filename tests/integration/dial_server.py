@@ -12,10 +12,19 @@ import os
 import ssl
 import sys
 import time
+from contextlib import nullcontext
 from typing import Any
 
-DIALS: dict[str, Any] = {"latency_ms": 2.0, "status": 200, "location": None, "body": "{}", "mode": "answer"}
-SEEN: dict[str, Any] = {"requests": 0, "connections": 0, "last": [], "bodies": []}
+DIALS: dict[str, Any] = {
+    "latency_ms": 2.0,
+    "slots": None,  # requests worked on at a time, the others wait in the order they came; None: all at once
+    "status": 200,
+    "location": None,
+    "body": "{}",
+    "mode": "answer",
+}
+SEEN: dict[str, Any] = {"requests": 0, "connections": 0, "last": [], "bodies": [], "held_s": 0.0}
+SLOTS: dict[int, asyncio.Semaphore] = {}
 
 
 async def _read_request(reader: asyncio.StreamReader) -> tuple[str, dict[str, str], bytes] | None:
@@ -41,6 +50,16 @@ def _answer() -> bytes:
     return f"{head}Content-Length: {length}\r\n\r\n".encode() + body
 
 
+async def _work() -> None:
+    """Take as long as dialled, once a slot is free; a semaphore's waiters are served in the order they came."""
+    slots = DIALS["slots"]
+    async with SLOTS.setdefault(slots, asyncio.Semaphore(slots)) if slots else nullcontext():
+        began = time.perf_counter()
+        if DIALS["latency_ms"]:
+            await asyncio.sleep(DIALS["latency_ms"] / 1e3)
+        SEEN["held_s"] += time.perf_counter() - began
+
+
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     SEEN["connections"] += 1
     try:
@@ -48,8 +67,7 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             SEEN["requests"] += 1
             SEEN["last"] = [*SEEN["last"][-19:], {"line": request[0], "headers": request[1]}]
             SEEN["bodies"] = [*SEEN["bodies"][-19:], request[2].decode("utf-8", "replace")]
-            if DIALS["latency_ms"]:
-                await asyncio.sleep(DIALS["latency_ms"] / 1e3)
+            await _work()
             if DIALS["mode"] == "hang":
                 await asyncio.sleep(3600)
             writer.write(b"\x00\x01 not http\r\n\r\n" if DIALS["mode"] == "garbage" else _answer())

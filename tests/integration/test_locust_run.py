@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bench.toy_queue import Server, fixed, simulated_capacity
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -325,6 +326,47 @@ def test_a_capacity_search_is_told_each_steps_whole_result(dial: Callable[[], Di
     verdict = judge(replace(plan, shape=shape), outcome.samples, outcome.segments, **HEALTHY)
     assert verdict.capacity is not None and verdict.capacity.rps == 80
     assert [step.held for step in verdict.capacity.steps] == [True, True, True]
+
+
+@pytest.mark.timeout(240)
+def test_a_capacity_search_finds_what_a_server_of_known_slots_carries(dial: Callable[[], Dial], tmp_path: Path) -> None:
+    """Four slots of 40 ms: p95 < 100 ms truly holds up to what a simulation with the measured slot time says.
+
+    10 %, where the study on simulated servers has 5: the steps are of a few seconds, and the machine does other things.
+    """
+    server = dial()
+    server.set(latency_ms=40.0, slots=4)
+    shape = ShapeSpec("capacity", {"start_rps": 35, "stop_rps": 140, "step_s": 1.2})
+    thresholds = (parse_threshold("p95(latency_ms) < 100"), parse_threshold("error_ratio < 0.01"))
+    plan = replace(plan_for(f"{server.origin}/predict", 1, 1, thresholds=thresholds), shape=shape)
+    outcome = run(plan, tmp_path)
+    assert outcome.error is None and outcome.aborted is None
+    seen = server.set()
+    slot_s = seen["held_s"] / seen["requests"]
+    verdict = judge(plan, outcome.samples, outcome.segments, **HEALTHY)
+    assert verdict.capacity is not None
+    beside_s = min(step.latency.p50 for step in verdict.capacity.steps) / 1e3 - slot_s  # sending, parsing, waking up
+    limit_s = 0.1 - max(beside_s, 0.0)
+    true_rps = simulated_capacity(Server(4, fixed(slot_s)), limit_s, 0.95, 3.1 / slot_s, requests=60_000)
+    found = verdict.capacity
+    assert found.high is not None and found.limited_by in ("slo", "saturation")
+    assert found.rps == pytest.approx(true_rps, rel=0.1)
+    assert found.low <= 1.05 * true_rps and found.high >= 0.95 * true_rps
+    assert max(step.asked_rps for step in found.steps) <= 140 and found.requests == outcome.samples.num_rows
+    assert found.scaling is not None and "one more replica" in found.scaling.one_more.words
+
+
+def test_a_capacity_search_sends_nothing_beyond_an_abort_condition(dial: Callable[[], Dial], tmp_path: Path) -> None:
+    server = dial()
+    server.set(latency_ms=40.0, slots=2)
+    shape = ShapeSpec("capacity", {"start_rps": 90, "stop_rps": 150, "step_s": 20})
+    condition = parse_threshold("p50(latency_ms) > 200 for 1s", with_hold=True)
+    thresholds = (parse_threshold("p95(latency_ms) < 100"),)
+    plan = plan_for(f"{server.origin}/predict", 1, 1, thresholds=thresholds, abort=(condition,))
+    outcome = run(replace(plan, shape=shape), tmp_path)
+    assert outcome.aborted == "the abort condition p50(latency_ms) > 200 for 1s was met"
+    assert [segment.asked_rps for segment in outcome.segments] == [90]  # the first rate, and no other
+    assert server.set()["requests"] < 90 * 15
 
 
 def test_a_killed_generator_keeps_its_samples_and_is_told_apart(dial: Callable[[], Dial], tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Measured load, a forecast and the tested capacity of one replica -> replicas, with the sentence that says why.
 
-replicas = ceil(load / (capacity x utilisation)), where load is the larger of the last minute's arrivals (reactive), the
-forecast's 90 % quantile at the moment a replica asked for now would serve, and the arrivals with what waits in a queue,
-drained in a minute. A utilisation that was measured asks, as the HPA has it, for ceil(current x utilisation / limit);
-the largest need counts. A forecast alone never scales in. Scaling in waits until less has been enough for a while, and
-is checked by a what-if: the smaller count must carry the present load with room to spare. What is unknown makes the
-advice `hold`, keep what runs; while the load is unknown, a queue or a utilisation may ask for more, never for less.
+replicas = ceil(load / (capacity x utilisation)). Capacity is the lower end of the test's interval: the estimate is too
+high as often as too low, and by what it is too high the SLO breaks. Load is the larger of the last minute's arrivals
+(reactive), the forecast's 90 % quantile at the moment a replica asked for now would serve, and the arrivals with what
+waits in a queue, drained in a minute. A utilisation that was measured asks, as the HPA has it, for
+ceil(current x utilisation / limit); the largest need counts. A forecast alone never scales in. Scaling in waits until
+less has been enough for a while, and is checked by a what-if: the smaller count must carry the present load with room
+to spare. What is unknown makes the advice `hold`, keep what runs; while the load is unknown, a queue or a utilisation
+may ask for more, never for less.
 """
 
 from __future__ import annotations
@@ -99,7 +101,7 @@ def recommend(
         min=spec.min,
         max=spec.max,
         reason=reason,
-        capacity_rps=capacity.rps if capacity else None,
+        capacity_rps=capacity.safe_rps if capacity else None,
         arrivals_rps=arrivals_rps_last_minute,
         forecast=forecast,
         headroom_ratio=headroom,
@@ -119,10 +121,10 @@ def _asked(
     """Return what a queue and a utilisation that were measured ask for."""
     needs = []
     queue, used = measured.get("queue_length"), measured.get("utilisation")
-    if queue is not None and queue.value and capacity is not None and capacity.rps > 0:
+    if queue is not None and queue.value and capacity is not None and capacity.safe_rps > 0:
         load = (arrivals or 0.0) + queue.value / DRAIN_S
         words = f"{queue.value:.0f} requests wait ({queue.metric}) and should be gone in {DRAIN_S:.0f} s"
-        needs.append(_Need(ceil(load / (capacity.rps * UTILISATION)), f"{words}, and {_carried(capacity)}"))
+        needs.append(_Need(ceil(load / (capacity.safe_rps * UTILISATION)), f"{words}, and {_carried(capacity)}"))
     limit = spec.utilisation.limit if spec.utilisation else None
     if used is not None and used.value is not None and limit and current:
         words = f"utilisation is {used.value:.3g} ({used.metric}) on {_plural(current)} and should be {limit:g} at most"
@@ -158,16 +160,16 @@ def _unknown(arrivals: float | None, capacity: Capacity | None) -> str | None:
         return "no requests were heard of in the last two minutes, and silence is not zero traffic"
     if capacity is None:
         return "what one replica can carry is not known; run a load test of shape `capacity`"
-    if capacity.rps <= 0:
+    if capacity.safe_rps <= 0:
         return "the last capacity test found no rate that holds its thresholds"
     return None
 
 
 def _need(arrivals: float, forecast: Forecast | None, capacity: Capacity) -> _Need:
-    reactive = ceil(arrivals / (capacity.rps * UTILISATION))
+    reactive = ceil(arrivals / (capacity.safe_rps * UTILISATION))
     words = f"{arrivals:.1f} requests/s arrived in the last minute, and {_carried(capacity)}"
     if forecast is not None and forecast.state == "ok" and forecast.p90 is not None:
-        ahead = ceil(forecast.p90 / (capacity.rps * UTILISATION))
+        ahead = ceil(forecast.p90 / (capacity.safe_rps * UTILISATION))
         if ahead > reactive:
             words = f"up to {forecast.p90:.1f} requests/s (90 %) are expected in {forecast.horizon_s:.0f} s"
             return _Need(ahead, f"{words}, and {_carried(capacity)}")
@@ -188,9 +190,9 @@ def _settle(
     if lately > wanted:
         return lately, f"{_plural(lately)}: {because}; {wanted} would do now, scaling in waits {SCALE_IN_HOLD_S:.0f} s."
     if wanted < kept:
-        roomy = max(wanted, _within(ceil(arrivals / (capacity.rps * SCALE_IN_UTILISATION)), spec))
+        roomy = max(wanted, _within(ceil(arrivals / (capacity.safe_rps * SCALE_IN_UTILISATION)), spec))
         if roomy >= kept:
-            used = arrivals / (wanted * capacity.rps)
+            used = arrivals / (wanted * capacity.safe_rps)
             told = f"with {wanted} they would run at {used:.0%}, too much to scale in"
             return kept, f"{_plural(kept)}: {because}; {told}."
         wanted = roomy
@@ -202,7 +204,7 @@ def _settle(
 
 
 def _carried(capacity: Capacity) -> str:
-    return f"one replica was tested to carry {capacity.rps:.1f} requests/s and is used to {UTILISATION:.0%}"
+    return f"one replica was tested to carry {capacity.safe_rps:.1f} requests/s and is used to {UTILISATION:.0%}"
 
 
 def _within(replicas: int, spec: AutoscaleSpec) -> int:
@@ -210,9 +212,9 @@ def _within(replicas: int, spec: AutoscaleSpec) -> int:
 
 
 def _headroom(arrivals: float | None, capacity: Capacity | None, current: int | None) -> float | None:
-    if arrivals is None or capacity is None or current is None or capacity.rps * current <= 0:
+    if arrivals is None or capacity is None or current is None or capacity.safe_rps * current <= 0:
         return None
-    total = capacity.rps * current
+    total = capacity.safe_rps * current
     return (total - arrivals) / total
 
 

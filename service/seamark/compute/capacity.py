@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil, log, log2
-from typing import ClassVar
+from math import ceil, log
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import betainc
 
+from seamark.compute.crossing import LOWER, UPPER
 from seamark.compute.load_shape import FloatArray, SegmentResult
+from seamark.compute.threshold_tallies import believe, over_limit
 from seamark.core.findings import Capacity, CapacityStep, LatencySummary
 from seamark.core.thresholds import OF_TOKENS_BY_REQUEST, Threshold
 
 CONFIDENCE = 0.99
-RESOLUTION = 1.1  # bisection ends when the rate that failed is within 10 % of one that held
+SUPPORT_REACH = 0.8  # of the advised rate: requests from here on are pooled to support it
 LATE_MS = 10.0  # a generator that is later than this, or than a tenth of the limit, measures itself
 
 
@@ -39,70 +40,6 @@ def requests_needed(quantile: float, *, confidence: float = CONFIDENCE) -> int:
     459
     """
     return ceil(log(1.0 - confidence) / log(quantile))
-
-
-def step_duration_s(rate_rps: float, step_s: float, thresholds: Sequence[Threshold]) -> float:
-    """Return how long a step lasts: as asked, or longer where its percentiles need more requests, up to a bound."""
-    quantiles = [t.quantile for t in thresholds if t.quantile is not None]
-    # Twice the least number: with the least, a single slow request in the step leaves the percentile unsupported.
-    wanted = 2.0 * max((requests_needed(q) for q in quantiles), default=0) / rate_rps
-    return float(min(max(step_s, wanted), step_s * Search.STRETCH_MAX))
-
-
-class Search:
-    """Doubles from `start_rps` until a step does not hold, then bisects; the state of one search."""
-
-    STRETCH_MAX: ClassVar[float] = 3.0
-    STEPS_MAX: ClassVar[int] = 24
-    HALVINGS_MAX: ClassVar[int] = 4  # below start_rps, before giving up
-
-    def __init__(self, start_rps: float, stop_rps: float) -> None:
-        self._start, self._stop = start_rps, stop_rps
-        self._next: float | None = start_rps
-        self._held: float | None = None
-        self._failed: float | None = None
-        self._taken = 0
-
-    @classmethod
-    def steps_max(cls, start_rps: float, stop_rps: float) -> int:
-        """Return how many steps a search may take at most."""
-        return min(cls.STEPS_MAX, ceil(log2(max(stop_rps / start_rps, 1.0))) + 2 + cls.HALVINGS_MAX + 4)
-
-    def next_rate(self) -> float | None:
-        """The rate to try next; None: the search is over."""
-        return self._next
-
-    def observe(self, result: SegmentResult, thresholds: Sequence[Threshold]) -> bool:
-        """Take a step's result in; returns whether it held."""
-        step = judge_step(result, thresholds)
-        rate = step.asked_rps
-        self._taken += 1
-        if step.held is None:  # the generator was the bottleneck: higher rates would measure it, not the target
-            self._next = None
-            return False
-        if step.held:
-            self._held = max(rate, self._held or 0.0)
-        elif (
-            self._taken == 1
-        ):  # one hiccup of a cold target must not cap the whole search: the first rate is asked again
-            self._next = rate
-            return False
-        else:
-            self._failed = min(rate, self._failed or rate)
-        over = self._taken >= self.steps_max(self._start, self._stop)
-        self._next = None if over else self._choose()
-        return step.held
-
-    def _choose(self) -> float | None:
-        if self._failed is None:
-            assert self._held is not None
-            return None if self._held >= self._stop else min(self._held * 2.0, self._stop)
-        if self._held is None:
-            lower = self._failed / 2.0
-            return lower if lower >= self._start / 2.0**self.HALVINGS_MAX else None
-        if self._failed / self._held <= RESOLUTION:
-            return None
-        return float(np.sqrt(self._held * self._failed))  # the middle on the scale that doubling walks on
 
 
 def judge_step(result: SegmentResult, thresholds: Sequence[Threshold]) -> CapacityStep:
@@ -221,35 +158,69 @@ def conclude(
 ) -> Capacity | None:
     """Return what one replica carries; None where no step held. `results` are the steps as measured, in their order.
 
-    `low` and `rps` are the highest rate that held below the lowest that did not, `high` that lowest one, each divided
-    by the replicas behind the target. `supported`: the requests of the best step were enough to say, at 99 %
-    confidence, that each latency percentile lies within its limit.
+    `rps` is the estimate of the rate at which the first threshold breaks, `low` and `high` its 95 % interval
+    (compute/crossing), each divided by the replicas behind the target. Where every step held up to `stop_rps`, or up to
+    where the generator was the bottleneck, `rps` and `low` are the highest rate that held and `high` is None.
+    `supported`: the requests of steps up to some rate a little below `rps` are enough to say, at 99 % confidence, that
+    each latency percentile lies within its limit there.
     """
-    settled = {step.asked_rps: step for step in steps}  # a rate that was asked again is judged by its last step
-    failed = min((rate for rate, step in settled.items() if step.held is False), default=None)
-    held = [step for step in steps if step.held and (failed is None or step.asked_rps < failed)]
-    if not held:
+    requests = sum(step.requests for step in steps)
+    steps_all, steps, results = tuple(steps), *_settled(steps, results)
+    held = max((step.asked_rps for step in steps if step.held), default=None)
+    belief = believe(results, steps, thresholds) if held is not None else None
+    if held is None:
         return None
-    best = max(held, key=lambda step: step.asked_rps)
-    if failed is not None:
-        broke = next(step for step in steps if step.held is False and step.asked_rps == failed)
-        limited_by = "saturation" if broke.reason.startswith("saturated") else "slo"
+    broken = [step for step in steps if step.held is False]
+    if belief is None or not broken or belief.above(stop_rps) >= UPPER:
+        best, low, high = held, held, None
+        limited_by = "stop_rps" if held >= stop_rps else "generator"
     else:
-        limited_by = "stop_rps" if best.asked_rps >= stop_rps else "generator"
-    low = best.asked_rps / replicas
-    high = failed / replicas if failed is not None else None
-    shown = is_supported(results[next(i for i, step in enumerate(steps) if step is best)], thresholds)
-    return Capacity(low, low, high, limited_by, tuple(steps), shown)
-
-
-def is_supported(result: SegmentResult, thresholds: Sequence[Threshold]) -> bool:
-    """Whether a step's requests show every latency percentile to be within its limit; unanswered ones are beyond it."""
-    latency = np.where(np.isnan(result.latency_ms), np.inf, result.latency_ms)
-    return all(
-        supported(len(latency), int(sum(not threshold.holds(value) for value in latency)), threshold.quantile)
-        for threshold in thresholds
-        if threshold.quantile is not None and threshold.metric == "latency_ms"
+        best, low, high = min(belief.rps, stop_rps), min(belief.quantile(LOWER), stop_rps), belief.quantile(UPPER)
+        first = min(broken, key=lambda step: step.asked_rps)
+        limited_by = "saturation" if first.reason.startswith("saturated") else "slo"
+        if belief.rps >= stop_rps:
+            limited_by, high = "stop_rps", None
+    shown = _shown_to_hold(results, low, best, thresholds)
+    return Capacity(
+        best / replicas,
+        low / replicas,
+        high / replicas if high is not None else None,
+        limited_by,
+        steps_all,
+        shown,
+        requests=requests,
     )
+
+
+def _settled(
+    steps: Sequence[CapacityStep], results: Sequence[SegmentResult]
+) -> tuple[Sequence[CapacityStep], Sequence[SegmentResult]]:
+    """Leave out a first step that broke and was made again: the target was cold."""
+    again = len(steps) > 1 and steps[0].held is False and steps[0].asked_rps == steps[1].asked_rps
+    return (steps[1:], results[1:]) if again else (steps, results)
+
+
+def _shown_to_hold(
+    results: Sequence[SegmentResult], low_rps: float, best_rps: float, thresholds: Sequence[Threshold]
+) -> bool:
+    """Whether, up to some rate no higher than the estimate and little under it, the steps pooled support the SLO."""
+    near = [r for r in results if SUPPORT_REACH * low_rps <= r.segment.asked_rps <= best_rps * (1 + 1e-9)]
+    near.sort(key=lambda result: result.segment.asked_rps)
+    return any(is_supported(near[:count], thresholds) for count in range(1, len(near) + 1))
+
+
+def is_supported(results: Sequence[SegmentResult], thresholds: Sequence[Threshold]) -> bool:
+    """Whether the steps' requests together show every latency percentile to be within its limit.
+
+    Requests without an answer are beyond it.
+    """
+    for threshold in thresholds:
+        if threshold.quantile is None or threshold.metric != "latency_ms":
+            continue
+        over = [int(np.sum(beyond)) for one in results if (beyond := over_limit(one, threshold)) is not None]
+        if not supported(sum(len(one.ok) for one in results), sum(over), threshold.quantile):
+            return False
+    return True
 
 
 def summary(values: npt.NDArray[np.float64]) -> LatencySummary:

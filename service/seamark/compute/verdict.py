@@ -16,6 +16,7 @@ import pyarrow as pa
 from seamark.compute.capacity import aggregate, conclude, judge_step, lateness_limit_ms, of_tokens, summary
 from seamark.compute.load_shape import FloatArray, Segment, SegmentResult
 from seamark.compute.run_answers import RunAnswers
+from seamark.compute.scaling import explain
 from seamark.compute.token_notes import TokenNotes
 from seamark.core.findings import Capacity, CapacityStep, RunStatus, ThresholdResult, Verdict
 from seamark.core.specs import LoadTestPlan
@@ -56,6 +57,8 @@ def judge(
         steps = [judge_step(result, plan.thresholds) for result in measured]
         stop_rps = float(plan.shape.params["stop_rps"])
         capacity = conclude(steps, measured, plan.thresholds, replicas=plan.replicas, stop_rps=stop_rps)
+        if capacity is not None:
+            capacity = explain(capacity, measured, plan.thresholds, replicas=plan.replicas)
         results = _best_step(plan.thresholds, steps, measured, capacity, plan.replicas)
         status, reason = _search_status(run, steps, capacity, unreachable)
     else:
@@ -246,8 +249,10 @@ def _search_status(
     if capacity.limited_by == "generator":
         told = f"at least {capacity.rps:.3g} requests/s per replica hold; beyond, the load generator was the bottleneck"
         return RunStatus.INCONCLUSIVE, told
-    upto = "the highest rate asked for" if capacity.high is None else f"{capacity.high:.3g} did not"
-    return RunStatus.PASSED, f"one replica carries {capacity.rps:.3g} requests/s within the thresholds; {upto}"
+    carried = f"one replica carries {capacity.rps:.3g} requests/s within the thresholds"
+    if capacity.high is None:
+        return RunStatus.PASSED, f"{carried}; the highest rate asked for"
+    return RunStatus.PASSED, f"{carried} (95 %: {capacity.low:.3g} to {capacity.high:.3g})"
 
 
 def _best_step(
@@ -257,10 +262,12 @@ def _best_step(
     capacity: Capacity | None,
     replicas: int,
 ) -> tuple[ThresholdResult, ...]:
-    """A search ends where thresholds break, so they are told of the best step that held, else of the last step."""
+    """A search goes to where thresholds break, so they are told of the highest step that held up to the estimate."""
     shown = steps[-1] if steps else None
     if capacity is not None:
-        shown = next(step for step in steps if step.held and np.isclose(step.asked_rps, capacity.rps * replicas))
+        held = [step for step in steps if step.held]
+        within = [step for step in held if step.asked_rps <= capacity.rps * replicas * (1 + 1e-9)]
+        shown = max(within or held, key=lambda step: step.asked_rps)
     result = next((result for result, step in zip(measured, steps, strict=True) if step is shown), None)
     return tuple(_result(threshold, _of_step(threshold, shown, result)) for threshold in thresholds)
 

@@ -15,6 +15,7 @@ from seamark.core.load_answers import AnswerCheck, Goodput, TokenSummary
 from seamark.core.measures import AdviceInput
 from seamark.core.performance import Estimate, Performance
 from seamark.core.quality import QualityFinding
+from seamark.core.scaling import Scaling
 from seamark.core.windows import Window
 
 # --- latency -----------------------------------------------------------------------------------------------------
@@ -184,7 +185,7 @@ class ThresholdResult:
 class Capacity:
     """The highest Poisson rate one replica carried within the SLO, requests per second, with its interval.
 
-    `low` is the highest rate shown to hold, `high` the lowest rate shown not to (None: none was reached).
+    `low` and `high` are its 95 % interval (`high` None: no rate broke the SLO).
     """
 
     rps: float
@@ -192,7 +193,14 @@ class Capacity:
     high: float | None
     limited_by: str  # "slo" | "saturation" | "stop_rps" | "generator"
     steps: tuple[CapacityStep, ...]
-    supported: bool  # the quantile is statistically supported by the step's samples
+    supported: bool  # the quantile is statistically supported by the requests up to some rate a little below `rps`
+    requests: int | None = None  # of all steps
+    scaling: Scaling | None = None
+
+    @property
+    def safe_rps(self) -> float:
+        """What is advised by: the lower end of the interval. Too many replicas cost money, too few break the SLO."""
+        return self.low
 
 
 @dataclass(frozen=True)

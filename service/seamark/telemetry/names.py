@@ -109,7 +109,8 @@ SLO: dict[str, Metric] = {
 CAPACITY: dict[str, Metric] = {
     "seamark_capacity_requests_per_second": _gauge("model", "What one replica carried within the SLO when tested."),
     "seamark_capacity_bound_requests_per_second": _gauge(
-        "model bound", "low is the highest rate shown to hold, high the lowest shown not to."
+        "model bound",
+        "The 95 % interval of that capacity; advice goes by low, and high is absent where no rate broke the SLO.",
     ),
     "seamark_capacity_measured_timestamp_seconds": _gauge("model", "When that capacity was measured."),
     "seamark_recommended_replicas": _gauge("model", "Replicas advised; absent where there is no advice."),

@@ -105,8 +105,8 @@ def _bar_words(state: str, heard: Moment | None) -> str | None:
 
 
 def _capacity(seen: ModelOverview) -> tuple[float | None, str]:
-    """The tested capacity of the replicas that run now, and the words for it."""
-    per_replica = known(seen.capacity.rps) if seen.capacity else None
+    """The tested capacity of the replicas that run now, by what is safe to count on, and the words for it."""
+    per_replica = known(seen.capacity.safe_rps) if seen.capacity else None
     if per_replica is None:
         return None, "not yet tested: run a capacity load test"
     current = seen.recommendation.current if seen.recommendation else None

@@ -321,7 +321,7 @@ def _capacity_view(capacity: Capacity) -> CapacityView:
     )
     return CapacityView(
         rps=rate(capacity.rps),
-        interval=f"held at {rate(capacity.low)}, " + (f"did not hold at {high}" if high else "no rate failed"),
+        interval=f"95 %: {rate(capacity.low)} to {high}" if high else "no rate failed",
         limited_by=_LIMITS.get(capacity.limited_by, capacity.limited_by),
         supported=capacity.supported,
         steps=steps,

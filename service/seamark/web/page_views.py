@@ -303,10 +303,10 @@ def _followable(url: str) -> bool:
 
 
 def capacity_words(seen: ModelOverview) -> str | None:
-    """One replica's capacity with its interval: `48 requests/s (holds at 45, fails at 52)`."""
+    """One replica's capacity with its interval: `48 requests/s per replica (95 %: 45 to 52)`."""
     capacity = seen.capacity
     if capacity is None or known(capacity.rps) is None:
         return None
     high = rate(capacity.high)
-    fails = f"fails at {high}" if high else "no failing rate was reached"
-    return f"{rate(capacity.rps)} requests/s per replica (holds at {rate(capacity.low)}, {fails})"
+    interval = f"95 %: {rate(capacity.low)} to {high}" if high else "no failing rate was reached"
+    return f"{rate(capacity.rps)} requests/s per replica ({interval})"

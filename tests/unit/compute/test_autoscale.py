@@ -66,6 +66,12 @@ def test_a_forecast_that_says_nothing_is_left_out() -> None:
     assert advise(42.0, forecast=silent).replicas == advise(42.0).replicas == 5
 
 
+def test_advice_goes_by_the_lower_end_of_the_interval() -> None:
+    sure, unsure = (advise(40.0, capacity=Capacity(10.0, low, 12.0, "slo", (), supported=True)) for low in (10.0, 7.0))
+    assert (sure.replicas, unsure.replicas) == (5, 7) and unsure.capacity_rps == 7.0
+    assert "one replica was tested to carry 7.0 requests/s" in unsure.reason
+
+
 @pytest.mark.parametrize(
     "arrivals, capacity, words",
     [

@@ -178,7 +178,9 @@ def test_a_search_passes_with_a_capacity_and_its_steps() -> None:
     table, ran = search_table(20.0, 30.0, 300.0)
     found = run(plan("p99(latency_ms) < 100", "error_ratio < 0.01", shape=SEARCH, replicas=2), table, ran)
     assert found.status == RunStatus.PASSED and found.capacity is not None
-    assert (found.capacity.rps, found.capacity.high, found.capacity.limited_by) == (50.0, 100.0, "slo")
+    assert 50.0 < found.capacity.low < found.capacity.rps < found.capacity.high < 100.0
+    assert found.capacity.limited_by == "slo" and "(95 %: " in found.reason
+    assert found.capacity.scaling is not None and found.capacity.scaling.usl.state == "too_few_points"
     assert [step.held for step in found.capacity.steps] == [True, True, False]
     assert found.capacity.supported
     assert [(t.actual, t.passed) for t in found.thresholds] == [(30.0, True), (0.0, True)]  # of the step that held

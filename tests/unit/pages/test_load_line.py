@@ -85,7 +85,7 @@ def test_a_forecast_without_numbers_is_no_forecast():
 
 
 def test_a_capacity_that_is_no_number_is_not_drawn():
-    line = load_line(overview("churn", capacity=replace(capacity(), rps=math.nan)))
+    line = load_line(overview("churn", capacity=replace(capacity(), low=math.nan)))
     assert line.capacity_x is None
 
 

@@ -1,4 +1,4 @@
-"""A search for the highest rate that holds the thresholds: doubling, then bisection, each step Poisson."""
+"""A search for the highest rate that holds the thresholds: a walk up, then steps about the crossing, each Poisson."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from seamark.compute.arrivals import (
     check_total,
     poisson,
 )
-from seamark.compute.capacity import Search, step_duration_s
+from seamark.compute.capacity_search import Search, pause_s
+from seamark.compute.capacity_search import longest_s as search_longest_s
 from seamark.compute.load_shape import Segment, Segments, Shape
 from seamark.core.errors import Problem
 from seamark.core.thresholds import Threshold
@@ -49,15 +50,16 @@ def segments(params: Mapping[str, Any], thresholds: Sequence[Threshold], seed: i
     must not spoil the next one. A pause is a segment of rate 0 without arrivals.
     """
     rng = np.random.default_rng(seed)
-    search = Search(float(params["start_rps"]), float(params["stop_rps"]))
-    index = 0
-    while (rate := search.next_rate()) is not None:
-        duration = step_duration_s(rate, float(params["step_s"]), thresholds)
-        result = yield Segment(index, rate, duration, poisson(rate, duration, rng))
-        held = search.observe(result, thresholds)
-        index += 1
-        if not held and search.next_rate() is not None:
-            yield Segment(index, 0.0, pause_s(float(params["step_s"])), np.empty(0))
+    step_s = float(params["step_s"])
+    search = Search(float(params["start_rps"]), float(params["stop_rps"]), step_s, thresholds)
+    index, step = 0, search.next_step()
+    while step is not None:
+        rate, duration_s = step
+        result = yield Segment(index, rate, duration_s, poisson(rate, duration_s, rng))
+        held, index = search.observe(result), index + 1
+        step = search.next_step()
+        if not held and step is not None:
+            yield Segment(index, 0.0, pause_s(step_s), np.empty(0))
             index += 1
 
 
@@ -68,15 +70,8 @@ def describe(params: Mapping[str, Any]) -> str:
 
 
 def longest_s(params: Mapping[str, Any]) -> float:
-    """Every step it may take, each as long as it may get."""
-    start, stop = float(params["start_rps"]), float(params["stop_rps"])
-    step_s = float(params["step_s"])
-    return Search.steps_max(start, stop) * (step_s * Search.STRETCH_MAX + pause_s(step_s))
-
-
-def pause_s(step_s: float) -> float:
-    """A quarter of a step, at most 5 s."""
-    return min(step_s / 4, 5.0)
+    """The time after which a search ends, however little it knows."""
+    return search_longest_s(float(params["start_rps"]), float(params["stop_rps"]), float(params["step_s"]))
 
 
 SHAPE = Shape("capacity", check, segments, describe, longest_s, feedback=True)
