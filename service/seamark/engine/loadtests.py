@@ -16,7 +16,7 @@ from seamark.compute import verdict as verdicts
 from seamark.core.errors import Conflict, SeamarkError
 from seamark.core.findings import RunStatus, to_document
 from seamark.core.specs import LoadTestPlan
-from seamark.engine import payloads, permission
+from seamark.engine import baselines, payloads, permission
 from seamark.engine.run_traces import seed_of
 from seamark.engine.services import Services
 from seamark.runner import locust
@@ -197,6 +197,7 @@ def _conclude(services: Services, run: RunRecord, plan: LoadTestPlan, outcome: R
         )
     if outcome.notes:
         verdict = replace(verdict, notes=outcome.notes)
+    verdict = baselines.compared(services, run, plan, verdict, outcome.samples)
     at = services.clock.now()
     ended = services.catalog.runs.finish(
         run.id,
