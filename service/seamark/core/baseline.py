@@ -88,7 +88,12 @@ class BaselineFinding:
     runs: int
     repeat: int
     metrics: tuple[BaselineMetric, ...] = ()
-    history: tuple[PastRun, ...] = ()
+    history: tuple[PastRun, ...] = ()  # both groups, oldest first
     changed: tuple[str, ...] = ()
     sampling_errors: Mapping[str, float] = field(default_factory=dict)
     parts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def compared(self) -> bool:
+        """Whether any measure was held against earlier runs."""
+        return any(metric.baseline is not None for metric in self.metrics)

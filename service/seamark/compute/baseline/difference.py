@@ -77,10 +77,11 @@ def difference(baseline: Group, newest: Group, floor: float) -> Difference:
     seen = sum(float((part**2).sum()) for part in inside) / (k + m - 2)
     old, new = float(baseline.variances.mean()), float(newest.variances.mean())
     between = max(seen - min(old, new), floor**2)
-    keeps = _keeps(inside)
+    beyond_chance = between > floor**2  # else the runs do not differ, and their order and skew mean nothing
+    keeps = _keeps(inside) if beyond_chance else 0.0
     variance = (between * _alike(keeps, k) + old) / k + (between * _alike(keeps, m) + new) / m
     freedom = max((k + m - 2) * (1 - keeps) / (1 + keeps), _FREEDOM_MIN)
-    skew = _skew(inside[0]) * (m**-2 - k**-2) / (1 / m + 1 / k) ** 1.5
+    skew = _skew(inside[0]) * (m**-2 - k**-2) / (1 / m + 1 / k) ** 1.5 if beyond_chance else 0.0
     value = float(newest.values.mean() - baseline.values.mean())
     return Difference(value, sqrt(variance), freedom, sqrt(between + new), skew)
 
@@ -109,7 +110,7 @@ def _skew(inside: FloatArray) -> float:
     count, squares = len(inside), float((inside**2).mean())
     if squares <= 0 or count < 3:
         return 0.0
-    return float((inside**3).mean()) / squares**1.5 * sqrt(count * (count - 1)) / (count - 2)
+    return float(float((inside**3).mean()) / squares**1.5 * sqrt(count * (count - 1)) / (count - 2))
 
 
 def _unskewed(t: float, skew: float) -> float:

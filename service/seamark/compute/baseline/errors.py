@@ -75,7 +75,8 @@ def compare_errors(baseline: ErrorCounts, newest: ErrorCounts) -> ErrorDifferenc
 
 
 def _group(counts: ErrorCounts) -> Group:
-    values = np.arcsin(np.sqrt((counts.errors + 0.375) / (counts.requests + 0.75)))
+    share = (counts.errors + 0.375) / (counts.requests + 0.75)
+    values = np.arcsin(np.sqrt(np.minimum(share, 1.0)))
     return Group(values, 0.25 / (counts.requests + 0.5))
 
 

@@ -80,6 +80,7 @@ def judge(now: RunFigures, earlier: Sequence[RunFigures], spec: BaselineSpec, *,
     same = [run for run in earlier if not changed(run.parts, now.parts)]
     newest = [now, *same[: spec.repeat - 1]]
     baseline = [run for run in same[spec.repeat - 1 :] if run.passed][: spec.runs]
+    names = [CAPACITY] if search else [*QUANTILES, ERROR_RATIO]
     finding = BaselineFinding(
         BaselineState.TOO_FEW_RUNS,
         "",
@@ -93,8 +94,9 @@ def judge(now: RunFigures, earlier: Sequence[RunFigures], spec: BaselineSpec, *,
     if len(baseline) < RUNS_MIN:
         if not same and earlier:
             finding = replace(finding, state=BaselineState.NOT_COMPARABLE, changed=changed(earlier[0].parts, now.parts))
-        return replace(finding, reason=sentence(finding))
-    names = [CAPACITY] if search else [*QUANTILES, ERROR_RATIO]
+        shown = _shown(now, search=search)
+        unjudged = tuple(BaselineMetric(name, finding.state, value=shown.get(name)) for name in names)
+        return replace(finding, metrics=unjudged, reason=sentence(finding))
     metrics = _judged([_test(name, baseline, newest) for name in names])
     finding = replace(finding, metrics=metrics, state=_overall([metric.state for metric in metrics]))
     return replace(finding, reason=sentence(finding))

@@ -13,7 +13,7 @@ def sentence(finding: BaselineFinding) -> str:
     """Return what was found, in one sentence without a full stop."""
     if finding.state == BaselineState.NOT_COMPARABLE:
         return f"no earlier run is of the same plan: {_listed(finding.changed)} changed since the last one"
-    if finding.state == BaselineState.TOO_FEW_RUNS and not finding.metrics:
+    if finding.state == BaselineState.TOO_FEW_RUNS and finding.runs < RUNS_MIN:
         newest = f", beside the {finding.repeat} that are compared" if finding.repeat > 1 else ""
         return f"{finding.runs} earlier runs of the same plan passed{newest}; {RUNS_MIN} are needed to compare with"
     told = [metric for metric in finding.metrics if metric.state == finding.state]
