@@ -9,10 +9,10 @@ the one before; and, as runs are far slower more often than far faster, the skew
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, inf, isfinite, sqrt
+from math import exp, inf, isfinite, log, sqrt
 
 import numpy as np
-from scipy.special import nctdtrinc, stdtr, stdtrit
+from scipy.special import nctdtrinc, ndtri, stdtr, stdtrit
 
 from seamark.compute.columns import FloatArray
 from seamark.core.baseline import RUNS_MIN
@@ -21,7 +21,10 @@ FOUND = 0.9  # the share of cases in which a detectable change is found
 RUNS_NEEDED_MAX = 1_000
 _REACH_95 = 0.975
 _KEEPS_MAX = 0.9
-_FREEDOM_MIN = 2.0
+_FREEDOM_MIN = 4.0
+_SKEW_BELOW = 0.1  # larger p-values are of no consequence
+_TINY = 1e-300
+_HALVINGS = 60
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,11 @@ class Difference:
 
     def p_above(self) -> float:
         """The chance of such a difference or a larger one where there is none."""
-        return float(stdtr(self.freedom, -_unskewed(self.value / self.error, max(self.skew, 0.0))))
+        return _tail(self.value / self.error, self.freedom, max(self.skew, 0.0))
 
     def p_below(self) -> float:
         """The chance of such a difference or a smaller one where there is none."""
-        return float(stdtr(self.freedom, -_unskewed(-self.value / self.error, max(-self.skew, 0.0))))
+        return _tail(-self.value / self.error, self.freedom, max(-self.skew, 0.0))
 
     def reach(self) -> float:
         """Half of the 95 % interval."""
@@ -78,7 +81,7 @@ def difference(baseline: Group, newest: Group, floor: float) -> Difference:
     old, new = float(baseline.variances.mean()), float(newest.variances.mean())
     between = max(seen - min(old, new), floor**2)
     beyond_chance = between > floor**2  # else the runs do not differ, and their order and skew mean nothing
-    keeps = _keeps(inside) if beyond_chance else 0.0
+    keeps = _keeps(inside) if beyond_chance and m > 1 else 0.0  # a single run is no more alike to one than to another
     variance = (between * _alike(keeps, k) + old) / k + (between * _alike(keeps, m) + new) / m
     freedom = max((k + m - 2) * (1 - keeps) / (1 + keeps), _FREEDOM_MIN)
     skew = _skew(inside[0]) * (m**-2 - k**-2) / (1 / m + 1 / k) ** 1.5 if beyond_chance else 0.0
@@ -106,19 +109,27 @@ def _alike(keeps: float, runs: int) -> float:
 
 
 def _skew(inside: FloatArray) -> float:
-    """The sample's skewness, corrected for its size (G1 of Joanes and Gill, The Statistician 47, 1998)."""
-    count, squares = len(inside), float((inside**2).mean())
-    if squares <= 0 or count < 3:
-        return 0.0
-    return float(float((inside**3).mean()) / squares**1.5 * sqrt(count * (count - 1)) / (count - 2))
+    """The sample's skewness; of few runs it is too small, as it should be of what is hardly known."""
+    squares = float((inside**2).mean())
+    return float((inside**3).mean()) / squares**1.5 if squares > 0 else 0.0
 
 
-def _unskewed(t: float, skew: float) -> float:
-    """Return the deviate of a symmetric law that is as unlikely as `t` of a skewed one (Cornish and Fisher, 1937)."""
-    bend = skew / 6
-    if bend == 0 or t <= 1:
-        return t
-    return (sqrt(1 + 4 * bend * (t + bend)) - 1) / (2 * bend)
+def _limit(level: float, freedom: float, skew: float) -> float:
+    """The t beyond which a share `level` lies, bent by the skew (the first term of Cornish and Fisher, 1937)."""
+    bend = skew / 6 * max(float(ndtri(level)) ** 2 - 1, 0.0)
+    return float(-stdtrit(freedom, level)) + bend
+
+
+def _tail(t: float, freedom: float, skew: float) -> float:
+    """The share that lies beyond `t`: that of a symmetric law, or where it is small and there is a skew, the larger."""
+    plain = float(stdtr(freedom, -t))
+    if skew == 0 or plain >= _SKEW_BELOW:
+        return plain
+    low, high = log(max(plain, _TINY)), log(_SKEW_BELOW)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _limit(exp(middle), freedom, skew) > t else (low, middle)
+    return exp(high)
 
 
 def shift_found(level: float, freedom: float, skew: float = 0.0) -> float:
@@ -127,8 +138,7 @@ def shift_found(level: float, freedom: float, skew: float = 0.0) -> float:
     >>> round(shift_found(0.005, 1e6), 2)
     3.86
     """
-    limit = float(-stdtrit(freedom, level))
-    limit += skew / 6 * max(limit**2 - 1, 0.0)
+    limit = _limit(level, freedom, skew)
     large = freedom >= 1000
     found = limit - float(stdtrit(freedom, 1 - FOUND)) if large else float(nctdtrinc(freedom, 1 - FOUND, limit))
     return found if isfinite(found) else inf
