@@ -195,6 +195,7 @@ def _conclude(services: Services, run: RunRecord, plan: LoadTestPlan, outcome: R
         verdict = replace(
             verdict, status=RunStatus.INCONCLUSIVE, reason=f"the load generator ended early: {outcome.error}"
         )
+    measured = verdict.status == RunStatus.PASSED  # a lower capacity is no less true where the plan fails on it
     if outcome.notes:
         verdict = replace(verdict, notes=outcome.notes)
     verdict = baselines.compared(services, run, plan, verdict, outcome.samples)
@@ -207,6 +208,6 @@ def _conclude(services: Services, run: RunRecord, plan: LoadTestPlan, outcome: R
         verdict=verdict,
         segments=[to_document(segment) for segment in outcome.segments],
     )
-    if ended and verdict.capacity is not None and verdict.status == RunStatus.PASSED:
+    if ended and verdict.capacity is not None and measured:
         services.catalog.findings.put(plan.model, "capacity", at, verdict.capacity, run_id=run.id)
     log.info("run %s of %s: %s (%s)", run.id, run.plan, verdict.status.value, verdict.reason)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from seamark.core.baseline import BaselineState
-from seamark.core.findings import RunStatus, to_document
+from seamark.core.findings import Capacity, RunStatus, to_document
 from seamark.core.records import ANSWER_DETAILS, LOAD_SAMPLES
 from seamark.engine import loadtests
 from seamark.engine.services import Services
@@ -36,31 +36,40 @@ NAMES = ["p50(latency_ms)", "p95(latency_ms)", "p99(latency_ms)", "error_ratio"]
 
 
 class Target:
-    """What Locust would have measured: latencies that are `slower` by a factor, `failing` of them errors."""
+    """What Locust would have measured: latencies that are `slower` by a factor, `failing` of them errors.
+
+    A search finds that `carries` requests/s hold and a tenth more do not.
+    """
 
     def __init__(self) -> None:
-        self.slower, self.failing, self.seed = 1.0, 0, 0
+        self.slower, self.failing, self.seed, self.carries = 1.0, 0, 0, 100.0
         self.aborted: str | None = None
 
     def run(self, order: LoadOrder, **_: object) -> RunnerOutcome:
         self.seed += 1
-        rng = np.random.default_rng(self.seed)
-        due_s = np.arange(REQUESTS) * 10 / REQUESTS
-        latency_ms = 20 * np.exp(0.1 * rng.standard_normal(REQUESTS)) * self.slower
+        if order.plan.shape.kind == "capacity":
+            rates = (self.carries, 1.1 * self.carries)
+            segments = tuple(SegmentRun(i, rate, 10.0 * i, 10.0) for i, rate in enumerate(rates))
+        else:
+            segments = (SegmentRun(0, REQUESTS / 10, 0.0, 10.0),)
+        due_s = np.concatenate([s.start_s + np.arange(0, 10, 1 / s.asked_rps) for s in segments])
+        segment = (due_s // 10).astype(np.int32)
+        rng, rows = np.random.default_rng(self.seed), len(due_s)
+        latency_ms = 20 * np.exp(0.1 * rng.standard_normal(rows)) * self.slower * np.where(segment, 10, 1)
         columns = {
-            "run_id": [order.run_id] * REQUESTS,
-            "segment": np.zeros(REQUESTS, np.int32),
+            "run_id": [order.run_id] * rows,
+            "segment": segment,
             "due_s": due_s,
             "sent_s": due_s,
             "latency_ms": latency_ms,
             "service_latency_ms": latency_ms,
-            "http_status": np.full(REQUESTS, 200),
-            "ok": np.arange(REQUESTS) >= self.failing,
-            "error": pa.nulls(REQUESTS),
-            **{name: pa.nulls(REQUESTS) for name in ANSWER_DETAILS},
+            "http_status": np.full(rows, 200),
+            "ok": np.arange(rows) >= self.failing,
+            "error": pa.nulls(rows),
+            **{name: pa.nulls(rows) for name in ANSWER_DETAILS},
         }
         table = pa.table({name: columns[name] for name in LOAD_SAMPLES.names}).cast(LOAD_SAMPLES)
-        return RunnerOutcome(table, (SegmentRun(0, 120.0, 0.0, 10.0),), aborted=self.aborted)
+        return RunnerOutcome(table, segments, aborted=self.aborted)
 
 
 @pytest.fixture
@@ -167,6 +176,25 @@ def test_what_is_told_without_failing_is_skipped_in_junit_and_stands_in_every_re
     for text in (page, report):
         assert "Beside earlier runs" in text and "worse than the last 6 passed runs" in text
         assert "p95(latency_ms)" in text and "circle-open" in text
+
+
+def test_a_lower_capacity_fails_the_run_and_is_still_what_replicas_are_advised_by(
+    services: Services, target: Target, go: Callable[..., RunRecord]
+) -> None:
+    search = {
+        "shape": {"capacity": {"start_rps": 10, "stop_rps": 400, "step_s": 10}},
+        "baseline": {"fail_on": "regression"},
+    }
+    for step in range(6):
+        target.carries = 100.0 + step
+        assert go(**search).status == RunStatus.PASSED
+    target.carries = 60.0
+    lower = go(**search)
+    assert lower.status == RunStatus.FAILED and "capacity_rps 60 against" in lower.reason
+    assert lower.verdict and lower.verdict.baseline
+    assert [metric.metric for metric in lower.verdict.baseline.metrics] == ["capacity_rps"]
+    known = services.catalog.findings.latest("m", "capacity", Capacity)
+    assert known and (known.run_id, known.finding.rps) == (lower.id, 60.0)
 
 
 def test_another_shape_is_not_compared_and_another_threshold_is(go: Callable[..., RunRecord]) -> None:
