@@ -126,7 +126,7 @@ def test_each_run_is_held_against_the_passed_ones_before_it(
     assert p95["metric"] == "p95(latency_ms)" and p95["low"] < p95["change"] < p95["high"] and p95["p_value"] < 0.005
     assert [one["role"] for one in document["history"]] == ["baseline"] * 6 + ["candidate"]
     assert [one["run_id"] for one in document["history"]][-1] == told.id
-    assert set(document["sampling_errors"]) == set(NAMES[:3]) and len(document["parts"]) == 7
+    assert set(document["sampling_errors"]) == set(NAMES[:3]) and len(document["parts"]) == 8
 
 
 def test_a_regression_fails_the_run_where_the_plan_says_so_and_does_not_become_the_baseline(

@@ -17,6 +17,7 @@ _PARTS: dict[str, Any] = {
     "timeout_s": 30,
     "replicas": 1,
     "workers": 1,
+    "remote_workers": 0,
 }
 _OF_A_SEARCH: dict[str, Any] = {
     "thresholds": []

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from seamark.core.baseline import BaselineFinding
 from seamark.core.findings import Capacity, LatencySummary, RunStatus, Verdict
-from seamark.delivery.reports import baseline
 from seamark.core.load_traces import RunTraces
+from seamark.delivery.reports import baseline
 from seamark.delivery.reports.figures import (
     HEADLINES,
     capacity_sentence,
