@@ -113,7 +113,9 @@ def test_each_run_is_held_against_the_passed_ones_before_it(
     for earlier in range(5):
         verdict = go().verdict
         assert verdict and verdict.baseline and verdict.baseline.state == BaselineState.TOO_FEW_RUNS
-        assert verdict.baseline.reason.startswith(f"{earlier} earlier runs of the same plan passed; 5 are needed")
+        assert verdict.baseline.reason.startswith(
+            f"{earlier} earlier run{'' if earlier == 1 else 's'} of the same plan passed; 5 are"
+        )
     calm = go()
     assert calm.verdict and calm.verdict.baseline and calm.verdict.baseline.state == BaselineState.NO_CHANGE
 

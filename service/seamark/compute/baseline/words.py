@@ -15,7 +15,8 @@ def sentence(finding: BaselineFinding) -> str:
         return f"no earlier run is of the same plan: {_listed(finding.changed)} changed since the last one"
     if finding.state == BaselineState.TOO_FEW_RUNS and finding.runs < RUNS_MIN:
         newest = f", beside the {finding.repeat} that are compared" if finding.repeat > 1 else ""
-        return f"{finding.runs} earlier runs of the same plan passed{newest}; {RUNS_MIN} are needed to compare with"
+        earlier = "1 earlier run" if finding.runs == 1 else f"{finding.runs} earlier runs"
+        return f"{earlier} of the same plan passed{newest}; {RUNS_MIN} are needed to compare with"
     told = [metric for metric in finding.metrics if metric.state == finding.state]
     against = f"the last {finding.runs} passed runs"
     who = f"the newest {finding.repeat} runs against" if finding.repeat > 1 else "against"
