@@ -19,13 +19,14 @@ from seamark.compute.baseline.errors import SMALLEST, ErrorCounts, compare_error
 from seamark.compute.baseline.sampling import QUANTILES, RESOLUTION_MS, enough
 from seamark.compute.baseline.words import sentence
 from seamark.compute.columns import FloatArray
+from seamark.compute.intervals import Z_95
 from seamark.core.baseline import RUNS_MIN, BaselineFinding, BaselineMetric, BaselineSpec, BaselineState, PastRun
 from seamark.core.findings import Capacity, Verdict
 
 FALSE_ALARMS = 0.005  # the chance that a run which is as the others is told to be worse in anything
 NOISE_LEAST = 0.005  # between runs, as a share: runs that happen to be equal do not make the next a regression
 ERROR_RATIO, CAPACITY = "error_ratio", "capacity_rps"
-_CAPACITY_ERROR = log(1.1) / sqrt(12)  # of a search that stops when the rates that held and failed are 10 % apart
+_CAPACITY_ERROR = log(1.1) / sqrt(12)  # where a search tells no interval: known to be between rates 10 % apart
 _NAMED_CHANGE = log(1.05)
 
 
@@ -242,10 +243,10 @@ def _variances(side: Sequence[RunFigures], name: str, measured: Sequence[Sequenc
 
 
 def _capacity_error(capacity: Capacity | None) -> float:
-    """A search knows the rate between the one that held and the one that did not, as a logarithm."""
+    """The standard error of a capacity's logarithm, from its 95 % interval."""
     if capacity is None or capacity.high is None or not 0 < capacity.low < capacity.high:
         return _CAPACITY_ERROR
-    return log(capacity.high / capacity.low) / sqrt(12)
+    return log(capacity.high / capacity.low) / (2 * Z_95)
 
 
 def _history(baseline: Sequence[RunFigures], newest: Sequence[RunFigures], *, search: bool) -> tuple[PastRun, ...]:
