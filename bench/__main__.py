@@ -1,6 +1,7 @@
 """`python -m bench [NAME ...] [options]` -> Markdown tables, and bench/results/<name>.json.
 
-Names are drift, drift_speed, vectors, loadgen, capacity, release, ingest, queries, performance; all by default.
+Names are drift, drift_speed, vectors, loadgen, capacity, baseline, release, ingest, queries, performance;
+all by default.
 
 * --quick: seconds each; shows that everything runs. Its figures are marked and are no result.
 * --only KIND ... (ingest): of protobuf, json, ndjson, arrow, logs.
@@ -34,6 +35,7 @@ BENCHES = {
     "drift_speed": ("quick",),
     "vectors": ("quick",),
     "loadgen": ("quick",),
+    "baseline": ("quick",),
     "capacity": ("quick",),
     "release": ("quick",),
     "ingest": ("quick", "peers", "minutes", "only"),

@@ -223,6 +223,11 @@ def _held_by_peers(windows: Iterator[Sides]) -> dict[str, float]:
 def kayenta(sides: Sides) -> bool:
     """Whether the p99s per block differ as Kayenta's classifier asks (netflix/kayenta, MannWhitneyClassifier)."""
     baseline, candidate = (_p99s(sides, side) for side in (0, 1))
+    return shift_clears(baseline, candidate)
+
+
+def shift_clears(baseline: npt.NDArray[np.float64], candidate: npt.NDArray[np.float64]) -> bool:
+    """Whether the 98 % interval of the shift between two samples clears a quarter of the shift."""
     differences = np.sort((candidate[:, None] - baseline[None, :]).ravel())
     shift = float(np.median(differences))  # Hodges and Lehmann
     m, n = len(candidate), len(baseline)

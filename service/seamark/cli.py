@@ -131,6 +131,8 @@ def loadtest_run(
         word = {True: "passed", False: "FAILED", None: "unknown"}[threshold["passed"]]
         actual = "not measured" if threshold["actual"] is None else f"{threshold['actual']:.4g}"
         click.echo(f"  {word:8}{threshold['text']}  (measured {actual})")
+    if run.get("baseline"):
+        click.echo(f"  baseline: {run['baseline']['reason']}")
     for path, kind in ((junit, "junit.xml"), (markdown, "report.md")):
         if path is not None:
             path.write_text(client.text(f"/api/v1/runs/{run['id']}/{kind}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -135,6 +136,31 @@ def test_a_verdict_comes_back_as_it_went_in(catalog: Catalog) -> None:
     catalog.findings.put("m", "capacity", AT, capacity, run_id=run.id)
     found = catalog.findings.latest("m", "capacity", Capacity)
     assert found and (found.finding, found.run_id, found.at) == (capacity, run.id, AT)
+
+
+def test_earlier_runs_are_those_that_passed_or_failed_newest_first(catalog: Catalog) -> None:
+    verdict = Verdict(RunStatus.PASSED, "ok", 100, 0, 10.0, 9.9, FIGURES, FIGURES, FIGURES, ())
+    ends = (RunStatus.PASSED, RunStatus.ABORTED, RunStatus.FAILED, RunStatus.INCONCLUSIVE, RunStatus.PASSED)
+    ids = []
+    for minute, status in enumerate(ends):
+        at = AT + timedelta(minutes=minute)
+        run = catalog.runs.create(plan(), trigger="api", at=at)
+        assert run and catalog.runs.claim(at, at)
+        told = None if status == RunStatus.INCONCLUSIVE else replace(verdict, status=status)
+        catalog.runs.finish(run.id, at=at, status=status, reason="", verdict=told)
+        ids.append(run.id)
+    catalog.runs.create(plan(), trigger="api", at=AT + timedelta(hours=1))  # still waits
+
+    judged = catalog.runs.judged("smoke", since=None, limit=10)
+    assert [(run.id, run.status) for run in judged] == [(ids[place], ends[place]) for place in (4, 2, 0)]
+    assert judged[0].verdict == verdict and judged[0].ended_at == AT + timedelta(minutes=4)
+    assert [run.id for run in catalog.runs.judged("smoke", since=AT + timedelta(minutes=2), limit=10)] == [
+        ids[4],
+        ids[2],
+    ]
+    assert [run.id for run in catalog.runs.judged("smoke", since=None, limit=1)] == [ids[4]]
+    assert catalog.runs.judged("nothing", since=None, limit=10) == []
+    assert catalog.runs.document(ids[0]) == plan().document and catalog.runs.document("nowhere") == {}
 
 
 def test_a_run_whose_worker_is_gone_is_aborted(catalog: Catalog) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from seamark.core.baseline import BaselineFinding
 from seamark.core.drift_parts import DriftPart
 from seamark.core.load_answers import AnswerCheck, Goodput, TokenSummary
 from seamark.core.measures import AdviceInput
@@ -236,6 +237,7 @@ class Verdict:
     goodput: Goodput | None = None
     answers: AnswerCheck | None = None
     notes: tuple[str, ...] = ()  # what a reader must know beside the figures; changes no status
+    baseline: BaselineFinding | None = None  # beside earlier runs; None: it measured nothing to hold against them
 
 
 # --- autoscale ---------------------------------------------------------------------------------------------------

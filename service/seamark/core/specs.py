@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from seamark.core.baseline import BaselineSpec
 from seamark.core.release import ReleaseSpec
 from seamark.core.targets import TargetSpec
 from seamark.core.thresholds import Threshold
@@ -155,6 +156,7 @@ class LoadTestPlan:
     retries: int = 0  # times a run is made again whose worker went away
     answer: str | None = None  # where in an answer the prediction stands; None: the usual places are tried
     answer_tolerance: float = 1e-6  # relative, of numbers that are held against recorded ones
+    baseline: BaselineSpec = field(default_factory=BaselineSpec)
     document: Mapping[str, Any] = field(default_factory=dict)
 
 

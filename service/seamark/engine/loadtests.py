@@ -16,7 +16,7 @@ from seamark.compute import verdict as verdicts
 from seamark.core.errors import Conflict, SeamarkError
 from seamark.core.findings import RunStatus, to_document
 from seamark.core.specs import LoadTestPlan
-from seamark.engine import payloads, permission
+from seamark.engine import baselines, payloads, permission
 from seamark.engine.run_traces import seed_of
 from seamark.engine.services import Services
 from seamark.runner import locust
@@ -195,8 +195,10 @@ def _conclude(services: Services, run: RunRecord, plan: LoadTestPlan, outcome: R
         verdict = replace(
             verdict, status=RunStatus.INCONCLUSIVE, reason=f"the load generator ended early: {outcome.error}"
         )
+    measured = verdict.status == RunStatus.PASSED  # a lower capacity is no less true where the plan fails on it
     if outcome.notes:
         verdict = replace(verdict, notes=outcome.notes)
+    verdict = baselines.compared(services, run, plan, verdict, outcome.samples)
     at = services.clock.now()
     ended = services.catalog.runs.finish(
         run.id,
@@ -206,6 +208,6 @@ def _conclude(services: Services, run: RunRecord, plan: LoadTestPlan, outcome: R
         verdict=verdict,
         segments=[to_document(segment) for segment in outcome.segments],
     )
-    if ended and verdict.capacity is not None and verdict.status == RunStatus.PASSED:
+    if ended and verdict.capacity is not None and measured:
         services.catalog.findings.put(plan.model, "capacity", at, verdict.capacity, run_id=run.id)
     log.info("run %s of %s: %s (%s)", run.id, run.plan, verdict.status.value, verdict.reason)

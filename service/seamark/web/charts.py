@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from seamark.core.baseline import PastRun
 from seamark.core.findings import CapacityStep, LatencyPoint
 from seamark.web.page_words import known
 
@@ -106,6 +107,28 @@ def capacity_figure(steps: Sequence[CapacityStep]) -> Figure:
         "y": {"title": "p99, ms", "from_zero": True},
         "x": {"title": "asked requests/s", "numbers": True},
     }
+
+
+def baseline_figure(history: Sequence[PastRun]) -> Figure:
+    """The last runs of a plan by when they ended: each quantile, or the capacity; earlier runs are hollow."""
+    names = dict.fromkeys(name for run in history for name in run.values if name != "error_ratio")
+    at = [_plotly_time(run.ended_at) for run in history]
+    markers = ["circle-open" if run.role == "baseline" else "circle" for run in history]
+    latency = any("latency_ms" in name for name in names)
+    traces = [
+        _line(
+            name,
+            at,
+            [known(run.values.get(name)) for run in history],
+            color=place,
+            dash="dot",
+            unit=" ms" if latency else "/s",
+        )
+        | {"markers": markers}
+        for place, name in enumerate(names)
+    ]
+    title = "latency, ms" if latency else "requests/s of one replica"
+    return {"traces": traces, "y": {"title": title, "from_zero": True}, "x": {"title": ""}}
 
 
 def _by_version(points: Sequence[LatencyPoint], step_s: float) -> list[tuple[str, list[LatencyPoint]]]:

@@ -134,7 +134,7 @@ def run(record: RunRecord) -> dict[str, Any]:
         "goodput": verdict.get("goodput"),
         "answers": _answers(record.verdict.answers if record.verdict else None),
         "notes": verdict.get("notes", []),
-        "baseline": None,
+        "baseline": verdict.get("baseline"),
     }
 
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from seamark.core.findings import Capacity, LatencySummary, RunStatus, ThresholdResult, Verdict
 from seamark.web.charts import Figure, capacity_figure, progress_figures
+from seamark.web.page_baseline import BaselineView, baseline_view
 from seamark.web.page_views import Chip, model_url
 from seamark.web.page_words import Moment, known, milliseconds, moment, number, parameters, percent, rate, span
 
@@ -152,6 +153,7 @@ class RunPage:
     latencies: tuple[LatencyColumns, ...]
     capacity: CapacityView | None
     generator_saturated: bool
+    baseline: BaselineView | None
 
 
 _CHIPS = {
@@ -256,6 +258,7 @@ def run_page(run: RunFacts, progress: Sequence[Mapping[str, Any]], at: datetime)
         latencies=_latencies(verdict) if verdict else (),
         capacity=_capacity_view(verdict.capacity) if verdict and verdict.capacity else None,
         generator_saturated=bool(verdict and verdict.generator_saturated),
+        baseline=baseline_view(verdict.baseline) if verdict and verdict.baseline else None,
     )
 
 

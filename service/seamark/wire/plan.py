@@ -14,6 +14,7 @@ from seamark.core.errors import Invalid
 from seamark.core.specs import Known, LoadTestPlan, ShapeSpec
 from seamark.core.targets import TargetSpec, own_locustfile
 from seamark.core.thresholds import OF_ANSWERS, OF_WHOLE_RUNS, Threshold
+from seamark.wire.baseline import read_baseline
 from seamark.wire.checks import Checker, join, origin_of, plain_data, url_fault
 from seamark.wire.payload import check_rows, read_payload
 from seamark.wire.targets import check_own_shape, check_rate, locustfile_fault, own_payload
@@ -37,6 +38,7 @@ KEYS = (
     "retries",
     "answer",
     "answer_tolerance",
+    "baseline",
 )
 ERROR_LIMIT = Threshold("error_ratio", None, "<", 0.01)
 OF_RUNS_ALONE = ("inter_token_ms", *OF_WHOLE_RUNS)  # not told of single steps
@@ -129,6 +131,7 @@ def read_plan(checker: Checker, value: Any, path: str, around: Surroundings) -> 
     if shape and shape.kind == "capacity":
         _check_measured(checker, thresholds, OF_RUNS_ALONE, join(path, "thresholds"), "a capacity search's steps")
     _check_measured(checker, abort, OF_ANSWERS, join(path, "abort"), "an abort condition's seconds")
+    baseline = read_baseline(checker, found.get("baseline"), join(path, "baseline"))
     document = _document(checker, found, path)
     if checker.count > before or not (name and model and target and payload and shape):
         return None
@@ -150,6 +153,7 @@ def read_plan(checker: Checker, value: Any, path: str, around: Surroundings) -> 
         retries=retries or 0,
         answer=answer,
         answer_tolerance=TOLERANCE if tolerance is None else tolerance,
+        baseline=baseline,
         document=document,
     )
 

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from seamark.core.findings import to_document
 from seamark.core.thresholds import DISTRIBUTIONS, parse_threshold
-from seamark.delivery.reports import figures
+from seamark.delivery.reports import baseline, figures
 from seamark.delivery.reports.report import RunReport
 
 _ENVIRONMENT = Environment(
@@ -42,6 +42,8 @@ def html(report: RunReport, plotly_src: str, nonce: str = "") -> str:
         nonce=nonce,
         data=_for_script(_data(report)),
         latencies=_latencies(report),
+        baseline_heads=baseline.HEADS,
+        baseline_rows=baseline.rows(report.verdict.baseline) if report.verdict and report.verdict.baseline else [],
         plan=json.dumps(to_document(dict(report.document)), indent=2, ensure_ascii=False, default=str),
     )
     return figures.encodable(page)
@@ -79,6 +81,7 @@ def _data(report: RunReport) -> Mapping[str, Any]:
             "latency_ms": [getattr(step.latency, quantile) for step in steps],
             "held": [step.held for step in steps],
         },
+        "baseline": baseline.columns(report.verdict.baseline if report.verdict else None),
     }
 
 

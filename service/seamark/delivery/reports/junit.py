@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree as ET
 
+from seamark.core.baseline import BaselineFinding, BaselineState
 from seamark.core.findings import LatencySummary, RunStatus, ThresholdResult
+from seamark.delivery.reports import baseline
 from seamark.delivery.reports.figures import HEADLINES, capacity_sentence, milliseconds, number
 from seamark.delivery.reports.report import RunReport
 
@@ -28,8 +30,10 @@ def junit(report: RunReport) -> str:
     for threshold in report.thresholds:
         names[threshold.text] = seen = names.get(threshold.text, 0) + 1
         _threshold_case(suite, report, threshold, threshold.text if seen == 1 else f"{threshold.text} ({seen})")
+    if report.verdict is not None and report.verdict.baseline is not None:
+        _baseline_cases(suite, report.plan, report.verdict.baseline)
     cases = suite.findall("testcase")
-    for kind, name in (("failure", "failures"), ("error", "errors")):
+    for kind, name in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
         suite.set(name, str(sum(case.find(kind) is not None for case in cases)))
     suite.set("tests", str(len(cases)))
     suites = ET.Element("testsuites")
@@ -56,6 +60,22 @@ def _threshold_case(suite: ET.Element, report: RunReport, threshold: ThresholdRe
         _add(case, "error", f"held as far as it was measured, but the run says nothing: {report.reason}", "unknown")
 
 
+def _baseline_cases(suite: ET.Element, plan: str, finding: BaselineFinding) -> None:
+    """One case per measure. What is not known, or is told without failing the run, is skipped with the reason."""
+    for metric, cells in zip(finding.metrics, baseline.rows(finding), strict=True):
+        name = f"baseline: {metric.metric}"
+        case = ET.SubElement(suite, "testcase", classname=_text(plan), name=_text(name), time="0.000")
+        told = f"{cells[-1]}: {cells[1]}, the earlier runs had {cells[2]} ({cells[3]}, 95 % interval {cells[4]})"
+        if metric.state == BaselineState.REGRESSION and finding.fails:
+            _add(case, "failure", told, "regression")
+        elif metric.state in (BaselineState.NO_CHANGE, BaselineState.IMPROVEMENT):
+            ET.SubElement(case, "system-out").text = _text(told)
+        elif metric.baseline is not None:
+            ET.SubElement(case, "skipped", message=_text(f"{told}; the plan does not fail on it"))
+        else:
+            ET.SubElement(case, "skipped", message=_text(cells[-1] if finding.compared else finding.reason))
+
+
 def _add(case: ET.Element, kind: str, message: str, of: str) -> None:
     element = ET.SubElement(case, kind, message=_text(message), type=of)
     element.text = _text(message)
@@ -73,6 +93,8 @@ def _summary(report: RunReport) -> str:
         ]
         if verdict.capacity is not None:
             lines.append(f"capacity: {capacity_sentence(verdict.capacity)}")
+        if verdict.baseline is not None:
+            lines.append(f"beside earlier runs: {verdict.baseline.reason}")
     return "\n".join(lines)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from seamark.core.baseline import BaselineFinding
 from seamark.core.findings import Capacity, LatencySummary, RunStatus, Verdict
 from seamark.core.load_traces import RunTraces
+from seamark.delivery.reports import baseline
 from seamark.delivery.reports.figures import (
     HEADLINES,
     capacity_sentence,
@@ -37,6 +39,8 @@ def markdown(report: RunReport) -> str:
         parts += [_traffic(report.verdict), _latencies(report.verdict), _answers(report.verdict)]
         if report.verdict.capacity is not None:
             parts.append(_capacity(report.verdict.capacity))
+        if report.verdict.baseline is not None:
+            parts.append(_baseline(report.verdict.baseline))
         parts.append("\n".join(f"* {_text(note)}" for note in report.verdict.notes))
     if report.traces is not None and report.traces.names:
         parts.append(_server_time(report.traces))
@@ -123,6 +127,11 @@ def _capacity(capacity: Capacity) -> str:
     ]
     heads = ("Asked per s", "Achieved per s", "Requests", "Errors", "p99", "Held", "Why")
     return f"**Capacity**: {_text(capacity_sentence(capacity))}.\n\n{_table(heads, rows)}"
+
+
+def _baseline(finding: BaselineFinding) -> str:
+    told = f"**Beside earlier runs**: {_text(finding.reason)}."
+    return f"{told}\n\n{_table(baseline.HEADS, baseline.rows(finding))}" if finding.compared else told
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -44,6 +44,16 @@ class RunRecord:
     segments: Sequence[Mapping[str, Any]]
 
 
+@dataclass(frozen=True)
+class JudgedRun:
+    """What a later run of the plan reads of one that passed or failed."""
+
+    id: str
+    ended_at: datetime
+    status: RunStatus
+    verdict: Verdict
+
+
 class Plans:
     """Plans by name."""
 
@@ -114,6 +124,26 @@ class Runs:
             query = query.where(runs.c.model == model)
         with self._db.read() as connection:
             return [_record(row) for row in connection.execute(query)]
+
+    def judged(self, plan: str, *, since: datetime | None, limit: int) -> list[JudgedRun]:
+        """Return the runs of a plan that passed or failed and have a verdict, newest first."""
+        ended = [RunStatus.PASSED.value, RunStatus.FAILED.value]
+        columns = (runs.c.id, runs.c.ended_at, runs.c.status, runs.c.verdict)
+        query = sa.select(*columns).where(runs.c.plan == plan, runs.c.status.in_(ended), runs.c.ended_at.is_not(None))
+        if since is not None:
+            query = query.where(runs.c.ended_at >= since)
+        query = query.order_by(runs.c.created_at.desc(), runs.c.id).limit(limit)
+        with self._db.read() as connection:
+            found = [row for row in connection.execute(query) if row.verdict]
+        return [
+            JudgedRun(row.id, row.ended_at, RunStatus(row.status), msgspec.convert(row.verdict, Verdict))
+            for row in found
+        ]
+
+    def document(self, run_id: str) -> Mapping[str, Any]:
+        """The plan as it was when this run was asked for; empty where there is no such run."""
+        with self._db.read() as connection:
+            return connection.execute(sa.select(runs.c.document).where(runs.c.id == run_id)).scalar() or {}
 
     def last_per_plan(self) -> list[RunRecord]:
         """The newest ended run of every plan."""
