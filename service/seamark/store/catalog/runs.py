@@ -165,6 +165,13 @@ class Runs:
                 return True
             return bool(connection.execute(sa.select(runs.c.stop_requested).where(runs.c.id == run_id)).scalar())
 
+    def to_be_stopped(self, run_id: str) -> bool:
+        """Whether somebody asked the run to stop, or it has ended already. A read: cheap enough to ask often."""
+        query = sa.select(runs.c.stop_requested, runs.c.status).where(runs.c.id == run_id)
+        with self._db.read() as connection:
+            row = connection.execute(query).first()
+        return row is None or bool(row.stop_requested) or row.status != RunStatus.RUNNING.value
+
     def request_stop(self, run_id: str, at: datetime) -> RunRecord:
         """Ask a run to stop: a queued one is aborted at once, a running one as soon as its worker hears of it."""
         record = self.get(run_id)
