@@ -1,4 +1,4 @@
-"""Load tests as CI and people run them: a real service, a real target, stops, kills, retries and what is told of them."""
+"""Load tests as CI and people run them: a real service, a real target, stops, kills, retries, what is told."""
 
 from __future__ import annotations
 
