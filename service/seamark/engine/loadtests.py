@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
-
-from cronsim import CronSim
 
 from seamark.compute import verdict as verdicts
 from seamark.core.errors import Conflict, SeamarkError
@@ -26,6 +25,8 @@ from seamark.store.catalog.runs import RunRecord
 log = logging.getLogger(__name__)
 
 JOB = "run-load-tests"
+WORKER = f"{socket.gethostname()[:200]}, process {os.getpid()}"
+CUT_OFF = "the service was stopped while it ran this test"
 LEASE_S = 30.0
 RENEW_S = 2.0
 LOOK_S = 0.25  # how soon a stop is heard of: with the generator's grace, a stop is done within two seconds
@@ -44,56 +45,33 @@ def enqueue(services: Services, name: str, at: datetime, *, trigger: str = "api"
     return run
 
 
-@dataclass
-class Schedule:
-    """Looks at the cron lines; `looked_at` is up to when they were looked at."""
+@dataclass(frozen=True)
+class Waiting:
+    """Why a queued run has not begun; `run_id` is the run it waits for, where there is one."""
 
-    looked_at: datetime
-
-    def tick(self, services: Services, at: datetime, *, leads: bool = True) -> None:
-        """Queue a run for each plan whose cron instant has come since the last look.
-
-        A node that does not lead looks too, and queues nothing: taking the lead later, it starts from there.
-
-        Of several instants that passed unseen only the newest is made up for; those before the service started, or
-        before the plan was there, are not.
-        """
-        for view in services.configuration.plans().values():
-            if view.plan is None or view.plan.schedule is None:
-                continue
-            due = due_instant(view.plan, at, self.looked_at)
-            if due is None or not leads:
-                continue
-            if any(run.status == RunStatus.QUEUED for run in services.catalog.runs.recent(plan=view.name, limit=5)):
-                log.warning("%s is due at %s, but its last run has not begun yet: left out", view.name, due)
-                continue
-            services.catalog.runs.create(view.plan, trigger="schedule", at=at, scheduled_for=due)
-        self.looked_at = at
+    reason: str
+    run_id: str | None
 
 
-def due_instant(plan: LoadTestPlan, at: datetime, since: datetime) -> datetime | None:
-    """Return the newest instant of the plan's cron line in (since, at], or None."""
-    assert plan.schedule is not None
-    zone = ZoneInfo(plan.timezone)
-    latest = None
-    for instant in CronSim(plan.schedule, since.astimezone(zone)):
-        if instant > at:
-            break
-        latest = instant
-    return latest.astimezone(at.tzinfo) if latest else None
-
-
-def next_instant(plan: LoadTestPlan, at: datetime) -> datetime | None:
-    """Return when the plan's cron line is due next, or None for a plan without one."""
-    if plan.schedule is None:
+def waiting_for(services: Services, run: RunRecord) -> Waiting | None:
+    """What a queued run waits for; None for one that does not wait."""
+    if run.status != RunStatus.QUEUED:
         return None
-    return next(CronSim(plan.schedule, at.astimezone(ZoneInfo(plan.timezone)))).astimezone(at.tzinfo)
+    running = services.catalog.runs.running()
+    same = next((other for other in running if other.origin == run.origin), None)
+    ahead = services.catalog.runs.ahead_of(run)
+    behind = f", behind {ahead} that were asked for before" if ahead else ""
+    if same is not None:
+        return Waiting(f"waiting for run {same.id} of {same.plan} against the same target{behind}", same.id)
+    if running:
+        other = running[0]
+        return Waiting(f"waiting for a worker: run {other.id} of {other.plan} is under way{behind}", other.id)
+    return Waiting(f"waiting for a worker to take it{behind}", None)
 
 
 def work(services: Services, at: datetime, stopping: Callable[[], bool]) -> bool:
     """Claim the next queued run and carry it to its end; False where nothing was queued. Blocks while it runs."""
-    services.catalog.runs.expire(at)
-    run = services.catalog.runs.claim(at, at + timedelta(seconds=LEASE_S))
+    run = services.catalog.runs.claim(at, at + timedelta(seconds=LEASE_S), worker=WORKER)
     if run is None:
         return False
     log.info("run %s of %s begins", run.id, run.plan)
@@ -131,9 +109,9 @@ def _carry_out(services: Services, run: RunRecord, stopping: Callable[[], bool])
     heart = _Heart(services, run, stopping)
     with tempfile.TemporaryDirectory(prefix="seamark-run-", dir=services.data_dir) as work_dir:
         outcome = locust.run(order, work_dir=Path(work_dir), on_progress=heart.beat, should_stop=heart.should_stop)
-    if heart.withdrawn is not None and outcome.aborted is not None:
-        outcome = replace(outcome, aborted=f"stopped: {heart.withdrawn}")
-    _conclude(services, run, plan, outcome)
+    if heart.why is not None:
+        outcome = replace(outcome, aborted=heart.why)
+    _conclude(services, run, plan, outcome, again=heart.why == CUT_OFF)
 
 
 def _plan_of(services: Services, run: RunRecord) -> LoadTestPlan:
@@ -147,6 +125,7 @@ class _Heart:
     def __init__(self, services: Services, run: RunRecord, stopping: Callable[[], bool]) -> None:
         self._services, self._run_id, self._origin, self._stopping = services, run.id, run.origin, stopping
         self._seq = 0
+        self.why: str | None = None  # it was stopped, where nobody asked for it
         self._stop_asked = False
         self._next_look_s = self._next_renewal_s = 0.0
 
@@ -163,6 +142,7 @@ class _Heart:
     def should_stop(self) -> bool:
         """Asked many times a second; reads the catalog four times a second, and renews the lease every two seconds."""
         if self._stopping():
+            self.why = self.why or CUT_OFF
             return True
         now_s = self._services.clock.monotonic_s()
         if now_s >= self._next_look_s:
@@ -180,10 +160,12 @@ class _Heart:
         stop = runs.renew(self._run_id, self._services.clock.now() + timedelta(seconds=LEASE_S))
         allowed = self._origin in self._services.configuration.current().targets_allow
         self._next_renewal_s = now_s + RENEW_S
+        if not allowed and not stop:
+            self.why = "its target was taken off targets.allow"
         return stop or not allowed
 
 
-def _conclude(services: Services, run: RunRecord, plan: LoadTestPlan, outcome: RunnerOutcome) -> None:
+def _conclude(services: Services, run: RunRecord, plan: LoadTestPlan, outcome: RunnerOutcome, *, again: bool) -> None:
     if outcome.samples.num_rows:
         services.lake.append({"load_samples": outcome.samples})
     if outcome.error and not outcome.samples.num_rows:
@@ -212,6 +194,7 @@ def _conclude(services: Services, run: RunRecord, plan: LoadTestPlan, outcome: R
         reason=verdict.reason,
         verdict=verdict,
         segments=[to_document(segment) for segment in outcome.segments],
+        again=again,
     )
     if ended and verdict.capacity is not None and verdict.status == RunStatus.PASSED:
         services.catalog.findings.put(plan.model, "capacity", at, verdict.capacity, run_id=run.id)

@@ -1,7 +1,8 @@
 """Points -> an SVG plot that stands in a page by itself: no script, no font, no picture from anywhere.
 
 Colours are classes (`due`, `send`, `bad`, `plain`, `good`) that the page's style sheet fills, so that a plot follows
-the reader's light or dark scheme, and prints. A value that is not known (None) breaks its line; it is never drawn as zero.
+the reader's light or dark scheme, and prints. A value that is not known (None) breaks its line; it is never drawn as
+zero.
 """
 
 from __future__ import annotations
