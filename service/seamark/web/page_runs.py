@@ -192,7 +192,7 @@ _CHIPS = {
     RunStatus.PASSED: Chip("good", "Passed"),
     RunStatus.FAILED: Chip("bad", "Failed"),
     RunStatus.INCONCLUSIVE: Chip("warn", "Inconclusive"),
-    RunStatus.ABORTED: Chip("quiet", "Stopped"),
+    RunStatus.ABORTED: Chip("quiet", "Aborted"),
 }
 _LIMITS = {
     "slo": "the objective no longer held above it",
