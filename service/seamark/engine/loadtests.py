@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 JOB = "run-load-tests"
 WORKER = f"{socket.gethostname()[:200]}, process {os.getpid()}"
+STOPPED = "stopped before its end"
 CUT_OFF = "the service was stopped while it ran this test"
 LEASE_S = 30.0
 RENEW_S = 2.0
@@ -85,8 +86,8 @@ def work(services: Services, at: datetime, stopping: Callable[[], bool]) -> bool
     return True
 
 
-def _end(services: Services, run: RunRecord, status: RunStatus, reason: str) -> None:
-    services.catalog.runs.finish(run.id, at=services.clock.now(), status=status, reason=reason)
+def _end(services: Services, run: RunRecord, status: RunStatus, reason: str, *, again: bool = False) -> None:
+    services.catalog.runs.finish(run.id, at=services.clock.now(), status=status, reason=reason, again=again)
     log.info("run %s of %s: %s (%s)", run.id, run.plan, status.value, reason)
 
 
@@ -108,10 +109,14 @@ def _carry_out(services: Services, run: RunRecord, stopping: Callable[[], bool])
     )
     heart = _Heart(services, run, stopping)
     with tempfile.TemporaryDirectory(prefix="seamark-run-", dir=services.data_dir) as work_dir:
-        outcome = locust.run(order, work_dir=Path(work_dir), on_progress=heart.beat, should_stop=heart.should_stop)
-    if heart.why is not None:
-        outcome = replace(outcome, aborted=heart.why)
-    _conclude(services, run, plan, outcome, again=heart.why == CUT_OFF)
+        outcome = locust.run(
+            order,
+            work_dir=Path(work_dir),
+            on_progress=heart.beat,
+            should_stop=heart.should_stop,
+            on_stopped=heart.stopped,
+        )
+    _conclude(services, run, plan, outcome, heart.ended)
 
 
 def _plan_of(services: Services, run: RunRecord) -> LoadTestPlan:
@@ -123,9 +128,11 @@ class _Heart:
     """Keeps the lease and the live progress of a run while Locust is at work."""
 
     def __init__(self, services: Services, run: RunRecord, stopping: Callable[[], bool]) -> None:
-        self._services, self._run_id, self._origin, self._stopping = services, run.id, run.origin, stopping
+        self._services, self._run, self._run_id, self._origin = services, run, run.id, run.origin
+        self._stopping = stopping
         self._seq = 0
-        self.why: str | None = None  # it was stopped, where nobody asked for it
+        self._why = STOPPED
+        self.ended: str | None = None  # the reason, once the run was ended because it was stopped
         self._stop_asked = False
         self._next_look_s = self._next_renewal_s = 0.0
 
@@ -142,7 +149,7 @@ class _Heart:
     def should_stop(self) -> bool:
         """Asked many times a second; reads the catalog four times a second, and renews the lease every two seconds."""
         if self._stopping():
-            self.why = self.why or CUT_OFF
+            self._why = CUT_OFF
             return True
         now_s = self._services.clock.monotonic_s()
         if now_s >= self._next_look_s:
@@ -153,6 +160,11 @@ class _Heart:
                 log.warning("lease of run %s was not renewed: %s", self._run_id, error)
         return self._stop_asked
 
+    def stopped(self) -> None:
+        """The generator is gone: the run has ended, before the samples are read, which may be millions."""
+        _end(self._services, self._run, RunStatus.ABORTED, self._why, again=self._why == CUT_OFF)
+        self.ended = self._why
+
     def _told_to_stop(self, now_s: float) -> bool:
         runs = self._services.catalog.runs
         if now_s < self._next_renewal_s:
@@ -161,14 +173,17 @@ class _Heart:
         allowed = self._origin in self._services.configuration.current().targets_allow
         self._next_renewal_s = now_s + RENEW_S
         if not allowed and not stop:
-            self.why = "its target was taken off targets.allow"
+            self._why = "its target was taken off targets.allow"
         return stop or not allowed
 
 
-def _conclude(services: Services, run: RunRecord, plan: LoadTestPlan, outcome: RunnerOutcome, *, again: bool) -> None:
+def _conclude(
+    services: Services, run: RunRecord, plan: LoadTestPlan, outcome: RunnerOutcome, ended: str | None
+) -> None:
+    """Keep what was measured and judge it; `ended` is why the run has ended already, None where it has not."""
     if outcome.samples.num_rows:
         services.lake.append({"load_samples": outcome.samples})
-    if outcome.error and not outcome.samples.num_rows:
+    if ended is None and outcome.error and not outcome.samples.num_rows:
         _end(services, run, RunStatus.INCONCLUSIVE, f"the load generator failed: {outcome.error}")
         return
     verdict = verdicts.judge(
@@ -176,7 +191,7 @@ def _conclude(services: Services, run: RunRecord, plan: LoadTestPlan, outcome: R
         outcome.samples,
         outcome.segments,
         generator_saturated=outcome.generator_saturated,
-        aborted=outcome.aborted,
+        aborted=ended or outcome.aborted,
         unreachable=outcome.unreachable,
         tokens=outcome.tokens,
     )
@@ -187,15 +202,13 @@ def _conclude(services: Services, run: RunRecord, plan: LoadTestPlan, outcome: R
     if outcome.notes:
         verdict = replace(verdict, notes=outcome.notes)
     at = services.clock.now()
-    ended = services.catalog.runs.finish(
-        run.id,
-        at=at,
-        status=verdict.status,
-        reason=verdict.reason,
-        verdict=verdict,
-        segments=[to_document(segment) for segment in outcome.segments],
-        again=again,
+    segments = [to_document(segment) for segment in outcome.segments]
+    if ended is not None:
+        services.catalog.runs.add_verdict(run.id, verdict, segments)
+        return
+    done = services.catalog.runs.finish(
+        run.id, at=at, status=verdict.status, reason=verdict.reason, verdict=verdict, segments=segments
     )
-    if ended and verdict.capacity is not None and verdict.status == RunStatus.PASSED:
+    if done and verdict.capacity is not None and verdict.status == RunStatus.PASSED:
         services.catalog.findings.put(plan.model, "capacity", at, verdict.capacity, run_id=run.id)
     log.info("run %s of %s: %s (%s)", run.id, run.plan, verdict.status.value, verdict.reason)

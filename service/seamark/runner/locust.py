@@ -51,12 +51,14 @@ def run(
     work_dir: Path,
     on_progress: Callable[[Progress], None],
     should_stop: Callable[[], bool],
+    on_stopped: Callable[[], None] = lambda: None,
     clock: Clock | None = None,
 ) -> RunnerOutcome:
     """Run one load test to its end and return what it measured. Blocks; call it in a thread that lives as long.
 
     `work_dir` is an empty folder that the caller removes afterwards. on_progress() is called about once a second,
-    should_stop() several times a second; both in this thread. An exception of theirs ends the generator first.
+    should_stop() several times a second, on_stopped() once the generator has ended because of it, before its samples
+    are read; all in this thread. An exception of theirs ends the generator first.
     Raises Invalid where the order cannot be carried out at all; whatever happens later is told in the outcome.
     """
     is_own = own_locustfile(order.plan.scenario)
@@ -72,6 +74,8 @@ def run(
         stop_asked = child.follow(on_progress, should_stop, longest_s)
     finally:
         child.end()
+    if stop_asked:
+        on_stopped()
     outcome = _outcome(order, work_dir, child, longest_s)
     aborted = "stopped before its end" if stop_asked else outcome.aborted
     error = None if stop_asked and child.last is None else outcome.error

@@ -236,6 +236,13 @@ class Runs:
                 _queue_again(connection, run_id, at)
         return ended
 
+    def add_verdict(self, run_id: str, verdict: Verdict, segments: Sequence[Mapping[str, Any]]) -> None:
+        """Tell what was measured in a run that has been ended as aborted already."""
+        values = {"verdict": to_document(verdict), "segments": [dict(segment) for segment in segments]}
+        aborted = (runs.c.id == run_id) & (runs.c.status == RunStatus.ABORTED.value)
+        with self._db.begin() as connection:
+            connection.execute(runs.update().where(aborted).values(values))
+
     def expire(self, at: datetime, *, whatever_lease: bool = False) -> int:
         """End the runs whose worker is gone: their lease ran out. Returns how many.
 
