@@ -30,6 +30,7 @@ STOPPED = "stopped before its end"
 CUT_OFF = "the service was stopped while it ran this test"
 LEASE_S = 30.0
 RENEW_S = 2.0
+CONCLUDE_S = 600.0  # the lease while millions of samples are stored and judged
 LOOK_S = 0.25  # how soon a stop is heard of: with the generator's grace, a stop is done within two seconds
 QUEUED_MAX = 100
 
@@ -116,6 +117,8 @@ def _carry_out(services: Services, run: RunRecord, stopping: Callable[[], bool])
             should_stop=heart.should_stop,
             on_stopped=heart.stopped,
         )
+    if heart.ended is None:
+        services.catalog.runs.renew(run.id, services.clock.now() + timedelta(seconds=CONCLUDE_S))
     _conclude(services, run, plan, outcome, heart.ended)
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from threading import Barrier
 
 import pytest
 
+from seamark.app import known_names
 from seamark.core.findings import RunStatus
 from seamark.engine import loadtest_schedule
+from seamark.engine.configuration import Configuration
 from seamark.engine.exposition import metrics_text
 from seamark.engine.services import Services
+from seamark.store.catalog import Catalog
+from seamark.store.catalog.database import Database
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CONFIG = """
@@ -107,6 +113,28 @@ def test_the_look_back_is_bounded(services: Services) -> None:
     loadtest_schedule.tick(services, AT + timedelta(days=400))
     days = loadtest_schedule.LOOK_BACK_S / 86_400
     assert missed(services)[0] == days * 1440 - 1
+
+
+def test_many_workers_that_look_at_once_make_one_run_of_each_instant(services: Services) -> None:
+    services.configuration.apply(CONFIG, AT)
+    url = services.catalog.database.url.render_as_string(hide_password=False)
+    catalogs = [Catalog(Database(url)) for _ in range(4)]
+    workers = [
+        replace(services, catalog=catalog, configuration=Configuration(catalog, known_names())) for catalog in catalogs
+    ]
+    with ThreadPoolExecutor(len(workers)) as pool:
+        for at in minutes(AT - timedelta(minutes=30), 30, 30):
+            gate = Barrier(len(workers))
+            list(pool.map(lambda one, at=at, gate=gate: (gate.wait(), loadtest_schedule.tick(one, at)), workers))  # type: ignore[misc]
+            claims = list(pool.map(lambda one, at=at: one.catalog.runs.claim(at, at), workers))  # type: ignore[misc]
+            assert sum(claim is not None for claim in claims) == (at.minute == 0)
+            end_all(services, at)
+            for run in services.catalog.runs.running():
+                services.catalog.runs.finish(run.id, at=at, status=RunStatus.PASSED, reason="")
+    assert made(services) == [AT + timedelta(hours=hour) for hour in range(15)]
+    assert missed(services)[0] == 0
+    for catalog in catalogs:
+        catalog.close()
 
 
 # Europe/Berlin: on 2026-03-29 the clocks skip 02:00-03:00, on 2026-10-25 they repeat 02:00-03:00.

@@ -29,8 +29,8 @@ def section(report: RunReport) -> Section | None:
 
 def _names(traces: RunTraces) -> Markup:
     told = (
-        f"Spans of {traces.linked} of {traces.requests} requests arrived. Own time is what a span took beyond the spans "
-        "directly below it."
+        f"Spans of {traces.linked} of {traces.requests} requests arrived. Own time is what a span took beyond the "
+        "spans directly below it."
     )
     rows = [
         (
@@ -54,8 +54,8 @@ def _names(traces: RunTraces) -> Markup:
 
 def _none(traces: RunTraces) -> Markup:
     return paragraph(
-        f"No span of this run's {traces.requests} requests arrived: the model server sends none, or its spans do not take "
-        "up the request's traceparent."
+        f"No span of this run's {traces.requests} requests arrived: the model server sends none, or its spans do not "
+        "take up the request's traceparent."
     )
 
 
