@@ -33,6 +33,7 @@ loadtests:
     shape: {{constant: {{rate_rps: 200, duration_s: 60}}}}
     timeout_s: 30
     retries: 1
+    workers: {workers}
 """
 
 
@@ -60,6 +61,10 @@ def target() -> Iterator[Target]:
     made.process.stdout.close()
 
 
+def config(target: Target, workers: int = 1) -> str:
+    return CONFIG.format(origin=target.origin, workers=workers)
+
+
 def begun(service: ServiceProcess, plan: str = "long") -> str:
     """Ask for a run and return its id once it has sent something."""
     run_id = str(service.http.post(f"/api/v1/loadtests/{plan}/runs").json()["id"])
@@ -79,12 +84,13 @@ def stopped_within_s(service: ServiceProcess, run_id: str) -> float:
     return time.monotonic() - asked_s
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_stop_under_load_ends_the_run_within_two_seconds_and_keeps_what_was_measured(
-    target: Target, tmp_path: Path
+    target: Target, tmp_path: Path, workers: int
 ) -> None:
     target.set(latency_ms=20_000)  # every request in flight would be waited for long
     with ServiceProcess(tmp_path / "data") as service:
-        service.apply(CONFIG.format(origin=target.origin))
+        service.apply(config(target, workers))
         taken_s = []
         while not taken_s or (min(taken_s) > 2.0 and len(taken_s) < 3):  # a machine may be busy, not three times
             run_id = begun(service)
@@ -132,9 +138,9 @@ def test_a_killed_service_leaves_no_generator_and_its_run_is_aborted_and_made_ag
     data = tmp_path / "data"
     target.set(latency_ms=2000)
     with ServiceProcess(data) as service:
-        service.apply(CONFIG.format(origin=target.origin))
+        service.apply(config(target, 2))
         run_id = begun(service)
-        assert generators_in(data), "the generator is at work"
+        assert len(generators_in(data)) == 3, "the generator and its two workers are at work"
         worker = service.get(f"/api/v1/runs/{run_id}")["worker"]
         assert str(service.process.pid) in worker
         service.process.kill()
@@ -178,7 +184,7 @@ def events_of(service: ServiceProcess, run_id: str, until: str, last_id: int | N
 
 def test_events_say_what_a_queued_run_waits_for_and_go_on_where_they_were_left(target: Target, tmp_path: Path) -> None:
     with ServiceProcess(tmp_path / "data") as service:
-        service.apply(CONFIG.format(origin=target.origin))
+        service.apply(config(target))
         first = service.http.post("/api/v1/loadtests/long/runs").json()["id"]
         service.until(lambda: service.get(f"/api/v1/runs/{first}")["status"] == "running", "the first to begin")
         second = service.http.post("/api/v1/loadtests/short/runs").json()["id"]

@@ -36,7 +36,7 @@ ROOT = Path(seamark.__file__).resolve().parent.parent  # where the package is im
 log = logging.getLogger(__name__)
 
 POLL_S = 0.05
-STOP_GRACE_S = 1.0  # to give up what is in flight and write it down; the file of samples holds all but the last second
+STOP_GRACE_S = 1.2  # to give up what is in flight and write it down; the file of samples holds all but the last second
 START_S = 60.0  # Locust's imports on a busy machine, on top of what the shape may take
 DRAINS_MAX = 12  # steps of a search that may have to wait for their last answer up to the timeout
 NOTES_MAX, NOTE_LENGTH_MAX = 10, 500
