@@ -158,6 +158,22 @@ def test_a_trace_is_searched_and_read_by_keyboard_without_javascript(visit):
 BARS = ("validate", "GET /features", "SELECT features")
 
 
+def test_a_run_that_waited_shows_its_figures_once_it_begins(visit):
+    seen = visit("full", WAITING)
+    seen.page.get_by_text("Waiting for run aa00000000000001").wait_for()
+    assert not seen.page.get_by_text("In flight", exact=True).is_visible()
+    seen.sample.source.taken = True
+    seen.page.get_by_text("In flight", exact=True).wait_for()
+    seen.plots(2)
+    fits = """() => [...document.querySelectorAll(".canvas")].every((canvas) => {
+      const box = (node) => node.getBoundingClientRect();
+      const [plot, panel] = [box(canvas.querySelector(".main-svg")), box(canvas.closest(".panel"))];
+      return plot.width > 300 && plot.right <= panel.right;
+    })"""
+    seen.page.wait_for_function(fits)
+    seen.keep("run-begun")
+
+
 def test_a_run_is_started_and_stopped_by_keyboard(visit):
     seen = visit("full", "/loadtests")
     tab_to(seen.page, "Run churn-nightly now")

@@ -54,6 +54,10 @@
 
   // The lines that the page was drawn with come again: begin anew with the first one, so that each is drawn once.
   function begin() {
+    const hidden = document.querySelectorAll("[data-begun][hidden]"); // it waited until now
+    for (const node of hidden) node.hidden = false;
+    if (hidden.length) dispatchEvent(new Event("resize")); // the plots were drawn without knowing their width
+    panel.classList.replace("quiet", "live");
     for (const name of ["rate", "latency"]) {
       window.seamark.plots.change(name, (figure) => figure.traces.forEach((t) => { t.x = []; t.y = []; }));
     }
