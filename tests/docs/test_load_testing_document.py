@@ -17,8 +17,8 @@ from seamark.runner.order import Progress
 from seamark.wire.config import parse_config
 
 TEXT = (ROOT / "docs" / "load-testing.md").read_text()
-FIRST, SECOND = re.findall(r"^```yaml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-TRY, LOOK = re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+FIRST, SECOND, *_ = re.findall(r"^```yaml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+TRY, LOOK, *_ = re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 
 
 def test_both_files_of_the_walk_are_good() -> None:

@@ -173,11 +173,12 @@ class _Heart:
         if now_s < self._next_renewal_s:
             return runs.to_be_stopped(self._run_id)
         stop = runs.renew(self._run_id, self._services.clock.now() + timedelta(seconds=LEASE_S))
-        allowed = self._origin in self._services.configuration.current().targets_allow
+        config = self._services.configuration.current()
+        withdrawn = permission.withdrawn(config, self._origin, self._services.clock.now())
         self._next_renewal_s = now_s + RENEW_S
-        if not allowed and not stop:
-            self._why = "its target was taken off targets.allow"
-        return stop or not allowed
+        if withdrawn is not None and not stop:
+            self._why = f"stopped: {withdrawn}"
+        return stop or withdrawn is not None
 
 
 def _conclude(

@@ -106,7 +106,7 @@ def test_recorded_arrivals_are_taken_from_the_predictions_of_the_stretch(service
     nothing = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T01:00:00Z"}
     services.configuration.put_plan("again", {**PLAN, "shape": {"replay": nothing}}, AT)
     with pytest.raises(Invalid, match="nothing to replay"):
-        loadtests._with_arrivals(services, services.configuration.plan("again"))
+        payloads.arrivals_of(services, services.configuration.plan("again"), AT)
 
 
 def test_a_queued_run_is_told_what_it_waits_for(services: Services) -> None:
