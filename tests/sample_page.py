@@ -246,6 +246,7 @@ def page(telemetry: Telemetry, accept: str | None = None, at: datetime = AT) -> 
         at=at,
         overviews=[overview(at=at), unknown_overview(at=at)],
         runs=[last_run(at=at)],
+        missed={"nightly": 3},
         alerts=[alert(), alert("SloBurn", AlertStatus.PENDING, unknown_since=at)],
         lake=LakeHealth(12, 34_000_000, 5_000_000_000),
         outbox_pending=0,

@@ -28,7 +28,7 @@ from seamark_load.recorder import Recorder
 TO_WORKER, TO_MASTER = "seamark_to_worker", "seamark_to_master"
 LEAD_S = 1.0  # how long before it begins a segment is handed out
 SILENT_S = 5.0  # a worker that says nothing for so long is lost; Locust's own heartbeat sees it after three seconds
-LAST_WORDS_S = 1.0  # what workers that are told to stop have for their last rows
+LAST_WORDS_S = 0.8  # what workers that are told to stop have for their last rows, within the service's grace
 LOOK_S = 0.02
 FloatArray = npt.NDArray[np.float64]
 _COLUMNS = ("due_s", "sent_s", "latency_ms", "service_latency_ms", "ok", "first_token_ms", "time_per_token_ms")

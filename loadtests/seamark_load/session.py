@@ -148,6 +148,7 @@ class Session:
             "failed": recorder.failed,
             "not_sent": recorder.not_sent,
             "in_flight": loop.in_flight,
+            "cpu_ratio": loop.cpu[0] if loop.cpu else self._cpu.last_ratio,
             **last.quantiles(),
         }
 

@@ -50,12 +50,13 @@ class CpuWatch:
         self._first = self._last = (time.perf_counter(), time.process_time())
         self._busy_ticks = 0
         self.saturated = False
+        self.last_ratio: float | None = None  # of the last second; None before the first look
 
     def tick(self) -> float:
         """Look once a second; three busy seconds in a row count as saturated. Returns the last second's share."""
         now = (time.perf_counter(), time.process_time())
         share = _share(self._last, now)
-        self._last = now
+        self._last, self.last_ratio = now, share
         self._busy_ticks = self._busy_ticks + 1 if share > BUSY_RATIO else 0
         self.saturated = self.saturated or self._busy_ticks >= BUSY_TICKS
         return share

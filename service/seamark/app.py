@@ -23,7 +23,7 @@ from seamark.core.clock import Clock, SystemClock
 from seamark.core.errors import DataFolderBusy, StartRefused
 from seamark.core.specs import ChannelSpec, Known
 from seamark.delivery.channels import CHANNELS
-from seamark.engine import dispatch, inference, loadtests, maintain, reports
+from seamark.engine import dispatch, inference, loadtest_schedule, loadtests, maintain, reports
 from seamark.engine.configuration import Configuration
 from seamark.engine.evaluate import Evaluator
 from seamark.engine.scheduler import Job, loop
@@ -197,14 +197,13 @@ def jobs(services: Services, stopping: Callable[[], bool]) -> list[Job]:
     leads = Leadership(services.catalog.database, EVALUATION_LEADER).holds
     evaluator = Evaluator()
     joiner = inference.Joiner()
-    schedule = loadtests.Schedule(services.clock.now())
 
     def led(run: Callable[[Services, datetime], object]) -> Callable[[Services, datetime], object]:
         return lambda s, at: run(s, at) if leads() else None
 
     return [
         Job("evaluate", 1.0, led(evaluator.tick)),
-        Job("schedule-load-tests", 1.0, lambda s, at: schedule.tick(s, at, leads=leads())),
+        Job("schedule-load-tests", 1.0, loadtest_schedule.tick),
         Job(loadtests.JOB, 1.0, lambda s, at: loadtests.work(s, at, stopping)),
         Job("dispatch-alerts", 1.0, lambda s, at: dispatch.dispatch(s, at, stopping)),
         Job("make-drift-reports", 2.0, lambda s, at: reports.make_reports(s, at, stopping)),
@@ -281,6 +280,9 @@ def _lifespan(services: Services, role: str) -> Callable[[FastAPI], AbstractAsyn
 async def _loops(services: Services) -> AsyncIterator[None]:
     stopping = asyncio.Event()
     tasks = []
+    if services.catalog.database.is_sqlite:
+        # Whoever ran these held this folder before us, and is gone.
+        services.catalog.runs.expire(services.clock.now(), whatever_lease=True)
     for job in jobs(services, stopping.is_set):
         services.telemetry.expect_job(job.name, job.every_s)
         tasks.append(asyncio.create_task(loop(services, job, stopping), name=job.name))

@@ -16,7 +16,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def refusals(command: Command) -> Command:
-    """Turn refusals into one clear message and exit code 2."""
+    """Turn refusals into one clear message and exit code 2, silence of the service into exit code 5."""
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -33,7 +33,7 @@ def _fail(error: SeamarkError) -> NoReturn:
     if not isinstance(error, StartRefused):
         for problem in error.problems:
             click.echo(f"  {problem}", err=True)
-    sys.exit(ExitCode.FAILED if error.kind in ("unreachable", "try-later", "internal") else ExitCode.BAD_INPUT)
+    sys.exit(ExitCode.NO_ANSWER if error.kind in ("unreachable", "try-later", "internal") else ExitCode.BAD_INPUT)
 
 
 def talks(command: Command) -> Command:

@@ -17,16 +17,10 @@ from seamark import __version__
 from seamark.calling import Command, refusals, talks
 from seamark.client import Client
 from seamark.core.errors import ExitCode, StartRefused
+from seamark.loadtest import loadtest
 from seamark.reference import reference
 from seamark.release import release
 from seamark.settings import SECRETS, Settings, read_settings
-
-RUN_EXIT = {
-    "passed": ExitCode.OK,
-    "failed": ExitCode.FAILED,
-    "inconclusive": ExitCode.INCONCLUSIVE,
-    "aborted": ExitCode.ABORTED,
-}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -99,61 +93,7 @@ def apply(client: Client, path: Path, dry_run: bool) -> None:
     click.echo(f"{len(answer['changes'])} {word}" if answer["changes"] else "nothing to change")
 
 
-@main.group()
-def loadtest() -> None:
-    """Load tests."""
-
-
-@loadtest.command("run")
-@click.argument("name")
-@click.option("--wait", is_flag=True, help="Wait for the verdict; the exit code is the verdict.")
-@click.option("--timeout", type=float, default=6 * 3600.0, show_default=True, help="Seconds to wait at most.")
-@click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML here.")
-@click.option("--markdown", type=click.Path(path_type=Path), help="Write a Markdown summary here.")
-@talks
-def loadtest_run(
-    client: Client, name: str, wait: bool, timeout: float, junit: Path | None, markdown: Path | None
-) -> None:
-    """Run a load test. Exit 0 passed, 1 failed, 2 bad plan, 3 inconclusive, 4 aborted."""
-    run = client.post(f"/api/v1/loadtests/{client.quoted(name)}/runs")
-    click.echo(f"run {run['id']} of {name}: {client.url}/runs/{run['id']}", err=True)
-    if not (wait or junit or markdown):
-        click.echo(run["id"])
-        return
-    try:
-        run = client.wait_for_run(run["id"], timeout, _show_progress)
-    except KeyboardInterrupt:
-        click.echo("stopping the run", err=True)
-        client.post(f"/api/v1/runs/{run['id']}/stop")
-        run = client.wait_for_run(run["id"], timeout, _show_progress)
-    click.echo(f"{run['status']}: {run['reason']}")
-    for threshold in run["thresholds"]:
-        word = {True: "passed", False: "FAILED", None: "unknown"}[threshold["passed"]]
-        actual = "not measured" if threshold["actual"] is None else f"{threshold['actual']:.4g}"
-        click.echo(f"  {word:8}{threshold['text']}  (measured {actual})")
-    if run.get("baseline"):
-        click.echo(f"  baseline: {run['baseline']['reason']}")
-    for path, kind in ((junit, "junit.xml"), (markdown, "report.md")):
-        if path is not None:
-            path.write_text(client.text(f"/api/v1/runs/{run['id']}/{kind}"))
-    sys.exit(RUN_EXIT[run["status"]])
-
-
-@loadtest.command("stop")
-@click.argument("run_id")
-@talks
-def loadtest_stop(client: Client, run_id: str) -> None:
-    """Stop a run; it ends as aborted."""
-    client.post(f"/api/v1/runs/{client.quoted(run_id)}/stop")
-    click.echo(f"{run_id} is told to stop")
-
-
-def _show_progress(line: dict[str, Any]) -> None:
-    p99 = "-" if line.get("p99_ms") is None else f"{line['p99_ms']:.0f} ms"
-    told = f"{line['asked_rps']:g}/s asked, {line['done']} done, {line['failed']} failed, p99 {p99}"
-    click.echo(f"  {line['t_s']:6.0f} s  {told}", err=True)
-
-
+main.add_command(loadtest)
 main.add_command(reference)
 main.add_command(release)
 

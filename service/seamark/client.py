@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from threading import Event
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -14,12 +15,38 @@ from seamark.core.clock import SystemClock
 from seamark.core.errors import InputRefused, Problem, SeamarkError
 
 UPLOAD_S = 600.0
+RECONNECT_S = 1.0
+GONE_S = 60.0  # a service that is restarted is back by then
 
 
 class Unreachable(SeamarkError):
     """The service did not answer, or failed."""
 
     kind = "unreachable"
+
+
+class _Following:
+    """How far a run was followed: the last event's id, when the service was last heard, when to give up."""
+
+    def __init__(self, clock: SystemClock, timeout_s: float, show: Callable[[dict[str, Any]], None]) -> None:
+        self._clock, self.show = clock, show
+        self._heard_s = clock.monotonic_s()
+        self._deadline_s = self._heard_s + timeout_s
+        self.last_id = ""
+
+    def heard(self) -> None:
+        """The service is there."""
+        self._heard_s = self._clock.monotonic_s()
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the wait is over."""
+        return self._clock.monotonic_s() > self._deadline_s
+
+    @property
+    def gone_for_good(self) -> bool:
+        """Whether the service was silent for too long."""
+        return self.overdue or self._clock.monotonic_s() - self._heard_s > GONE_S
 
 
 class Client:
@@ -69,29 +96,43 @@ class Client:
         self._call("DELETE", path)
 
     def wait_for_run(self, run_id: str, timeout_s: float, show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-        """Return the ended run, following its events; `show` is handed each line of live progress."""
-        clock = SystemClock()
-        deadline_s = clock.monotonic_s() + timeout_s
+        """Return the ended run, following its events; `show` is handed each line of progress, and what it waits for.
+
+        A service that goes away is waited for: it may be restarted, and the run made again.
+        """
+        following = _Following(SystemClock(), timeout_s, show)
         path = f"/api/v1/runs/{run_id}"
         while True:
             try:
-                self._follow(f"{path}/events", show, clock, deadline_s)
-            except httpx.HTTPError as error:
-                raise Unreachable(f"{self.url} went away while run {run_id} ran: {error}") from None
-            run: dict[str, Any] = self.get(path)
+                self._follow(f"{path}/events", following)
+                run: dict[str, Any] = self.get(path)
+            except (httpx.HTTPError, Unreachable) as error:
+                if following.gone_for_good:
+                    raise Unreachable(f"{self.url} went away while run {run_id} ran: {error}") from None
+                Event().wait(RECONNECT_S)
+                continue
+            following.heard()
             if run["status"] not in ("queued", "running"):
                 return run
-            if clock.monotonic_s() > deadline_s:
+            if following.overdue:
                 told = f"run {run_id} has not ended within {timeout_s:g} s; it goes on: {self.url}/runs/{run_id}"
                 raise Unreachable(told)
 
-    def _follow(self, path: str, show: Callable[[dict[str, Any]], None], clock: SystemClock, deadline_s: float) -> None:
-        """Show a run's live progress until its events end or the deadline has come."""
-        with self._http.stream("GET", path) as events:
+    def _follow(self, path: str, following: _Following) -> None:
+        """Show a run's live progress until its events end or the deadline has come; goes on where it was left."""
+        kind = ""
+        headers = {"Last-Event-ID": following.last_id} if following.last_id else {}
+        with self._http.stream("GET", path, headers=headers) as events:
             for line in events.iter_lines():
-                if line.startswith("data: ") and "t_s" in (progress := json.loads(line[6:])):
-                    show(progress)
-                if clock.monotonic_s() > deadline_s:
+                following.heard()
+                name, _, value = line.partition(": ")
+                if name == "id":
+                    following.last_id = value
+                elif name == "event":
+                    kind = value
+                elif name == "data" and kind in ("progress", "waiting"):
+                    following.show(json.loads(value))
+                if following.overdue:
                     return
 
     def _call(self, method: str, path: str, **kwargs: Any) -> httpx.Response:

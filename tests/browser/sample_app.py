@@ -35,6 +35,7 @@ class LiveSource(sample_source.SampleSource):
         super().__init__(scene)
         self.posts: list[str] = []
         self.finished: RunFacts | None = None
+        self.taken = False  # whether a worker has taken the run that waits
 
     def run(self, run_id: str) -> tuple[RunFacts, list[dict[str, Any]]]:
         found, lines = super().run(run_id)
@@ -70,6 +71,11 @@ def make_app(source: LiveSource, *, open_access: bool = True, progress_every_s: 
     @app.get("/api/v1/runs/{run_id}/events")
     async def events(run_id: str) -> StreamingResponse:
         async def lines() -> AsyncIterator[str]:
+            waiting = source.run(run_id)[0].waiting
+            if waiting:
+                yield f"event: waiting\ndata: {json.dumps({'reason': waiting, 'run_id': None})}\n\n"
+                while not source.taken:
+                    await asyncio.sleep(0.05)
             for t_s in range(1, 100):
                 if source.finished:
                     break

@@ -35,6 +35,7 @@ from seamark.core.findings import (
 from seamark.core.measures import TokenStep
 from seamark.core.windows import Window
 from seamark.engine.distributions import Explained
+from seamark.store.catalog.schedule import Mark
 from seamark.store.traces import Search, Trace
 from seamark.web.page_model import ModelFacts
 from seamark.web.page_runs import PlanFacts, RunFacts
@@ -48,6 +49,9 @@ DOCUMENT: Mapping[str, Any] = {
     "thresholds": ["p99(latency_ms) < 300", "error_ratio < 0.01"],
     "schedule": "0 3 * * *",
 }
+
+
+MISSED = Mark("churn-nightly", "0 3 * * * UTC", ago(41_400), 3, ago(127_800), "the last run had not begun yet")
 
 
 def verdict(status: RunStatus, reason: str, *, p99: float = 212.0, saturated: bool = False) -> Verdict:
@@ -102,6 +106,7 @@ def progress_line(t_s: int) -> dict[str, Any]:
         "p95_ms": 30 + asked / 3,
         "p99_ms": 40 + asked * (1 + 0.2 * math.sin(t_s)),
         "lateness_p99_ms": 0.4 + t_s / 200,
+        "cpu_ratio": min(0.05 + asked / 2000, 1.0),
     }
 
 
@@ -113,11 +118,28 @@ def all_runs() -> list[RunFacts]:
     )
     return [
         run("aa00000000000001", RunStatus.RUNNING, 62, trigger="api"),
-        run("aa00000000000002", RunStatus.QUEUED, 5, trigger="api"),
+        run(
+            "aa00000000000002",
+            RunStatus.QUEUED,
+            5,
+            trigger="api",
+            waiting="waiting for run aa00000000000001 of churn-nightly against the same target",
+        ),
         run("bb00000000000001", RunStatus.PASSED, 41_400, passed),
         run("bb00000000000002", RunStatus.FAILED, 127_800, failed),
         run("bb00000000000003", RunStatus.INCONCLUSIVE, 214_200, unclear),
-        run("bb00000000000004", RunStatus.ABORTED, 300_600, reason="stopped on request"),
+        run("bb00000000000004", RunStatus.ABORTED, 300_600, reason="stopped before its end"),
+        run(
+            "bb00000000000005",
+            RunStatus.ABORTED,
+            387_000,
+            document={**DOCUMENT, "retries": 2},
+            reason="the worker that ran it (node-7, process 4120) went away: stopped, killed or cut off",
+            trigger="retry",
+            attempt=2,
+            retry_of="bb00000000000006",
+            retried_as="bb00000000000004",
+        ),
     ]
 
 
@@ -182,7 +204,7 @@ class SampleSource:
             "schedule": None,
         }
         return [
-            PlanFacts(name, DOCUMENT, "config", None, AT + timedelta(hours=12.5), all_runs()),
+            PlanFacts(name, DOCUMENT, "config", None, AT + timedelta(hours=12.5), all_runs(), MISSED),
             PlanFacts("pricing-smoke", broken, "api", "target: 'http://10.0.0.9' is not on targets.allow", None, []),
         ]
 

@@ -13,6 +13,7 @@ from seamark.web.page_views import model_url
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 RUNNING, PASSED, FAILED = "/runs/aa00000000000001", "/runs/bb00000000000001", "/runs/bb00000000000002"
+WAITING, LOST = "/runs/aa00000000000002", "/runs/bb00000000000005"
 LOOKS = {
     "dark": {"color_scheme": "dark"},
     "light": {"color_scheme": "light"},
@@ -28,6 +29,9 @@ PICTURES = [
     ("loadtests", "full", "/loadtests", 0),
     ("run-passed", "full", PASSED, 3),
     ("run-failed", "full", FAILED, 3),
+    ("run-live", "full", RUNNING, 2),
+    ("run-waiting", "full", WAITING, 0),
+    ("run-made-again", "full", LOST, 0),
     ("alerts", "full", "/alerts", 0),
     ("traces", "full", "/traces", 0),
     ("traces-refused", "full", "/traces?q=%7B+.a+%3D+%7D", 0),
@@ -154,6 +158,22 @@ def test_a_trace_is_searched_and_read_by_keyboard_without_javascript(visit):
 BARS = ("validate", "GET /features", "SELECT features")
 
 
+def test_a_run_that_waited_shows_its_figures_once_it_begins(visit):
+    seen = visit("full", WAITING)
+    seen.page.get_by_text("Waiting for run aa00000000000001").wait_for()
+    assert not seen.page.get_by_text("In flight", exact=True).is_visible()
+    seen.sample.source.taken = True
+    seen.page.get_by_text("In flight", exact=True).wait_for()
+    seen.plots(2)
+    fits = """() => [...document.querySelectorAll(".canvas")].every((canvas) => {
+      const box = (node) => node.getBoundingClientRect();
+      const [plot, panel] = [box(canvas.querySelector(".main-svg")), box(canvas.closest(".panel"))];
+      return plot.width > 300 && plot.right <= panel.right;
+    })"""
+    seen.page.wait_for_function(fits)
+    seen.keep("run-begun")
+
+
 def test_a_run_is_started_and_stopped_by_keyboard(visit):
     seen = visit("full", "/loadtests")
     tab_to(seen.page, "Run churn-nightly now")
@@ -161,7 +181,7 @@ def test_a_run_is_started_and_stopped_by_keyboard(visit):
     seen.page.wait_for_url(f"**{RUNNING}")
     tab_to(seen.page, "Stop the run")
     seen.page.keyboard.press("Enter")
-    seen.page.locator(".verdict .word", has_text="Stopped").wait_for()
+    seen.page.locator(".verdict .word", has_text="Aborted").wait_for()
     assert seen.page.get_by_role("button", name="Run again").is_enabled()
     assert seen.sample.source.posts == ["run churn-nightly", "stop aa00000000000001 application/json"]
 

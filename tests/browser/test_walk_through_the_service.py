@@ -163,7 +163,7 @@ def walk(seen: Visit, service: ServiceProcess) -> None:
     assert "p95(latency_ms) &lt; 2000" in junit
     assert "churn-smoke" in service.http.get(f"/api/v1/runs/{run_id}/report.md").text
     seen.go(f"/api/v1/runs/{run_id}/report.html")
-    page.wait_for_function("() => document.querySelectorAll('.main-svg').length >= 3")
+    assert page.locator("figure svg[role=img] path.line").count() >= 3
     seen.keep("walk-report")
     capacity = service.http.post("/api/v1/loadtests/churn-capacity/runs", params={"wait": 90}, timeout=100.0).json()
     if capacity["status"] == "passed":  # a busy machine may not be able to say

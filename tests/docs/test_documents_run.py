@@ -31,7 +31,7 @@ def blocks(path: Path, language: str) -> list[str]:
 def lines_of_commands() -> list[Any]:
     found = []
     for path in DOCUMENTS:
-        text = path.read_text()
+        text = path.read_text().replace("\\\n", " ")  # a command may go on in the next line
         fenced = re.findall(r"^```(?:sh|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
         indented = re.findall(r"^    .*$", text, re.MULTILINE)
         matches = [CLI.match(line.strip()) for line in "\n".join([*fenced, *indented]).splitlines()]
@@ -144,4 +144,4 @@ def test_the_readme_commands_against_a_running_service(tmp_path: Path) -> None:
         held = run_cli("autoscale", "recommend", "churn", *there)
         assert (held.returncode, "hold" in held.stdout) == (3, True)
         silent = run_cli("apply", "-f", str(path), "--url", "http://127.0.0.1:9")
-        assert (silent.returncode, "seamark serve" in silent.stderr) == (1, True)
+        assert (silent.returncode, "seamark serve" in silent.stderr) == (5, True)

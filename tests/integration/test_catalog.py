@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import sqlalchemy as sa
@@ -36,6 +39,8 @@ from seamark.store.catalog.alerts import NewMessage
 from seamark.store.catalog.database import Database, Leadership, _migrations
 from seamark.store.catalog.keys import KeyRecord
 from seamark.store.catalog.references import ReferenceSet
+from seamark.store.catalog.runs import Runs
+from seamark.store.catalog.schedule import Missed, ScheduleMarks
 from seamark.store.catalog.tables import metadata, reference_sets
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -161,6 +166,91 @@ def test_earlier_runs_are_those_that_passed_or_failed_newest_first(catalog: Cata
     assert [run.id for run in catalog.runs.judged("smoke", since=None, limit=1)] == [ids[4]]
     assert catalog.runs.judged("nothing", since=None, limit=10) == []
     assert catalog.runs.document(ids[0]) == plan().document and catalog.runs.document("nowhere") == {}
+
+
+Found = TypeVar("Found")
+
+
+def at_once(nodes: list[Catalog], call: Callable[[Catalog], Found]) -> list[Found]:
+    """Call it for each node in threads that begin together; return what each returned."""
+    gate = threading.Barrier(len(nodes))
+    with ThreadPoolExecutor(len(nodes)) as pool:
+        return list(pool.map(lambda node: (gate.wait(), call(node))[1], nodes))
+
+
+def other_nodes(database: Database, count: int) -> Iterator[Catalog]:
+    for _ in range(count):
+        yield Catalog(Database(database.url.render_as_string(hide_password=False)))
+
+
+def test_of_many_nodes_one_deals_with_a_cron_instant(catalog: Catalog, database: Database) -> None:
+    nodes = list(other_nodes(database, 4))
+    catalog.schedule.begin("smoke", "0 * * * * UTC", AT - timedelta(hours=3))
+    for hour in range(8):
+        due = AT + timedelta(hours=hour)
+        mark = catalog.schedule.of("smoke")
+        assert mark is not None
+        missed = Missed(2, due - timedelta(hours=1), "late")
+        move = partial(ScheduleMarks.move_on, mark=mark, to=due, missed=missed, plan=plan(), at=due)
+        made = at_once(nodes * 2, lambda node, move=move: move(node.schedule))  # type: ignore[misc]
+        assert sum(run is not None for run in made) == 1
+    assert len(catalog.runs.recent(plan="smoke")) == 8
+    mark = catalog.schedule.of("smoke")
+    assert mark and (mark.missed, mark.seen_until, mark.missed_at) == (16, due, due - timedelta(hours=1))
+    # A mark that was lost: the run's own row still says no.
+    catalog.schedule.forget(["smoke"])
+    at_once(nodes, lambda node: node.schedule.begin("smoke", "line", AT))
+    mark = catalog.schedule.of("smoke")
+    assert mark and catalog.schedule.move_on(mark, due, None, plan(), due) is None
+    for node in nodes:
+        node.close()
+
+
+def test_of_many_nodes_one_takes_a_run_and_one_makes_it_again(catalog: Catalog, database: Database) -> None:
+    nodes = list(other_nodes(database, 4))
+    again = replace(plan(), document={"model": "m", "retries": 2})
+    run = catalog.runs.create(again, trigger="schedule", at=AT, scheduled_for=AT)
+    assert run
+    chain = [run.id]
+    for attempt in range(1, 4):
+        at = AT + timedelta(minutes=attempt)
+        claim = partial(Runs.claim, at=at, lease_until=at, worker=f"node {attempt}")
+        claims = [found for found in at_once(nodes, lambda node, claim=claim: claim(node.runs)) if found]  # type: ignore[misc]
+        assert [found.id for found in claims] == [chain[-1]]
+        assert len(catalog.runs.running()) == 1
+        expire = partial(Runs.expire, at=at + timedelta(seconds=1))
+        assert sum(at_once(nodes, lambda node, expire=expire: expire(node.runs))) == 1  # type: ignore[misc]
+        lost = catalog.runs.get(chain[-1])
+        assert lost.status == RunStatus.ABORTED
+        assert lost.reason == f"the worker that ran it (node {attempt}) went away: stopped, killed or cut off"
+        if lost.retried_as is not None:
+            chain.append(lost.retried_as)
+    assert len(chain) == 3, "two retries, as the plan says, and no more"
+    links = [catalog.runs.get(run_id) for run_id in chain]
+    assert [(r.attempt, r.retry_of, r.trigger) for r in links] == [
+        (1, None, "schedule"),
+        (2, chain[0], "retry"),
+        (3, chain[1], "retry"),
+    ]
+    assert [r.scheduled_for for r in links] == [AT, None, None]
+    for node in nodes:
+        node.close()
+
+
+def test_a_run_is_not_made_again_that_somebody_stopped_or_that_has_no_retries(catalog: Catalog) -> None:
+    stopped = catalog.runs.create(replace(plan(), document={"retries": 1}), trigger="api", at=AT)
+    assert stopped and catalog.runs.claim(AT, AT)
+    catalog.runs.request_stop(stopped.id, AT)
+    assert catalog.runs.expire(AT, whatever_lease=True) == 1
+    once = catalog.runs.create(plan(), trigger="api", at=AT)
+    assert once and catalog.runs.claim(AT, AT)
+    assert catalog.runs.finish(once.id, at=AT, status=RunStatus.ABORTED, reason="the service ended", again=True)
+    assert [catalog.runs.get(run.id).retried_as for run in (stopped, once)] == [None, None]
+    cut = catalog.runs.create(replace(plan(), document={"retries": 1}), trigger="api", at=AT)
+    assert cut and catalog.runs.claim(AT, AT + timedelta(hours=1))
+    assert catalog.runs.expire(AT) == 0, "its lease holds"
+    assert catalog.runs.finish(cut.id, at=AT, status=RunStatus.ABORTED, reason="the service ended", again=True)
+    assert catalog.runs.get(cut.id).retried_as is not None
 
 
 def test_a_run_whose_worker_is_gone_is_aborted(catalog: Catalog) -> None:

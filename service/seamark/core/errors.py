@@ -22,10 +22,11 @@ class ExitCode(IntEnum):
     """What the `seamark` command answers to the shell."""
 
     OK = 0  # done; passed; promote
-    FAILED = 1  # a threshold was not met; hold; the service could not be reached
+    FAILED = 1  # a threshold was not met; hold
     BAD_INPUT = 2  # bad plan, bad file, bad flag, refused start
     INCONCLUSIVE = 3  # too little was measured to say
     ABORTED = 4  # stopped before its end
+    NO_ANSWER = 5  # the service could not be reached, failed, or did not answer in time
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,16 @@ def metrics_text(services: Services, accept: str | None) -> tuple[bytes, str]:
         at=at,
         overviews=_or(list, lambda: overviews(services, at)),
         runs=_or(list, lambda: [_last_run(run) for run in services.catalog.runs.last_per_plan() if run.verdict]),
+        missed=_or(lambda: None, lambda: _missed(services)),
         alerts=_or(list, services.catalog.alerts.all),
         lake=_or(lambda: None, services.lake.health),
         outbox_pending=_or(lambda: None, services.catalog.outbox.pending),
         buffer_waiting_rows=services.buffer.waiting_rows,
     )
+
+
+def _missed(services: Services) -> dict[str, int] | None:
+    return {plan: mark.missed for plan, mark in services.catalog.schedule.all().items()}
 
 
 def _or(otherwise: Callable[[], Read], read: Callable[[], Read]) -> Read:

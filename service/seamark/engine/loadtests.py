@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
-
-from cronsim import CronSim
 
 from seamark.compute import verdict as verdicts
 from seamark.core.errors import Conflict, SeamarkError
@@ -26,7 +25,13 @@ from seamark.store.catalog.runs import RunRecord
 log = logging.getLogger(__name__)
 
 JOB = "run-load-tests"
+WORKER = f"{socket.gethostname()[:200]}, process {os.getpid()}"
+STOPPED = "stopped before its end"
+CUT_OFF = "the service was stopped while it ran this test"
 LEASE_S = 30.0
+RENEW_S = 2.0
+CONCLUDE_S = 600.0  # the lease while millions of samples are stored and judged
+LOOK_S = 0.25  # how soon a stop is heard of: with the generator's grace, a stop is done within two seconds
 QUEUED_MAX = 100
 
 
@@ -42,56 +47,33 @@ def enqueue(services: Services, name: str, at: datetime, *, trigger: str = "api"
     return run
 
 
-@dataclass
-class Schedule:
-    """Looks at the cron lines; `looked_at` is up to when they were looked at."""
+@dataclass(frozen=True)
+class Waiting:
+    """Why a queued run has not begun; `run_id` is the run it waits for, where there is one."""
 
-    looked_at: datetime
-
-    def tick(self, services: Services, at: datetime, *, leads: bool = True) -> None:
-        """Queue a run for each plan whose cron instant has come since the last look.
-
-        A node that does not lead looks too, and queues nothing: taking the lead later, it starts from there.
-
-        Of several instants that passed unseen only the newest is made up for; those before the service started, or
-        before the plan was there, are not.
-        """
-        for view in services.configuration.plans().values():
-            if view.plan is None or view.plan.schedule is None:
-                continue
-            due = due_instant(view.plan, at, self.looked_at)
-            if due is None or not leads:
-                continue
-            if any(run.status == RunStatus.QUEUED for run in services.catalog.runs.recent(plan=view.name, limit=5)):
-                log.warning("%s is due at %s, but its last run has not begun yet: left out", view.name, due)
-                continue
-            services.catalog.runs.create(view.plan, trigger="schedule", at=at, scheduled_for=due)
-        self.looked_at = at
+    reason: str
+    run_id: str | None
 
 
-def due_instant(plan: LoadTestPlan, at: datetime, since: datetime) -> datetime | None:
-    """Return the newest instant of the plan's cron line in (since, at], or None."""
-    assert plan.schedule is not None
-    zone = ZoneInfo(plan.timezone)
-    latest = None
-    for instant in CronSim(plan.schedule, since.astimezone(zone)):
-        if instant > at:
-            break
-        latest = instant
-    return latest.astimezone(at.tzinfo) if latest else None
-
-
-def next_instant(plan: LoadTestPlan, at: datetime) -> datetime | None:
-    """Return when the plan's cron line is due next, or None for a plan without one."""
-    if plan.schedule is None:
+def waiting_for(services: Services, run: RunRecord) -> Waiting | None:
+    """What a queued run waits for; None for one that does not wait."""
+    if run.status != RunStatus.QUEUED:
         return None
-    return next(CronSim(plan.schedule, at.astimezone(ZoneInfo(plan.timezone)))).astimezone(at.tzinfo)
+    running = services.catalog.runs.running()
+    same = next((other for other in running if other.origin == run.origin), None)
+    ahead = services.catalog.runs.ahead_of(run)
+    behind = f", behind {ahead} that were asked for before" if ahead else ""
+    if same is not None:
+        return Waiting(f"waiting for run {same.id} of {same.plan} against the same target{behind}", same.id)
+    if running:
+        other = running[0]
+        return Waiting(f"waiting for a worker: run {other.id} of {other.plan} is under way{behind}", other.id)
+    return Waiting(f"waiting for a worker to take it{behind}", None)
 
 
 def work(services: Services, at: datetime, stopping: Callable[[], bool]) -> bool:
     """Claim the next queued run and carry it to its end; False where nothing was queued. Blocks while it runs."""
-    services.catalog.runs.expire(at)
-    run = services.catalog.runs.claim(at, at + timedelta(seconds=LEASE_S))
+    run = services.catalog.runs.claim(at, at + timedelta(seconds=LEASE_S), worker=WORKER)
     if run is None:
         return False
     log.info("run %s of %s begins", run.id, run.plan)
@@ -105,8 +87,8 @@ def work(services: Services, at: datetime, stopping: Callable[[], bool]) -> bool
     return True
 
 
-def _end(services: Services, run: RunRecord, status: RunStatus, reason: str) -> None:
-    services.catalog.runs.finish(run.id, at=services.clock.now(), status=status, reason=reason)
+def _end(services: Services, run: RunRecord, status: RunStatus, reason: str, *, again: bool = False) -> None:
+    services.catalog.runs.finish(run.id, at=services.clock.now(), status=status, reason=reason, again=again)
     log.info("run %s of %s: %s (%s)", run.id, run.plan, status.value, reason)
 
 
@@ -128,10 +110,16 @@ def _carry_out(services: Services, run: RunRecord, stopping: Callable[[], bool])
     )
     heart = _Heart(services, run, stopping)
     with tempfile.TemporaryDirectory(prefix="seamark-run-", dir=services.data_dir) as work_dir:
-        outcome = locust.run(order, work_dir=Path(work_dir), on_progress=heart.beat, should_stop=heart.should_stop)
-    if heart.withdrawn is not None and outcome.aborted is not None:
-        outcome = replace(outcome, aborted=f"stopped: {heart.withdrawn}")
-    _conclude(services, run, plan, outcome)
+        outcome = locust.run(
+            order,
+            work_dir=Path(work_dir),
+            on_progress=heart.beat,
+            should_stop=heart.should_stop,
+            on_stopped=heart.stopped,
+        )
+    if heart.ended is None:
+        services.catalog.runs.renew(run.id, services.clock.now() + timedelta(seconds=CONCLUDE_S))
+    _conclude(services, run, plan, outcome, heart.ended)
 
 
 def _plan_of(services: Services, run: RunRecord) -> LoadTestPlan:
@@ -143,11 +131,13 @@ class _Heart:
     """Keeps the lease and the live progress of a run while Locust is at work."""
 
     def __init__(self, services: Services, run: RunRecord, stopping: Callable[[], bool]) -> None:
-        self._services, self._run_id, self._origin, self._stopping = services, run.id, run.origin, stopping
+        self._services, self._run, self._run_id, self._origin = services, run, run.id, run.origin
+        self._stopping = stopping
         self._seq = 0
+        self._why = STOPPED
+        self.ended: str | None = None  # the reason, once the run was ended because it was stopped
         self._stop_asked = False
-        self.withdrawn: str | None = None  # why the target must not be sent requests any more
-        self._next_look_s = 0.0
+        self._next_look_s = self._next_renewal_s = 0.0
 
     def beat(self, progress: Progress) -> None:
         """One line of progress, about once a second."""
@@ -160,26 +150,44 @@ class _Heart:
         self._services.telemetry.job_succeeded(JOB, self._services.clock.now())
 
     def should_stop(self) -> bool:
-        """Asked many times a second; looks into the catalog once a second."""
+        """Asked many times a second; reads the catalog four times a second, and renews the lease every two seconds."""
         if self._stopping():
+            self._why = CUT_OFF
             return True
         now_s = self._services.clock.monotonic_s()
         if now_s >= self._next_look_s:
-            self._next_look_s = now_s + 1.0
-            lease = self._services.clock.now() + timedelta(seconds=LEASE_S)
+            self._next_look_s = now_s + LOOK_S
             try:
-                config = self._services.configuration.current()
-                self.withdrawn = permission.withdrawn(config, self._origin, self._services.clock.now())
-                self._stop_asked = self._services.catalog.runs.renew(self._run_id, lease) or self.withdrawn is not None
+                self._stop_asked = self._told_to_stop(now_s)
             except SeamarkError as error:
                 log.warning("lease of run %s was not renewed: %s", self._run_id, error)
         return self._stop_asked
 
+    def stopped(self) -> None:
+        """The generator is gone: the run has ended, before the samples are read, which may be millions."""
+        _end(self._services, self._run, RunStatus.ABORTED, self._why, again=self._why == CUT_OFF)
+        self.ended = self._why
 
-def _conclude(services: Services, run: RunRecord, plan: LoadTestPlan, outcome: RunnerOutcome) -> None:
+    def _told_to_stop(self, now_s: float) -> bool:
+        runs = self._services.catalog.runs
+        if now_s < self._next_renewal_s:
+            return runs.to_be_stopped(self._run_id)
+        stop = runs.renew(self._run_id, self._services.clock.now() + timedelta(seconds=LEASE_S))
+        config = self._services.configuration.current()
+        withdrawn = permission.withdrawn(config, self._origin, self._services.clock.now())
+        self._next_renewal_s = now_s + RENEW_S
+        if withdrawn is not None and not stop:
+            self._why = f"stopped: {withdrawn}"
+        return stop or withdrawn is not None
+
+
+def _conclude(
+    services: Services, run: RunRecord, plan: LoadTestPlan, outcome: RunnerOutcome, ended: str | None
+) -> None:
+    """Keep what was measured and judge it; `ended` is why the run has ended already, None where it has not."""
     if outcome.samples.num_rows:
         services.lake.append({"load_samples": outcome.samples})
-    if outcome.error and not outcome.samples.num_rows:
+    if ended is None and outcome.error and not outcome.samples.num_rows:
         _end(services, run, RunStatus.INCONCLUSIVE, f"the load generator failed: {outcome.error}")
         return
     verdict = verdicts.judge(
@@ -187,7 +195,7 @@ def _conclude(services: Services, run: RunRecord, plan: LoadTestPlan, outcome: R
         outcome.samples,
         outcome.segments,
         generator_saturated=outcome.generator_saturated,
-        aborted=outcome.aborted,
+        aborted=ended or outcome.aborted,
         unreachable=outcome.unreachable,
         tokens=outcome.tokens,
     )
@@ -200,14 +208,13 @@ def _conclude(services: Services, run: RunRecord, plan: LoadTestPlan, outcome: R
         verdict = replace(verdict, notes=outcome.notes)
     verdict = baselines.compared(services, run, plan, verdict, outcome.samples)
     at = services.clock.now()
-    ended = services.catalog.runs.finish(
-        run.id,
-        at=at,
-        status=verdict.status,
-        reason=verdict.reason,
-        verdict=verdict,
-        segments=[to_document(segment) for segment in outcome.segments],
+    segments = [to_document(segment) for segment in outcome.segments]
+    if ended is not None:
+        services.catalog.runs.add_verdict(run.id, verdict, segments)
+        return
+    done = services.catalog.runs.finish(
+        run.id, at=at, status=verdict.status, reason=verdict.reason, verdict=verdict, segments=segments
     )
-    if ended and verdict.capacity is not None and measured:
+    if done and verdict.capacity is not None and measured:
         services.catalog.findings.put(plan.model, "capacity", at, verdict.capacity, run_id=run.id)
     log.info("run %s of %s: %s (%s)", run.id, run.plan, verdict.status.value, verdict.reason)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
-
 from seamark.delivery import reports
 from seamark.engine import run_traces
 from seamark.engine.services import Services
 from seamark.store import load_samples
 from seamark.store.catalog.runs import RunRecord
-
-PLOTLY_SRC = "/static/plotly.min.js"
 
 
 def junit(services: Services, run: RunRecord) -> str:
@@ -24,14 +20,14 @@ def markdown(services: Services, run: RunRecord, model: str | None = None) -> st
 
 
 def html(services: Services, run: RunRecord, model: str | None = None) -> tuple[str, str]:
-    """The verdict as a page with plots, and the content security policy it is to be served with."""
-    nonce = secrets.token_urlsafe(16)
-    policy = f"default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'unsafe-inline'; img-src data: blob:"
-    return reports.html(_report(services, run, model, traced=True), PLOTLY_SRC, nonce), policy
+    """The verdict as a page that stands alone, and the content security policy it is to be served with."""
+    return reports.html(_report(services, run, model, traced=True)), reports.POLICY
 
 
 def _report(services: Services, run: RunRecord, model: str | None, *, traced: bool) -> reports.RunReport:
     samples = load_samples.samples(services.lake, run.id)
+    errors, error_kinds = reports.errors_by_kind(samples)
+    progress = [body for _seq, body in services.catalog.runs.progress(run.id)]
     return reports.RunReport(
         run_id=run.id,
         plan=run.plan,
@@ -46,4 +42,9 @@ def _report(services: Services, run: RunRecord, model: str | None, *, traced: bo
         distribution=reports.distribution(samples),
         traces=run_traces.of_run(services, run, model, samples) if traced else None,
         traces_url=f"{services.url}/traces/",
+        errors=errors,
+        error_kinds=error_kinds,
+        generator=reports.generator(progress),
+        url=f"{services.url}/runs/{run.id}",
+        trigger=run.trigger,
     )

@@ -35,8 +35,8 @@ from seamark.wire import load_rows
 ROOT = Path(seamark.__file__).resolve().parent.parent  # where the package is imported from
 log = logging.getLogger(__name__)
 
-POLL_S = 0.1
-STOP_GRACE_S = 5.0
+POLL_S = 0.05
+STOP_GRACE_S = 1.2  # to give up what is in flight and write it down; the file of samples holds all but the last second
 START_S = 60.0  # Locust's imports on a busy machine, on top of what the shape may take
 DRAINS_MAX = 12  # steps of a search that may have to wait for their last answer up to the timeout
 NOTES_MAX, NOTE_LENGTH_MAX = 10, 500
@@ -51,12 +51,14 @@ def run(
     work_dir: Path,
     on_progress: Callable[[Progress], None],
     should_stop: Callable[[], bool],
+    on_stopped: Callable[[], None] = lambda: None,
     clock: Clock | None = None,
 ) -> RunnerOutcome:
     """Run one load test to its end and return what it measured. Blocks; call it in a thread that lives as long.
 
     `work_dir` is an empty folder that the caller removes afterwards. on_progress() is called about once a second,
-    should_stop() several times a second; both in this thread. An exception of theirs ends the generator first.
+    should_stop() several times a second, on_stopped() once the generator has ended because of it, before its samples
+    are read; all in this thread. An exception of theirs ends the generator first.
     Raises Invalid where the order cannot be carried out at all; whatever happens later is told in the outcome.
     """
     is_own = own_locustfile(order.plan.scenario)
@@ -72,6 +74,8 @@ def run(
         stop_asked = child.follow(on_progress, should_stop, longest_s)
     finally:
         child.end()
+    if stop_asked:
+        on_stopped()
     outcome = _outcome(order, work_dir, child, longest_s)
     aborted = "stopped before its end" if stop_asked else outcome.aborted
     error = None if stop_asked and child.last is None else outcome.error

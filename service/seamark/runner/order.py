@@ -74,6 +74,7 @@ class Progress:
     p95_ms: float | None = None
     p99_ms: float | None = None
     lateness_p99_ms: float | None = None
+    cpu_ratio: float | None = None  # of a core, by the generator, in that second
 
 
 @dataclass(frozen=True)

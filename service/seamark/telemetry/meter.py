@@ -17,7 +17,7 @@ from seamark.core.findings import Alert, ModelOverview
 from seamark.core.inference import HALVES
 from seamark.telemetry.families import Page, family
 from seamark.telemetry.generative import Generative
-from seamark.telemetry.readings import LakeFigures, LastRun, put_alerts, put_lake, put_overviews, put_runs
+from seamark.telemetry.readings import LakeFigures, LastRun, put_alerts, put_lake, put_missed, put_overviews, put_runs
 from seamark.telemetry.traffic import DurationCounts, Traffic, bucket_of
 from seamark.wire.cut import cut_from
 
@@ -156,6 +156,7 @@ class Telemetry:
         at: datetime,
         overviews: Sequence[ModelOverview] = (),
         runs: Sequence[LastRun] = (),
+        missed: Mapping[str, int] | None = None,
         alerts: Sequence[Alert] = (),
         lake: LakeFigures | None = None,
         outbox_pending: int | None = None,
@@ -170,6 +171,7 @@ class Telemetry:
         page.put("seamark_clock_timestamp_seconds", (), at.timestamp())
         put_overviews(page, overviews)
         put_runs(page, runs)
+        put_missed(page, missed or {})
         put_alerts(page, alerts)
         put_lake(page, lake)
         page.put("seamark_outbox_pending", (), outbox_pending)

@@ -130,6 +130,9 @@ LOADTESTS: dict[str, Metric] = {
     ),
     "seamark_loadtest_error_ratio": _gauge("test", "Failed share of the last finished run's requests."),
     "seamark_loadtest_finished_timestamp_seconds": _gauge("test model", "When the last run ended, and of which model."),
+    "seamark_loadtest_missed_total": _counter(
+        "test", "Instants of the test's schedule that made no run: no worker in time, or its last run still waited."
+    ),
 }
 
 ALERTS: dict[str, Metric] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -95,6 +95,14 @@ def put_runs(page: Page, runs: Sequence[LastRun]) -> None:
         latency = run.latency_ms
         for quantile, value in (("0.5", latency.p50), ("0.95", latency.p95), ("0.99", latency.p99), ("1", latency.max)):
             page.put("seamark_loadtest_latency_seconds", (run.test, quantile), None if value is None else value / 1000)
+
+
+def put_missed(page: Page, missed: Mapping[str, int]) -> None:
+    """Put how many instants of its schedule each plan has missed; those that missed most where there are too many."""
+    most = sorted(missed.items(), key=lambda item: (-item[1], item[0]))
+    for test, count in most[:TESTS_MAX]:
+        page.put("seamark_loadtest_missed_total", (test,), count)
+    page.put("seamark_metrics_left_out", ("schedule",), max(len(most) - TESTS_MAX, 0))
 
 
 def put_alerts(page: Page, alerts: Sequence[Alert]) -> None:

@@ -20,7 +20,9 @@ from seamark.core.load_traces import RunTraces
 from seamark.core.quality import QualityCheck, QualityFinding
 from seamark.core.windows import Window
 from seamark.engine.configuration import PlanView
+from seamark.engine.loadtests import Waiting
 from seamark.store.catalog.runs import RunRecord
+from seamark.store.catalog.schedule import Mark
 from seamark.web.performance import estimated, measured
 
 
@@ -100,18 +102,23 @@ def model(o: ModelOverview) -> dict[str, Any]:
     }
 
 
-def plan(view: PlanView, next_at: datetime | None) -> dict[str, Any]:
-    """A load-test plan: as written, from where, and when its schedule is due next."""
+def plan(view: PlanView, next_at: datetime | None, mark: Mark | None) -> dict[str, Any]:
+    """A load-test plan: as written, from where, when its schedule is due next, what it missed (null: no schedule)."""
+    missed = None
+    if mark is not None:
+        last_at = to_document(mark.missed_at)
+        missed = {"count": mark.missed, "last_at": last_at, "why": mark.missed_why or None}
     return {
         "name": view.name,
         "origin": view.origin,
         "plan": to_document(view.document),
         "problem": view.problem,
         "next_run_at": to_document(next_at),
+        "missed": missed,
     }
 
 
-def run(record: RunRecord) -> dict[str, Any]:
+def run(record: RunRecord, waiting: Waiting | None = None) -> dict[str, Any]:
     """A run as CI reads it: figures that are not known yet, or never will be, are null."""
     verdict = to_document(record.verdict) if record.verdict else {}
     figures = ("requests", "errors", "asked_rate", "achieved_rate", "latency_ms", "service_latency_ms", "lateness_ms")
@@ -122,6 +129,11 @@ def run(record: RunRecord) -> dict[str, Any]:
         "status": record.status.value,
         "reason": record.reason,
         "trigger": record.trigger,
+        "attempt": record.attempt,
+        "retry_of": record.retry_of,
+        "retried_as": record.retried_as,
+        "waiting_for": {"reason": waiting.reason, "run_id": waiting.run_id} if waiting else None,
+        "worker": record.worker,
         "scheduled_for": to_document(record.scheduled_for),
         "created_at": to_document(record.created_at),
         "started_at": to_document(record.started_at),

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
 from seamark.core.errors import Conflict
+from seamark.engine import loadtest_schedule, run_reports, run_traces
 from seamark.engine import loadtests as tests
-from seamark.engine import run_reports, run_traces
+from seamark.engine.configuration import PlanView
 from seamark.engine.services import Services
 from seamark.store.catalog.runs import RunRecord
+from seamark.store.catalog.schedule import Mark
 from seamark.web import documents
 from seamark.web.asking import services_of
 from seamark.web.auth import Principal, require
@@ -23,6 +26,7 @@ from seamark.web.bodies import read_object
 
 WAIT_MAX_S = 3600.0
 EVENTS_EVERY_S = 1.0
+RECONNECT_MS = 1000  # how soon a browser that lost the stream comes back, with the last id it heard
 
 
 def router() -> APIRouter:
@@ -41,7 +45,8 @@ def _plan_routes(routes: APIRouter) -> None:
         services = services_of(request)
         at = services.clock.now()
         views = [v for v in services.configuration.plans().values() if who.may_touch(str(v.document.get("model")))]
-        return [documents.plan(v, tests.next_instant(v.plan, at) if v.plan else None) for v in views]
+        marks = services.catalog.schedule.all()
+        return [_plan_document(v, marks.get(v.name), at) for v in views]
 
     @routes.get("/loadtests/{name}")
     def plan(request: Request, name: str, who: Principal = Depends(require("read"))) -> dict[str, Any]:
@@ -49,7 +54,7 @@ def _plan_routes(routes: APIRouter) -> None:
         services = services_of(request)
         view = services.configuration.plan_view(name)
         who.check_model(str(view.document.get("model")))
-        return documents.plan(view, tests.next_instant(view.plan, services.clock.now()) if view.plan else None)
+        return _plan_document(view, services.catalog.schedule.of(name), services.clock.now())
 
     @routes.put("/loadtests/{name}")
     async def put_plan(request: Request, name: str, who: Principal = Depends(require("run"))) -> dict[str, Any]:
@@ -80,7 +85,8 @@ def _start_routes(routes: APIRouter) -> None:
         if wait:
             record = await _ended(services, record, wait, request.app.state.stopping)
         status = 200 if record.status.final else 202
-        return JSONResponse(documents.run(record), status, headers={"Location": f"/api/v1/runs/{record.id}"})
+        document = await run_in_threadpool(_run_document, services, record)
+        return JSONResponse(document, status, headers={"Location": f"/api/v1/runs/{record.id}"})
 
     @routes.get("/loadtests/{name}/runs")
     def runs_of(
@@ -103,7 +109,11 @@ def _put(services: Services, name: str, document: dict[str, Any], who: Principal
     _check_held(services, name, who)
     services.configuration.put_plan(name, document, at)
     view = services.configuration.plan_view(name)
-    return documents.plan(view, tests.next_instant(view.plan, at) if view.plan else None)
+    return _plan_document(view, services.catalog.schedule.of(name), at)
+
+
+def _plan_document(view: PlanView, mark: Mark | None, at: datetime) -> dict[str, Any]:
+    return documents.plan(view, loadtest_schedule.next_instant(view.plan, at) if view.plan else None, mark)
 
 
 def _check_held(services: Services, name: str, who: Principal) -> None:
@@ -127,17 +137,22 @@ def _run_routes(routes: APIRouter) -> None:
     @routes.get("/runs/{run_id}")
     def run(request: Request, run_id: str, who: Principal = read) -> dict[str, Any]:
         """One run."""
-        return documents.run(_run(services_of(request), run_id, who))
+        services = services_of(request)
+        return _run_document(services, _run(services, run_id, who))
 
     @routes.get("/runs/{run_id}/events")
-    async def events(request: Request, run_id: str, who: Principal = read) -> StreamingResponse:
-        """Live progress as server-sent events, one a second, then `end` with the status."""
+    async def events(
+        request: Request,
+        run_id: str,
+        who: Principal = read,
+        last_event_id: str | None = Header(None, description="the last `id` that was received: its lines stay out"),
+    ) -> StreamingResponse:
+        """Live progress as server-sent events: `waiting` while it is queued, `progress` once a second, `end`."""
         services = services_of(request)
         await run_in_threadpool(_run, services, run_id, who)
+        stream = _stream(services, run_id, _seq(last_event_id), request.app.state.stopping)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(
-            _stream(services, run_id, request.app.state.stopping), media_type="text/event-stream", headers=headers
-        )
+        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
     @routes.get("/runs/{run_id}/junit.xml")
     def junit(request: Request, run_id: str, who: Principal = read) -> Response:
@@ -186,16 +201,33 @@ def _final(services: Services, run_id: str, who: Principal) -> RunRecord:
     return record
 
 
-async def _stream(services: Services, run_id: str, stopping: asyncio.Event) -> AsyncIterator[str]:
-    seq = -1
+def _run_document(services: Services, record: RunRecord) -> dict[str, Any]:
+    return documents.run(record, tests.waiting_for(services, record))
+
+
+def _seq(last_event_id: str | None) -> int:
+    """The line after which to go on; a browser sends what it was given, anything else begins anew."""
+    text = last_event_id or ""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 9 else -1
+
+
+async def _stream(services: Services, run_id: str, after: int, stopping: asyncio.Event) -> AsyncIterator[str]:
+    yield f"retry: {RECONNECT_MS}\n\n"
+    told, seq = "", after
     while not stopping.is_set():
         record = await run_in_threadpool(services.catalog.runs.get, run_id)
         for seq, body in await run_in_threadpool(services.catalog.runs.progress, run_id, seq):  # noqa: B020
             yield f"id: {seq}\nevent: progress\ndata: {json.dumps(body)}\n\n"
         if record.status.final:
-            yield f"event: end\ndata: {json.dumps({'status': record.status.value, 'reason': record.reason})}\n\n"
+            ended = {"status": record.status.value, "reason": record.reason, "retried_as": record.retried_as}
+            yield f"event: end\ndata: {json.dumps(ended)}\n\n"
             return
-        yield ": waiting\n\n"
+        waiting = await run_in_threadpool(tests.waiting_for, services, record)
+        if waiting is not None and waiting.reason != told:
+            told = waiting.reason
+            yield f"event: waiting\ndata: {json.dumps({'reason': told, 'run_id': waiting.run_id})}\n\n"
+        else:
+            yield ": alive\n\n"
         try:
             await services.clock.sleep(EVENTS_EVERY_S)
         except asyncio.CancelledError:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from seamark.core.findings import Capacity, LatencySummary, RunStatus, ThresholdResult, Verdict
 from seamark.web.charts import Figure, capacity_figure, progress_figures
 from seamark.web.page_baseline import BaselineView, baseline_view
 from seamark.web.page_views import Chip, model_url
-from seamark.web.page_words import Moment, known, milliseconds, moment, number, parameters, percent, rate, span
+from seamark.web.page_words import Moment, known, milliseconds, moment, number, parameters, percent, plural, rate, span
 
 RUNS_PER_PLAN = 5
 
@@ -25,7 +25,7 @@ class RunFacts:
     plan: str
     model: str
     document: Mapping[str, Any]
-    trigger: str  # "schedule" | "api"
+    trigger: str  # "schedule" | "api" | "retry"
     status: RunStatus
     reason: str
     created_at: datetime
@@ -33,6 +33,23 @@ class RunFacts:
     ended_at: datetime | None
     stop_requested: bool
     verdict: Verdict | None
+    attempt: int = 1
+    retry_of: str | None = None
+    retried_as: str | None = None
+    waiting: str | None = None  # queued: what it waits for
+
+
+class MissedFacts(Protocol):
+    """What a plan's schedule has missed; the store's Mark is one."""
+
+    @property
+    def missed(self) -> int: ...
+
+    @property
+    def missed_at(self) -> datetime | None: ...
+
+    @property
+    def missed_why(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -45,6 +62,7 @@ class PlanFacts:
     problem: str | None
     next_at: datetime | None
     runs: Sequence[RunFacts]
+    missed: MissedFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +97,8 @@ class PlanRow:
     thresholds: tuple[str, ...]
     schedule: str | None
     next: Moment | None
+    missed: str | None
+    missed_at: Moment | None
     origin: str
     problem: str | None
     last: Chip
@@ -132,6 +152,14 @@ class CapacityView:
 
 
 @dataclass(frozen=True)
+class Link:
+    """Another run."""
+
+    id: str
+    url: str
+
+
+@dataclass(frozen=True)
 class RunPage:
     """The page of one run. `figures` and `last` grow in the browser while it runs."""
 
@@ -145,6 +173,10 @@ class RunPage:
     stop_url: str
     again_url: str
     api_url: str
+    waiting: str | None
+    attempt: str | None
+    retry_of: Link | None
+    retried_as: Link | None
     stop_requested: bool
     figures: Mapping[str, Figure]
     has_progress: bool
@@ -162,7 +194,7 @@ _CHIPS = {
     RunStatus.PASSED: Chip("good", "Passed"),
     RunStatus.FAILED: Chip("bad", "Failed"),
     RunStatus.INCONCLUSIVE: Chip("warn", "Inconclusive"),
-    RunStatus.ABORTED: Chip("quiet", "Stopped"),
+    RunStatus.ABORTED: Chip("quiet", "Aborted"),
 }
 _LIMITS = {
     "slo": "the objective no longer held above it",
@@ -186,11 +218,19 @@ def plan_row(plan: PlanFacts, at: datetime) -> PlanRow:
         thresholds=tuple(str(text) for text in _items(document.get("thresholds"))),
         schedule=_schedule(document),
         next=moment(plan.next_at, at),
+        missed=_missed_words(plan.missed),
+        missed_at=moment(plan.missed.missed_at, at) if plan.missed else None,
         origin="seamark.yaml" if plan.origin == "config" else "API",
         problem=plan.problem,
         last=_CHIPS[plan.runs[0].status] if plan.runs else Chip("quiet", "Never run"),
         runs=tuple(run_row(run, at) for run in plan.runs[:RUNS_PER_PLAN]),
     )
+
+
+def _missed_words(missed: MissedFacts | None) -> str | None:
+    if missed is None or not missed.missed:
+        return None
+    return f"{plural(missed.missed, 'instant')} made no run; the last because {missed.missed_why}"
 
 
 def _items(value: object) -> Sequence[Any]:
@@ -227,7 +267,7 @@ def run_row(run: RunFacts, at: datetime) -> RunRow:
         model_url=model_url(run.model),
         chip=_CHIPS[run.status],
         reason=run.reason or (verdict.reason if verdict else ""),
-        trigger={"schedule": "schedule", "api": "on demand"}.get(run.trigger, run.trigger),
+        trigger={"schedule": "schedule", "api": "on demand", "retry": "retry"}.get(run.trigger, run.trigger),
         at=moment(run.started_at or run.created_at, at),
         lasted=span((ended - run.started_at).total_seconds()) if ended and run.started_at else None,
         p99=milliseconds(verdict.latency_ms.p99) if verdict else None,
@@ -250,6 +290,10 @@ def run_page(run: RunFacts, progress: Sequence[Mapping[str, Any]], at: datetime)
         stop_url=f"{api_url}/stop",
         again_url=f"/api/v1/loadtests/{quote(run.plan, safe='')}/runs",
         api_url=api_url,
+        waiting=run.waiting,
+        attempt=_attempt_words(run),
+        retry_of=_run_link(run.retry_of),
+        retried_as=_run_link(run.retried_as),
         stop_requested=run.stop_requested,
         figures=progress_figures(progress) if progress or not run.status.final else {},
         has_progress=bool(progress),
@@ -260,6 +304,16 @@ def run_page(run: RunFacts, progress: Sequence[Mapping[str, Any]], at: datetime)
         generator_saturated=bool(verdict and verdict.generator_saturated),
         baseline=baseline_view(verdict.baseline) if verdict and verdict.baseline else None,
     )
+
+
+def _attempt_words(run: RunFacts) -> str | None:
+    retries = run.document.get("retries", 0)
+    most = max(retries, run.attempt - 1) if isinstance(retries, int) else run.attempt - 1
+    return f"{run.attempt} of at most {most + 1}" if most else None
+
+
+def _run_link(run_id: str | None) -> Link | None:
+    return Link(run_id, f"/runs/{quote(run_id, safe='')}") if run_id else None
 
 
 def _counts(verdict: Verdict) -> tuple[tuple[str, str], ...]:

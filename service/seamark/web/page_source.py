@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ from seamark.core.quality import FeatureQuality
 from seamark.core.specs import DriftSpec
 from seamark.core.windows import Window
 from seamark.delivery.scalers import SCALERS
-from seamark.engine import drift_history, loadtests, performance_history, quality
+from seamark.engine import drift_history, loadtest_schedule, loadtests, performance_history, quality
 from seamark.engine import overview as glance
 from seamark.engine.configuration import PlanView
 from seamark.engine.distributions import Explained, explain
@@ -101,8 +102,16 @@ class EngineSource:
 
     def _plan(self, view: PlanView, at: datetime) -> PlanFacts:
         runs = self._services.catalog.runs.recent(plan=view.name, limit=RUNS_PER_PLAN)
-        next_at = loadtests.next_instant(view.plan, at) if view.plan else None
-        return PlanFacts(view.name, view.document, view.origin, view.problem, next_at, [run_facts(run) for run in runs])
+        next_at = loadtest_schedule.next_instant(view.plan, at) if view.plan else None
+        return PlanFacts(
+            view.name,
+            view.document,
+            view.origin,
+            view.problem,
+            next_at,
+            [run_facts(run) for run in runs],
+            self._services.catalog.schedule.of(view.name),
+        )
 
     def runs(self) -> Sequence[RunFacts]:
         """The last runs of all plans, newest first."""
@@ -111,7 +120,10 @@ class EngineSource:
     def run(self, run_id: str) -> tuple[RunFacts, Progress]:
         """One run and its progress so far; NotFound where there is none."""
         runs = self._services.catalog.runs
-        return run_facts(runs.get(run_id)), [body for _seq, body in runs.progress(run_id)]
+        record = runs.get(run_id)
+        waiting = loadtests.waiting_for(self._services, record)
+        facts = replace(run_facts(record), waiting=waiting.reason if waiting else None)
+        return facts, [body for _seq, body in runs.progress(run_id)]
 
     def alerts(self) -> Sequence[Alert]:
         """Every alert that ever left inactive."""
@@ -141,4 +153,7 @@ def run_facts(run: RunRecord) -> RunFacts:
         ended_at=run.ended_at,
         stop_requested=run.stop_requested,
         verdict=run.verdict,
+        attempt=run.attempt,
+        retry_of=run.retry_of,
+        retried_as=run.retried_as,
     )

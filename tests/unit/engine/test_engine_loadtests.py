@@ -1,4 +1,4 @@
-"""Cron instants make runs once, plans are held against the allow-list of now, and nothing to replay is inconclusive."""
+"""Plans are held against the allow-list of now, nothing to replay is inconclusive, and who waits is told for what."""
 
 from __future__ import annotations
 
@@ -34,35 +34,6 @@ loadtests:
 """
 
 
-def test_each_cron_instant_makes_one_run_and_a_late_look_only_the_newest(services: Services) -> None:
-    services.configuration.apply(CONFIG, AT)
-    schedule = loadtests.Schedule(AT - timedelta(seconds=1))
-    for at in (AT, AT + timedelta(seconds=1), AT + timedelta(minutes=59), AT + timedelta(hours=5, seconds=30)):
-        schedule.tick(services, at)
-        run = services.catalog.runs.claim(at, at)
-        if run:
-            services.catalog.runs.finish(run.id, at=at, status=RunStatus.PASSED, reason="")
-    runs = services.catalog.runs.recent(plan="hourly")
-    assert [run.scheduled_for for run in reversed(runs)] == [AT, AT + timedelta(hours=5)]
-    assert {run.trigger for run in runs} == {"schedule"}
-
-
-def test_runs_do_not_pile_up_behind_one_that_has_not_begun(services: Services) -> None:
-    services.configuration.apply(CONFIG, AT)
-    schedule = loadtests.Schedule(AT - timedelta(seconds=1))
-    for hour in range(5):
-        schedule.tick(services, AT + timedelta(hours=hour))
-    assert len(services.catalog.runs.recent(plan="hourly")) == 1
-
-
-def test_a_node_that_takes_the_lead_starts_from_there(services: Services) -> None:
-    services.configuration.apply(CONFIG, AT)
-    schedule = loadtests.Schedule(AT - timedelta(hours=9))
-    schedule.tick(services, AT + timedelta(minutes=1), leads=False)
-    schedule.tick(services, AT + timedelta(minutes=2))
-    assert services.catalog.runs.recent() == []
-
-
 def test_a_run_that_lost_its_lease_is_told_to_stop_and_ends_nothing(services: Services) -> None:
     services.configuration.apply(CONFIG, AT)
     run = loadtests.enqueue(services, "hourly", AT)
@@ -71,21 +42,6 @@ def test_a_run_that_lost_its_lease_is_told_to_stop_and_ends_nothing(services: Se
     assert services.catalog.runs.renew(run.id, AT + timedelta(minutes=2)) is True
     assert not services.catalog.runs.finish(run.id, at=AT, status=RunStatus.PASSED, reason="late")
     assert services.catalog.runs.get(run.id).status == RunStatus.ABORTED
-
-
-def test_instants_before_the_plan_was_there_are_not_made_up_for(services: Services) -> None:
-    schedule = loadtests.Schedule(AT - timedelta(hours=3))
-    schedule.tick(services, AT + timedelta(minutes=1))
-    services.configuration.apply(CONFIG, AT + timedelta(minutes=1))
-    schedule.tick(services, AT + timedelta(minutes=2))
-    assert services.catalog.runs.recent() == []
-
-
-def test_a_cron_line_is_read_in_its_own_time_zone(services: Services) -> None:
-    services.configuration.apply(CONFIG.replace("0 * * * *", "30 2 * * *"), AT)
-    plan = services.configuration.plan("hourly")
-    assert loadtests.next_instant(plan, AT) == datetime(2026, 3, 2, 1, 30, tzinfo=UTC)
-    assert loadtests.next_instant(replace(plan, schedule=None), AT) is None
 
 
 def test_a_target_that_is_no_longer_allowed_is_not_sent_anything(services: Services) -> None:
@@ -151,3 +107,25 @@ def test_recorded_arrivals_are_taken_from_the_predictions_of_the_stretch(service
     services.configuration.put_plan("again", {**PLAN, "shape": {"replay": nothing}}, AT)
     with pytest.raises(Invalid, match="nothing to replay"):
         payloads.arrivals_of(services, services.configuration.plan("again"), AT)
+
+
+def test_a_queued_run_is_told_what_it_waits_for(services: Services) -> None:
+    services.configuration.apply(CONFIG, AT)
+    first, second, third = (loadtests.enqueue(services, "hourly", AT + timedelta(seconds=s)) for s in range(3))
+    runs = services.catalog.runs
+
+    def told(run_id: str) -> str:
+        waiting = loadtests.waiting_for(services, runs.get(run_id))
+        return waiting.reason if waiting else ""
+
+    assert told(first.id) == "waiting for a worker to take it"
+    assert runs.claim(AT, AT + timedelta(hours=1))
+    assert told(first.id) == ""
+    assert told(second.id) == f"waiting for run {first.id} of hourly against the same target"
+    assert told(third.id).endswith("against the same target, behind 1 that were asked for before")
+    elsewhere = services.catalog.runs.create(
+        replace(services.configuration.plan("hourly"), name="other", target="http://127.0.0.1:8/x"),
+        trigger="api",
+        at=AT,
+    )
+    assert elsewhere and told(elsewhere.id) == f"waiting for a worker: run {first.id} of hourly is under way"

@@ -49,20 +49,20 @@ def test_markdown_tells_what_the_answers_held() -> None:
 
 
 def test_the_page_tells_it_and_links_to_traces() -> None:
-    page = reports.html(report(verdict=verdict(**ANSWERED), traces=TRACES, traces_url="http://s/traces/"), "/p.js")
+    page = reports.html(report(verdict=verdict(**ANSWERED), traces=TRACES, traces_url="http://s/traces/"))
     assert "45.7 tokens per second" in page and "2 of 30 answers were not the recorded ones" in page
     assert f'<a href="http://s/traces/{TRACE}">' in page
     assert page.count(TRACE) == 3, "a request without a server span is named, not linked"
     assert "3 more names with less time are left out" in page
-    assert "<script>alert(1)" not in page
+    assert "<script" not in page
 
 
 def test_a_run_without_tokens_or_spans_says_so_or_nothing() -> None:
     plain = reports.markdown(report())
     assert "token" not in plain and "Goodput" not in plain and "server time" not in plain
-    page = reports.html(report(traces=RunTraces(40, 0, (), 0, TRACES.slowest)), "/p.js")
+    page = reports.html(report(traces=RunTraces(40, 0, (), 0, TRACES.slowest)))
     assert (
         "No span of this run&#39;s 40 requests arrived" in page or "No span of this run's 40 requests arrived" in page
     )
-    assert 'id="server-time"' not in reports.html(report(traces=RunTraces(0, 0)), "/p.js")
+    assert 'id="server-time"' not in reports.html(report(traces=RunTraces(0, 0)))
     assert 'id="answers"' not in page

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import base64
+import hashlib
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -16,7 +18,8 @@ import pytest
 from seamark.core.findings import Capacity, CapacityStep, LatencySummary, RunStatus, ThresholdResult, Verdict
 from seamark.core.records import ANSWER_DETAILS, LOAD_SAMPLES
 from seamark.delivery import reports
-from seamark.delivery.reports import RunReport
+from seamark.delivery.reports import RunReport, sections
+from seamark.delivery.reports.markdown import COMMENT_BYTES_MAX
 
 AT = datetime(2026, 5, 4, 3, 0, tzinfo=UTC)
 LATENCY = LatencySummary(12.3456, 40.0, 250.0, 1234.5)
@@ -161,8 +164,11 @@ def test_junit_failures_and_errors_are_told_apart() -> None:
     assert found["p99(latency_ms) < 300"].find("error") is None
     failure = found["error_ratio < 0.01"].find("failure")
     assert failure is not None and "0.02 was measured" in failure.attrib["message"]
+    assert "0.02" not in found["error_ratio < 0.01"].attrib["name"].replace("0.01", "")
     assert found["achieved_rate > 0.95"].find("error") is not None
-    assert found["verdict"].attrib["classname"] == "churn-nightly" and found["verdict"].attrib["time"] == "61.500"
+    assert (
+        found["verdict"].attrib["classname"] == "seamark.churn-nightly" and found["verdict"].attrib["time"] == "61.500"
+    )
 
 
 @pytest.mark.parametrize("status", [RunStatus.INCONCLUSIVE, RunStatus.ABORTED])
@@ -193,11 +199,14 @@ def test_a_passed_run_has_no_failure_and_no_error() -> None:
 def test_markdown_tells_verdict_thresholds_both_latencies_and_capacity() -> None:
     text = reports.markdown(report())
     assert text.startswith("## ✅ Load test churn-nightly: passed\n")
-    assert "| p99(latency\\_ms) \\< 300 | 250 | passed |" in text
-    assert "| from the due instant | 12.3 ms | 40 ms | 250 ms | 1234 ms |" in text
+    assert "| p99(latency\\_ms) \\< 300 | 250 ms | ✅ passed |" in text
+    assert "| from the due instant (corrected) | 12.3 ms | 40 ms | 250 ms | 1234 ms |" in text
     assert "| send lateness | unknown | unknown | unknown | unknown |" in text
     assert "100 requests per second per replica (between 100 and not found)" in text
     assert "nothing \\| came" in text
+    assert "[`a1b2`](http://127.0.0.1:8000/runs/a1b2)" in reports.markdown(
+        report(url="http://127.0.0.1:8000/runs/a1b2")
+    )
     for table in re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE):
         widths = {len(re.split(r"(?<!\\)\|", row)) for row in table.splitlines()}
         assert len(widths) == 1, "every row has as many cells as its head"
@@ -206,58 +215,94 @@ def test_markdown_tells_verdict_thresholds_both_latencies_and_capacity() -> None
 def test_markdown_says_when_it_is_not_known() -> None:
     text = reports.markdown(report(RunStatus.INCONCLUSIVE, verdict=None, reason="", started_at=None))
     assert text.startswith("## ⚠️ Load test churn-nightly: inconclusive\n")
-    assert "No reason was recorded." in text and "| unknown | unknown |" in text
+    assert "No reason was recorded." in text and "| not measured | ⚠️ unknown |" in text
 
 
 # --- the page ------------------------------------------------------------------------------------------------------
 
 
 class Page(HTMLParser):
-    """Collects scripts and text."""
+    """Collects tags, what would be fetched, and text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.scripts: list[dict[str, str | None]] = []
         self.tags: list[str] = []
-        self.data: str = ""
-        self._in_data = False
+        self.fetched: list[str] = []
+        self.lines: list[str] = []
+        self.text = ""
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        if tag == "script":
-            self.scripts.append(dict(attrs))
-        self._in_data = tag == "script" and dict(attrs).get("id") == "run-data"
-
-    def handle_endtag(self, tag: str) -> None:
-        self._in_data = False
+        given = dict(attrs)
+        self.fetched += [
+            value for name, value in attrs if name in ("src", "srcset", "data", "action", "xlink:href") and value
+        ]
+        if tag == "link":
+            self.fetched.append(given["href"] or "")
+        if tag == "path" and "line" in (given.get("class") or ""):
+            self.lines.append(given["d"] or "")
 
     def handle_data(self, data: str) -> None:
-        if self._in_data:
-            self.data += data
+        self.text += data
 
 
-def test_the_page_holds_its_data_and_needs_nothing_but_plotly() -> None:
-    page = Page(reports.html(report(), "/static/plotly.min.js", "n0nce"))
-    assert [script.get("src") for script in page.scripts] == [None, "/static/plotly.min.js", None]
-    assert page.scripts[2]["nonce"] == "n0nce"
-    data = json.loads(page.data)
-    assert len(data["series"]["t_s"]) == 10 and len(data["series"]["p99_ms"]) == 10
-    assert data["capacity"] == {
-        "quantile": "p99",
-        "limit_ms": 300.0,
-        "rps": 100.0,
-        "asked_rps": [100.0],
-        "latency_ms": [250.0],
-        "held": [True],
-    }
-    assert page.tags.count("table") == 4, "thresholds, capacity, latency and the course are readable without a script"
+def test_the_page_has_no_script_and_fetches_nothing() -> None:
+    text = reports.html(report(errors=[reports.ErrorKind("HTTP 503", 3, 1.0, 2.0)], error_kinds=1))
+    page = Page(text)
+    assert "script" not in page.tags and "style" not in re.findall(r"<[^>]* (style)=", text)
+    assert page.fetched == ["data:,"]
+    assert reports.POLICY in text.replace("&#39;", "'") and "default-src 'none'" in reports.POLICY
+    assert page.tags.count("figure") == 5 and page.tags.count("table") == 6
+    assert "HTTP 503" in page.text
+
+
+def test_the_policy_names_the_style_sheet_by_its_hash() -> None:
+    (style,) = re.findall(r"<style>(.*?)</style>", reports.html(report()), re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}';" in reports.POLICY
 
 
 @pytest.mark.parametrize("status", list(RunStatus))
 def test_the_page_is_made_in_every_state(status: RunStatus) -> None:
     bare = report(status, verdict=None, series=(), distribution=(), started_at=None, document={})
-    assert f'class="banner {status.value}"' in reports.html(bare, "/p.js")
+    text = reports.html(bare)
+    assert f'class="banner {status.value}"' in text and "Nothing was sent" in text
+
+
+def test_a_run_that_got_no_answer_says_so_instead_of_an_empty_plot() -> None:
+    table = samples(100)
+    silent = table
+    for name in ("latency_ms", "service_latency_ms"):
+        place = LOAD_SAMPLES.get_field_index(name)
+        silent = silent.set_column(place, LOAD_SAMPLES.field(place), pa.nulls(100, pa.float64()))
+    text = reports.html(report(series=reports.series(silent), distribution=reports.distribution(silent)))
+    assert "No request was answered" in text and "nan" not in text.lower().replace("</figcaption>", "")
+
+
+def test_sections_are_files_and_each_file_is_in_the_list() -> None:
+    folder = Path(sections.__file__).parent
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    assert {build.__module__.rpartition(".")[2] for build in sections.SECTIONS} == files
+
+
+def test_errors_are_told_by_kind_with_the_first_and_the_last() -> None:
+    table = samples(40)
+    told = pa.array([f"kind {index % 30}" if index < 35 else None for index in range(40)])
+    failed = table.set_column(8, LOAD_SAMPLES.field("error"), told).set_column(
+        7, LOAD_SAMPLES.field("ok"), pa.array([False] * 40)
+    )
+    kinds, count = reports.errors_by_kind(failed)
+    assert count == 31 and len(kinds) == 20 and sum(kind.count for kind in kinds) < 40
+    due_s = table["due_s"].to_numpy()
+    first = next(kind for kind in kinds if kind.error == "kind 0")
+    assert (first.count, first.first_s, first.last_s) == (2, due_s[0], due_s[30])
+    assert any(kind.error == "no reason was recorded" and kind.count == 5 for kind in kinds)
+    assert "11 rarer kinds are not shown" in reports.html(report(errors=kinds, error_kinds=count))
+    assert reports.errors_by_kind(LOAD_SAMPLES.empty_table()) == ([], 0)
+
+
+# --- all of them ----------------------------------------------------------------------------------------------------
 
 
 def test_hostile_names_stay_text_in_all_three() -> None:
@@ -278,7 +323,72 @@ def test_hostile_names_stay_text_in_all_three() -> None:
     assert "<script" not in text.replace("\\<", "") and "](http" not in text.replace("\\]", "")
     assert "\r" not in text and "\x00" not in text
 
-    assert text.encode() and reports.html(nasty, "/p.js").encode()
-    page = Page(reports.html(nasty, "/p.js"))
-    assert len(page.scripts) == 3 and "alert" not in page.data
-    assert json.loads(page.data)["series"]["t_s"]
+    page = Page(reports.html(nasty))
+    assert "script" not in page.tags and "img" not in page.tags and "alert(1)" in page.text
+
+
+def test_a_long_report_fits_a_comment_and_is_cut_between_its_parts() -> None:
+    words = "|<`* words of a long reason @all https://evil.example " * 40
+    step = CapacityStep(1.0, 1.0, 1, 0.0, LATENCY, False, words)
+    many = tuple(ThresholdResult(f"{words} {index}", None, None) for index in range(200))
+    capacity = Capacity(1.0, 1.0, None, "slo", (step,) * 500, False)
+    for thresholds in (many[:3], many):
+        text = reports.markdown(report(verdict=verdict(thresholds=thresholds, capacity=capacity), reason=words))
+        assert len(text.encode()) <= COMMENT_BYTES_MAX < 65_536
+        assert text.count("<details>") == text.count("</details>") and text.startswith("## ✅ Load test churn-nightly")
+        assert "@all" not in text and "https://evil" not in text
+        assert text.rstrip().endswith("Run `a1b2`, started 2026-05-04 03:00:00 UTC, 61.5 s.")
+        assert "not shown" in text or "left out" in text
+
+
+# What JUnit's readers take, after the schema that Jenkins publishes: children in their order, and attributes.
+CHILDREN = {
+    "testsuites": ("testsuite",),
+    "testsuite": ("properties", "testcase", "system-out", "system-err"),
+    "properties": ("property",),
+    "testcase": ("skipped", "error", "failure", "system-out", "system-err"),
+}
+ATTRIBUTES = {
+    "testsuites": {"name", "time", "tests", "failures", "errors", "skipped"},
+    "testsuite": {"name", "time", "tests", "failures", "errors", "skipped", "timestamp"},
+    "property": {"name", "value"},
+    "testcase": {"name", "classname", "time"},
+    "failure": {"message", "type"},
+    "error": {"message", "type"},
+}
+
+
+@pytest.mark.parametrize("status", list(RunStatus))
+def test_junit_is_of_the_form_its_readers_take(status: RunStatus) -> None:
+    def check(element: ET.Element) -> None:
+        order = CHILDREN.get(element.tag, ())
+        places = [order.index(child.tag) for child in element]
+        assert places == sorted(places), f"<{element.tag}> has its children in another order"
+        assert set(element.attrib) <= ATTRIBUTES.get(element.tag, set()), element.tag
+        for child in element:
+            check(child)
+
+    for more in ({}, {"verdict": None, "started_at": None}, {"errors": [reports.ErrorKind(HOSTILE, 1, 0, 0)]}):
+        root = ET.fromstring(reports.junit(report(status, **more)))
+        check(root)
+        for element in root.iter("testcase"):
+            assert element.find("error") is None or element.find("failure") is None, "one outcome"
+            float(element.attrib["time"])
+        assert root.attrib["tests"] == root[0].attrib["tests"] != "0"
+
+
+def test_junit_names_a_suite_and_cases_that_hold_nothing_measured() -> None:
+    first, second = (
+        ET.fromstring(reports.junit(report(RunStatus.FAILED, run_id=run, verdict=verdict(thresholds=thresholds))))[0]
+        for run, thresholds in (
+            ("aa", (ThresholdResult("p99(latency_ms) < 300", 301.5, False), ThresholdResult("verdict", 1.0, True))),
+            ("bb", (ThresholdResult("p99(latency_ms) < 300", None, None), ThresholdResult("verdict", 2.0, False))),
+        )
+    )
+    assert first.attrib["name"] == second.attrib["name"] == "seamark load test: churn-nightly"
+    names = [
+        [(c.attrib["classname"], c.attrib["name"]) for c in suite.findall("testcase")] for suite in (first, second)
+    ]
+    assert names[0] == names[1] and len(set(names[0])) == 3
+    told = {p.attrib["name"]: p.attrib["value"] for p in first.iter("property")}
+    assert told["seamark.run"] == "aa" and told["seamark.target"] == "http://m"

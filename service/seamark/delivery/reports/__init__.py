@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
-from seamark.delivery.reports.html import html
+from seamark.delivery.reports.html import POLICY, html
 from seamark.delivery.reports.junit import junit
 from seamark.delivery.reports.markdown import markdown
-from seamark.delivery.reports.report import DistributionPoint, RunReport, SeriesPoint, distribution, series
+from seamark.delivery.reports.report import (
+    DistributionPoint,
+    ErrorKind,
+    GeneratorPoint,
+    RunReport,
+    SeriesPoint,
+    distribution,
+    errors_by_kind,
+    generator,
+    series,
+)
 
-__all__ = ["DistributionPoint", "RunReport", "SeriesPoint", "distribution", "html", "junit", "markdown", "series"]
+__all__ = [
+    "POLICY",
+    "DistributionPoint",
+    "ErrorKind",
+    "GeneratorPoint",
+    "RunReport",
+    "SeriesPoint",
+    "distribution",
+    "errors_by_kind",
+    "generator",
+    "html",
+    "junit",
+    "markdown",
+    "series",
+]

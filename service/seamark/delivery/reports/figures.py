@@ -55,6 +55,13 @@ def outcome(threshold: ThresholdResult) -> str:
     return "passed" if threshold.passed else "failed"
 
 
+def measured(threshold: ThresholdResult) -> str:
+    """What was measured, with its unit where it has one."""
+    if threshold.actual is None:
+        return "not measured"
+    return milliseconds(threshold.actual) if "_ms" in threshold.text else number(threshold.actual)
+
+
 def held(value: bool | None) -> str:
     """Whether a capacity step held: `yes`, `no` or `unknown`."""
     return UNKNOWN if value is None else ("yes" if value else "no")

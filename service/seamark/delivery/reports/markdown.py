@@ -1,4 +1,8 @@
-"""A run -> Markdown for a CI job's summary page or a comment."""
+"""A run -> Markdown that fits a pull request's comment and a CI job's summary page.
+
+A comment on GitHub takes 65,536 characters, a job's summary 1 MiB for all steps; this stays below COMMENT_BYTES_MAX by
+leaving rows out, and says how many.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from seamark.core.baseline import BaselineFinding
-from seamark.core.findings import Capacity, LatencySummary, RunStatus, Verdict
+from seamark.core.findings import Capacity, LatencySummary, RunStatus, ThresholdResult, Verdict
 from seamark.core.load_traces import RunTraces
 from seamark.delivery.reports import baseline
 from seamark.delivery.reports.figures import (
@@ -14,6 +18,7 @@ from seamark.delivery.reports.figures import (
     capacity_sentence,
     encodable,
     held,
+    measured,
     milliseconds,
     number,
     outcome,
@@ -21,19 +26,30 @@ from seamark.delivery.reports.figures import (
 )
 from seamark.delivery.reports.report import RunReport
 
+COMMENT_BYTES_MAX = 60_000
+ROWS_MAX = 50  # of one table
+ERRORS_SHOWN = 5
 NAMES_SHOWN = 5
+CELL_CHARACTERS_MAX = 300
+
 _MARKS = {RunStatus.PASSED: "✅", RunStatus.FAILED: "❌"}
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#])")
+_OUTCOMES = {True: "✅", False: "❌", None: "⚠️"}
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#&$!])")
 _BLANK = re.compile(r"[\s\x00-\x1f\x7f]+")
+# Words that readers turn into links or mentions by themselves: @name, www., a scheme, GH-1.
+_LINKED = re.compile(r"(?i)(@|\bwww(?=\.)|:(?=//)|\bGH(?=-\d))")
 
 
 def markdown(report: RunReport) -> str:
-    """Return the verdict, the thresholds, both latencies with the send lateness, and the capacity if one was sought."""
+    """Return verdict, thresholds, latency corrected and uncorrected, errors by kind, and the capacity if sought.
+
+    No name or reason of the run becomes markup, a link or a mention.
+    """
     mark = _MARKS.get(report.status, "⚠️")
     parts = [
         f"## {mark} Load test {_text(report.plan)}: {HEADLINES[report.status].lower()}",
         _text(report.reason) or "No reason was recorded.",
-        _thresholds(report),
+        _thresholds(report.thresholds),
     ]
     if report.verdict is not None:
         parts += [_traffic(report.verdict), _latencies(report.verdict), _answers(report.verdict)]
@@ -44,15 +60,21 @@ def markdown(report: RunReport) -> str:
         parts.append("\n".join(f"* {_text(note)}" for note in report.verdict.notes))
     if report.traces is not None and report.traces.names:
         parts.append(_server_time(report.traces))
+    parts += [_errors(report), _ending(report)]
+    return _cut(encodable("\n\n".join(part for part in parts if part) + "\n"), report)
+
+
+def _ending(report: RunReport) -> str:
     run = f"Run `{report.run_id}`" if report.run_id.isalnum() else f"Run {_text(report.run_id)}"
+    if report.url and report.run_id.isalnum() and not re.search(r"[\s()<>]", report.url):
+        run = f"Run [`{report.run_id}`]({report.url})"
     took = f", {number(report.duration_s)} s" if report.duration_s is not None else ""
     started = f", started {report.started_at:%Y-%m-%d %H:%M:%S} UTC" if report.started_at else ""
-    parts.append(f"{run}{started}{took}.")
-    return encodable("\n\n".join(part for part in parts if part) + "\n")
+    return f"{run}{started}{took}."
 
 
-def _thresholds(report: RunReport) -> str:
-    rows = [(t.text, number(t.actual), outcome(t)) for t in report.thresholds]
+def _thresholds(thresholds: Sequence[ThresholdResult]) -> str:
+    rows = [(t.text, measured(t), f"{_OUTCOMES[t.passed]} {outcome(t)}") for t in thresholds]
     return _table(("Threshold", "Measured", "Outcome"), rows) if rows else ""
 
 
@@ -68,8 +90,8 @@ def _latencies(verdict: Verdict) -> str:
         return (name, *(milliseconds(value) for value in (latency.p50, latency.p95, latency.p99, latency.max)))
 
     rows = [
-        row("from the due instant", verdict.latency_ms),
-        row("from the send", verdict.service_latency_ms),
+        row("from the due instant (corrected)", verdict.latency_ms),
+        row("from the send (uncorrected)", verdict.service_latency_ms),
         row("send lateness", verdict.lateness_ms),
     ]
     return _table(("Latency", "p50", "p95", "p99", "max"), rows)
@@ -126,7 +148,17 @@ def _capacity(capacity: Capacity) -> str:
         for step in capacity.steps
     ]
     heads = ("Asked per s", "Achieved per s", "Requests", "Errors", "p99", "Held", "Why")
-    return f"**Capacity**: {_text(capacity_sentence(capacity))}.\n\n{_table(heads, rows)}"
+    steps = f"<details><summary>{len(rows)} steps</summary>\n\n{_table(heads, rows)}\n\n</details>"
+    return f"**Capacity**: {_text(capacity_sentence(capacity))}.\n\n{steps}"
+
+
+def _errors(report: RunReport) -> str:
+    shown = report.errors[:ERRORS_SHOWN]
+    if not shown:
+        return ""
+    rows = [(kind.error, str(kind.count)) for kind in shown]
+    more = report.error_kinds - len(shown)
+    return _table(("Error", "Requests"), rows) + (f"\n\n{more} rarer kinds are not shown." if more > 0 else "")
 
 
 def _baseline(finding: BaselineFinding) -> str:
@@ -135,10 +167,30 @@ def _baseline(finding: BaselineFinding) -> str:
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *([_text(cell) for cell in row] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    every = list(rows)
+    lines = [heads, ["---"] * len(heads), *([_text(cell) for cell in row] for row in every[:ROWS_MAX])]
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return table + (f"\n\n{len(every) - ROWS_MAX} more rows are not shown." if len(every) > ROWS_MAX else "")
 
 
 def _text(text: str) -> str:
-    """Text that stays text: no markup, no link, no HTML, no line break that would end a table."""
-    return _SPECIAL.sub(r"\\\1", _BLANK.sub(" ", text)).strip().replace("@", "@\u200b")
+    """Text that stays text: no markup, no link, no mention, no HTML, no line break that would end a table."""
+    flat = _BLANK.sub(" ", text).strip()
+    flat = flat if len(flat) <= CELL_CHARACTERS_MAX else flat[: CELL_CHARACTERS_MAX - 1] + "…"
+    return _LINKED.sub("\\1\u200b", _SPECIAL.sub(r"\\\1", flat))
+
+
+def _cut(text: str, report: RunReport) -> str:
+    """The whole text, or its first parts and the end: cut between parts, so that no table and no fold is torn."""
+    if len(text.encode()) <= COMMENT_BYTES_MAX:
+        return text
+    ending = f"Too long for a comment: the rest is left out.\n\n{_ending(report)}\n"
+    room = COMMENT_BYTES_MAX - len(ending.encode()) - 2
+    kept = ""
+    for part in text.split("\n\n"):
+        if part.startswith("<details>"):  # what it holds would be torn
+            break
+        if len(kept.encode()) + len(part.encode()) + 2 > room:
+            break
+        kept += part + "\n\n"
+    return encodable(kept + ending)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from seamark.core.findings import RunStatus, ThresholdResult, Verdict
 from seamark.core.load_traces import RunTraces
@@ -18,12 +19,8 @@ from seamark.core.load_traces import RunTraces
 POINTS_MAX = 600
 FloatArray = npt.NDArray[np.float64]
 
-# Dense where it matters: towards the tail.
-DISTRIBUTION_LEVELS = (
-    *(level / 100 for level in range(0, 90, 5)),
-    *(level / 100 for level in range(90, 100)),
-    *(0.995, 0.999, 0.9995, 0.9999, 1.0),
-)
+ERROR_KINDS_MAX = 20
+POINTS_PER_NINE = 12  # of the percentile curve
 
 
 @dataclass(frozen=True)
@@ -42,6 +39,26 @@ class SeriesPoint:
     p99_ms: float | None
     service_p50_ms: float | None
     service_p99_ms: float | None
+    lateness_p99_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class ErrorKind:
+    """Failed requests that say the same: how many, and when the first and the last were due, in seconds."""
+
+    error: str
+    count: int
+    first_s: float
+    last_s: float
+
+
+@dataclass(frozen=True)
+class GeneratorPoint:
+    """The load generator at one instant: its share of a core (None: not told), and requests in flight."""
+
+    t_s: float
+    cpu_ratio: float | None
+    in_flight: int | None
 
 
 @dataclass(frozen=True)
@@ -55,7 +72,11 @@ class DistributionPoint:
 
 @dataclass(frozen=True)
 class RunReport:
-    """One run, ready to be shown. `verdict` is None where it never got one; `reason` says why then."""
+    """One run, ready to be shown. `verdict` is None where it never got one; `reason` says why then.
+
+    `errors` are its failures by kind, the most frequent first; `error_kinds` counts all kinds, shown or not. `url` is
+    its page at the service, for who reads this elsewhere.
+    """
 
     run_id: str
     plan: str
@@ -70,6 +91,11 @@ class RunReport:
     distribution: Sequence[DistributionPoint] = ()
     traces: RunTraces | None = None  # None: not asked for
     traces_url: str = "/traces/"  # what a trace's id is put behind to see it
+    errors: Sequence[ErrorKind] = ()
+    error_kinds: int = 0
+    generator: Sequence[GeneratorPoint] = ()
+    url: str | None = None
+    trigger: str = ""
 
     @property
     def duration_s(self) -> float | None:
@@ -105,6 +131,7 @@ def series(samples: pa.Table) -> list[SeriesPoint]:
     achieved = np.bincount(np.clip(came_bins, 0, count - 1), minlength=count)
     p50, p99 = _quantiles_by_bin(bins, latency_ms, count)
     service_p50, service_p99 = _quantiles_by_bin(bins, service_ms, count)
+    _, lateness_p99 = _quantiles_by_bin(bins, np.maximum((_floats(samples, "sent_s") - due_s) * 1e3, 0.0), count)
     return [
         SeriesPoint(
             t_s=float(index * width_s),
@@ -115,20 +142,48 @@ def series(samples: pa.Table) -> list[SeriesPoint]:
             p99_ms=_known(p99[index]),
             service_p50_ms=_known(service_p50[index]),
             service_p99_ms=_known(service_p99[index]),
+            lateness_p99_ms=_known(lateness_p99[index]),
         )
         for index in range(count)
     ]
 
 
 def distribution(samples: pa.Table) -> list[DistributionPoint]:
-    """Return the latency that each share of the answers stays within; empty where nothing was answered."""
+    """Return the latency that each share of the answers stays within; empty where nothing was answered.
+
+    Each nine (90 %, 99 %, 99.9 %, ...) has as many points, up to the nine that the number of answers supports; the
+    last point is the maximum.
+    """
     latency_ms, service_ms = _floats(samples, "latency_ms"), _floats(samples, "service_latency_ms")
     known = ~np.isnan(latency_ms) & ~np.isnan(service_ms)
     if not known.any():
         return []
-    levels = np.array(DISTRIBUTION_LEVELS)
+    steps = np.arange(math.floor(POINTS_PER_NINE * math.log10(int(known.sum()))) + 1)
+    levels = np.append(1 - 10.0 ** (-steps / POINTS_PER_NINE), 1.0)
     pairs = zip(levels, np.quantile(latency_ms[known], levels), np.quantile(service_ms[known], levels), strict=True)
     return [DistributionPoint(float(level), round(float(a), 3), round(float(b), 3)) for level, a, b in pairs]
+
+
+def errors_by_kind(samples: pa.Table) -> tuple[list[ErrorKind], int]:
+    """Return the most frequent kinds of failure, and how many kinds there are."""
+    failed = samples.filter(pc.invert(samples["ok"])).select(["error", "due_s"])
+    told = [("due_s", "count"), ("due_s", "min"), ("due_s", "max")]
+    kinds = (
+        failed.group_by("error").aggregate(told).sort_by([("due_s_count", "descending"), ("due_s_min", "ascending")])
+    )
+    rows = kinds.slice(0, ERROR_KINDS_MAX).to_pylist()
+    found = [
+        ErrorKind(r["error"] or "no reason was recorded", r["due_s_count"], r["due_s_min"], r["due_s_max"])
+        for r in rows
+    ]
+    return found, kinds.num_rows
+
+
+def generator(progress: Sequence[Mapping[str, Any]]) -> list[GeneratorPoint]:
+    """Return what a run's lines of progress tell of the generator, at most 600 points."""
+    lines = [line for line in progress if isinstance(line.get("t_s"), int | float)]
+    every = max(1, math.ceil(len(lines) / POINTS_MAX))
+    return [GeneratorPoint(line["t_s"], line.get("cpu_ratio"), line.get("in_flight")) for line in lines[::every]]
 
 
 def _floats(samples: pa.Table, name: str) -> FloatArray:

@@ -12,6 +12,7 @@ from seamark.store.catalog.feature_types import FeatureTypes
 from seamark.store.catalog.keys import Keys
 from seamark.store.catalog.references import References
 from seamark.store.catalog.runs import Plans, Runs
+from seamark.store.catalog.schedule import ScheduleMarks
 
 
 class Catalog:
@@ -32,6 +33,7 @@ class Catalog:
         self.plans = Plans(database)
         self.references = References(database)
         self.runs = Runs(database)
+        self.schedule = ScheduleMarks(database)
         self.schemas = Schemas(database)
 
     def remember_schemas(self, schemas: Iterable[tuple[str, FeatureSchema]]) -> None:

@@ -42,6 +42,17 @@ class RunRecord:
     stop_requested: bool
     verdict: Verdict | None
     segments: Sequence[Mapping[str, Any]]
+    retry_of: str | None = None
+    attempt: int = 1
+    worker: str | None = None
+    retried_as: str | None = None  # the run that makes this one again
+
+
+# Every column, and the run that makes this one again.
+_again = runs.alias("again")
+_RUN = sa.select(
+    runs, sa.select(_again.c.id).where(_again.c.retry_of == runs.c.id).scalar_subquery().label("retried_as")
+)
 
 
 @dataclass(frozen=True)
@@ -88,36 +99,25 @@ class Runs:
         self, plan: LoadTestPlan, *, trigger: str, at: datetime, scheduled_for: datetime | None = None
     ) -> RunRecord | None:
         """Queue a run. None where this cron instant has made one already."""
-        run_id = uuid4().hex[:16]
-        row = {
-            "id": run_id,
-            "plan": plan.name,
-            "model": plan.model,
-            "origin": origin_of(plan.target),
-            "document": dict(plan.document),
-            "trigger": trigger,
-            "scheduled_for": scheduled_for,
-            "status": RunStatus.QUEUED.value,
-            "created_at": at,
-        }
+        row = queued_row(plan, trigger, at, scheduled_for)
         try:
             with self._db.begin() as connection:
                 connection.execute(runs.insert().values(row))
         except IntegrityError:
             return None
-        return self.get(run_id)
+        return self.get(row["id"])
 
     def get(self, run_id: str) -> RunRecord:
         """One run; NotFound where there is none."""
         with self._db.read() as connection:
-            row = connection.execute(sa.select(runs).where(runs.c.id == run_id)).first()
+            row = connection.execute(_RUN.where(runs.c.id == run_id)).first()
         if row is None:
             raise NotFound(f"there is no run {run_id[:64]!r}")
         return _record(row)
 
     def recent(self, *, plan: str | None = None, model: str | None = None, limit: int = 50) -> list[RunRecord]:
         """Runs, newest first."""
-        query = sa.select(runs).order_by(runs.c.created_at.desc(), runs.c.id).limit(limit)
+        query = _RUN.order_by(runs.c.created_at.desc(), runs.c.id).limit(limit)
         if plan is not None:
             query = query.where(runs.c.plan == plan)
         if model is not None:
@@ -150,11 +150,31 @@ class Runs:
         ended = runs.c.status.in_([s.value for s in RunStatus if s.final])
         newest = sa.select(runs.c.plan, sa.func.max(runs.c.ended_at).label("at")).where(ended).group_by(runs.c.plan)
         last = newest.subquery()
-        query = sa.select(runs).join(last, (runs.c.plan == last.c.plan) & (runs.c.ended_at == last.c.at))
+        query = _RUN.join(last, (runs.c.plan == last.c.plan) & (runs.c.ended_at == last.c.at))
         with self._db.read() as connection:
             return [_record(row) for row in connection.execute(query)]
 
-    def claim(self, at: datetime, lease_until: datetime) -> RunRecord | None:
+    def running(self) -> list[RunRecord]:
+        """The runs under way, the longest first."""
+        query = _RUN.where(runs.c.status == RunStatus.RUNNING.value).order_by(runs.c.started_at, runs.c.id)
+        with self._db.read() as connection:
+            return [_record(row) for row in connection.execute(query)]
+
+    def ahead_of(self, run: RunRecord) -> int:
+        """How many queued runs against the same target were asked for before this one."""
+        earlier = sa.or_(
+            runs.c.created_at < run.created_at,
+            sa.and_(runs.c.created_at == run.created_at, runs.c.id < run.id),
+        )
+        query = (
+            sa.select(sa.func.count())
+            .select_from(runs)
+            .where(runs.c.status == RunStatus.QUEUED.value, runs.c.origin == run.origin, earlier)
+        )
+        with self._db.read() as connection:
+            return int(connection.execute(query).scalar() or 0)
+
+    def claim(self, at: datetime, lease_until: datetime, worker: str | None = None) -> RunRecord | None:
         """Take the oldest queued run whose target is free; None where there is none.
 
         The schema lets one run per target be `running`: of two workers that claim at once, one gets None.
@@ -176,7 +196,7 @@ class Runs:
                 taken = connection.execute(
                     runs.update()
                     .where(runs.c.id == run_id, runs.c.status == RunStatus.QUEUED.value)
-                    .values(status=RunStatus.RUNNING.value, started_at=at, lease_until=lease_until)
+                    .values(status=RunStatus.RUNNING.value, started_at=at, lease_until=lease_until, worker=worker)
                 ).rowcount
         except IntegrityError:
             return None
@@ -194,6 +214,13 @@ class Runs:
             if not connection.execute(runs.update().where(running).values(lease_until=lease_until)).rowcount:
                 return True
             return bool(connection.execute(sa.select(runs.c.stop_requested).where(runs.c.id == run_id)).scalar())
+
+    def to_be_stopped(self, run_id: str) -> bool:
+        """Whether somebody asked the run to stop, or it has ended already. A read: cheap enough to ask often."""
+        query = sa.select(runs.c.stop_requested, runs.c.status).where(runs.c.id == run_id)
+        with self._db.read() as connection:
+            row = connection.execute(query).first()
+        return row is None or bool(row.stop_requested) or row.status != RunStatus.RUNNING.value
 
     def request_stop(self, run_id: str, at: datetime) -> RunRecord:
         """Ask a run to stop: a queued one is aborted at once, a running one as soon as its worker hears of it."""
@@ -218,8 +245,12 @@ class Runs:
         reason: str,
         verdict: Verdict | None = None,
         segments: Sequence[Mapping[str, Any]] = (),
+        again: bool = False,
     ) -> bool:
-        """End a run; False where it has ended already, and stays as it is."""
+        """End a run; False where it has ended already, and stays as it is.
+
+        With `again` it is queued once more, where its plan's `retries` allow and nobody asked it to stop.
+        """
         values = {
             "status": status.value,
             "reason": reason,
@@ -230,23 +261,44 @@ class Runs:
         }
         with self._db.begin() as connection:
             mine = runs.update().where(runs.c.id == run_id, runs.c.status == RunStatus.RUNNING.value)
-            return bool(connection.execute(mine.values(values)).rowcount)
+            ended = bool(connection.execute(mine.values(values)).rowcount)
+            if ended and again:
+                _queue_again(connection, run_id, at)
+        return ended
 
-    def expire(self, at: datetime) -> int:
-        """End the runs whose worker is gone: their lease ran out. Returns how many."""
+    def add_verdict(self, run_id: str, verdict: Verdict, segments: Sequence[Mapping[str, Any]]) -> None:
+        """Tell what was measured in a run that has been ended as aborted already."""
+        values = {"verdict": to_document(verdict), "segments": [dict(segment) for segment in segments]}
+        aborted = (runs.c.id == run_id) & (runs.c.status == RunStatus.ABORTED.value)
+        with self._db.begin() as connection:
+            connection.execute(runs.update().where(aborted).values(values))
+
+    def expire(self, at: datetime, *, whatever_lease: bool = False) -> int:
+        """End the runs whose worker is gone: their lease ran out. Returns how many.
+
+        Each is queued once more where its plan's `retries` allow. `whatever_lease` is for who knows that no other
+        worker can be there: one that starts on a data folder that it holds alone.
+        """
         if not self._any(RunStatus.RUNNING):
             return 0
+        lost = runs.c.status == RunStatus.RUNNING.value
+        if not whatever_lease:
+            lost &= runs.c.lease_until < at
+        ended = 0
         with self._db.begin() as connection:
-            return connection.execute(
-                runs.update()
-                .where(runs.c.status == RunStatus.RUNNING.value, runs.c.lease_until < at)
-                .values(
-                    status=RunStatus.ABORTED.value,
-                    reason="the worker that ran it went away (stopped, killed or cut off)",
-                    ended_at=at,
-                    lease_until=None,
-                )
-            ).rowcount
+            for row in connection.execute(sa.select(runs.c.id, runs.c.worker).where(lost)).all():
+                who = f"the worker that ran it ({row.worker})" if row.worker else "the worker that ran it"
+                values = {
+                    "status": RunStatus.ABORTED.value,
+                    "reason": f"{who} went away: stopped, killed or cut off",
+                    "ended_at": at,
+                    "lease_until": None,
+                }
+                # Another worker may have done it since the read.
+                if connection.execute(runs.update().where(runs.c.id == row.id, lost).values(values)).rowcount:
+                    ended += 1
+                    _queue_again(connection, row.id, at)
+        return ended
 
     def prune(self, before: datetime, progress_before: datetime) -> None:
         """Drop ended runs older than `before`, and the live progress of those older than `progress_before`."""
@@ -270,6 +322,41 @@ class Runs:
         )
         with self._db.read() as connection:
             return [(row.seq, row.body) for row in connection.execute(query)]
+
+
+def queued_row(plan: LoadTestPlan, trigger: str, at: datetime, scheduled_for: datetime | None) -> dict[str, Any]:
+    """A new run of a plan as its row."""
+    return {
+        "id": uuid4().hex[:16],
+        "plan": plan.name,
+        "model": plan.model,
+        "origin": origin_of(plan.target),
+        "document": dict(plan.document),
+        "trigger": trigger,
+        "scheduled_for": scheduled_for,
+        "status": RunStatus.QUEUED.value,
+        "created_at": at,
+    }
+
+
+def _queue_again(connection: sa.Connection, run_id: str, at: datetime) -> None:
+    """Queue an ended run once more, in the transaction that ended it: neither twice nor never."""
+    row = connection.execute(sa.select(runs).where(runs.c.id == run_id)).one()
+    retries = row.document.get("retries", 0)
+    if row.stop_requested or not isinstance(retries, int) or row.attempt > retries:
+        return
+    same = {name: getattr(row, name) for name in ("plan", "model", "origin", "document")}
+    connection.execute(
+        runs.insert().values(
+            **same,
+            id=uuid4().hex[:16],
+            trigger="retry",
+            status=RunStatus.QUEUED.value,
+            created_at=at,
+            retry_of=run_id,
+            attempt=row.attempt + 1,
+        )
+    )
 
 
 def _record(row: Any) -> RunRecord:

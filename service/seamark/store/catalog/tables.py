@@ -72,7 +72,7 @@ runs = sa.Table(
     sa.Column("model", sa.String(256), nullable=False),
     sa.Column("origin", sa.String(512), nullable=False),  # scheme://host:port of the target
     sa.Column("document", sa.JSON, nullable=False),  # the plan as it was when the run was asked for
-    sa.Column("trigger", sa.String(16), nullable=False),  # schedule | api
+    sa.Column("trigger", sa.String(16), nullable=False),  # schedule | api | retry
     sa.Column("scheduled_for", UtcDateTime),  # the cron instant; null for runs on demand
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("reason", sa.Text, nullable=False, server_default=""),
@@ -83,6 +83,9 @@ runs = sa.Table(
     sa.Column("stop_requested", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("verdict", sa.JSON),
     sa.Column("segments", sa.JSON),
+    sa.Column("retry_of", sa.String(32)),  # the run whose worker went away, and that this one makes again
+    sa.Column("attempt", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("worker", sa.String(256)),  # who claimed it
     # One cron instant makes one run, however many nodes look at the clock.
     sa.UniqueConstraint("plan", "scheduled_for"),
 )
@@ -95,6 +98,20 @@ sa.Index(
     postgresql_where=runs.c.status == "running",
 )
 sa.Index("ix_runs_plan_created_at", runs.c.plan, runs.c.created_at)
+# A run is made again once, whoever finds that its worker is gone.
+sa.Index("uq_runs_retry_of", runs.c.retry_of, unique=True)
+
+# How far each plan's cron line has been dealt with, and the instants that made no run.
+schedule_marks = sa.Table(
+    "schedule_marks",
+    metadata,
+    sa.Column("plan", sa.String(100), primary_key=True),
+    sa.Column("line", sa.Text, nullable=False),  # cron line and time zone: a change begins anew
+    sa.Column("seen_until", UtcDateTime, nullable=False),
+    sa.Column("missed", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("missed_at", UtcDateTime),  # the last instant that was missed
+    sa.Column("missed_why", sa.Text, nullable=False, server_default=""),
+)
 
 run_progress = sa.Table(
     "run_progress",

@@ -13,6 +13,7 @@
   let lastS = -1;
   let before = null;
   let timer = 0;
+  let stopping = Boolean(document.querySelector("button.stop[disabled]"));
 
   function rateOf(line, field) {
     const lapsed = line.t_s - (before ? before.t_s : 0);
@@ -48,15 +49,20 @@
     set("in_flight", known(line.in_flight) ? digits(line.in_flight, 0) : "–");
     set("p99_ms", ms(line.p99_ms));
     set("lateness_p99_ms", ms(line.lateness_p99_ms));
+    set("cpu_ratio", known(line.cpu_ratio) ? `${digits(line.cpu_ratio * 100, 0)} %` : "–");
   }
 
   // The lines that the page was drawn with come again: begin anew with the first one, so that each is drawn once.
   function begin() {
+    const hidden = document.querySelectorAll("[data-begun][hidden]"); // it waited until now
+    for (const node of hidden) node.hidden = false;
+    if (hidden.length) dispatchEvent(new Event("resize")); // the plots were drawn without knowing their width
+    panel.classList.replace("quiet", "live");
     for (const name of ["rate", "latency"]) {
       window.seamark.plots.change(name, (figure) => figure.traces.forEach((t) => { t.x = []; t.y = []; }));
     }
     part("word").lastChild.textContent = "Running";
-    set("note", "Requests are being sent.");
+    if (!stopping) set("note", "Requests are being sent.");
   }
 
   const events = new EventSource(panel.dataset.events);
@@ -68,6 +74,10 @@
     waiting.push(line);
     if (!timer) timer = setTimeout(show, 250);
   });
+  events.addEventListener("waiting", (event) => {
+    const { reason } = JSON.parse(event.data);
+    set("note", `${reason[0].toUpperCase()}${reason.slice(1)}.`);
+  });
   events.addEventListener("end", async (event) => {
     events.close();
     show();
@@ -77,6 +87,11 @@
     document.title = document.title.replace(/^[^·]+/, `${status[0].toUpperCase()}${status.slice(1)} `);
     window.seamark.say(`The run has ended: ${status}.`);
   });
+  // A stop was asked for: until the run has ended, nothing else is worth saying.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button.stop");
+    if (button) stopping = true;
+  });
   events.addEventListener("error", () => set("note", "The connection was lost; trying again…"));
-  events.addEventListener("open", () => { if (lastS >= 0) set("note", "Requests are being sent."); });
+  events.addEventListener("open", () => { if (lastS >= 0) set("note", stopping ? "Stopping…" : "Requests are being sent."); });
 })();
