@@ -131,6 +131,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Iterator[Se
             url=settings.url,
             data_dir=settings.data_dir,
             loadtests_dir=settings.loadtests_dir or settings.data_dir / "loadtests",
+            loadtest_bind=settings.loadtest_address,
             open_access=open_access,
             max_body_bytes=settings.max_body_bytes,
             retention_days=settings.retention_days,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -14,7 +15,8 @@ import click
 
 from seamark.calling import talks
 from seamark.client import Client
-from seamark.core.errors import ExitCode, StartRefused
+from seamark.core.clock import SystemClock
+from seamark.core.errors import ExitCode, InputRefused, StartRefused
 
 RUN_EXIT = {
     "passed": ExitCode.OK,
@@ -22,6 +24,7 @@ RUN_EXIT = {
     "inconclusive": ExitCode.INCONCLUSIVE,
     "aborted": ExitCode.ABORTED,
 }
+JOIN_LOOK_S = 1.0
 _WORDS = {True: "passed", False: "FAILED", None: "unknown"}
 
 
@@ -64,6 +67,44 @@ def stop(client: Client, run_id: str) -> None:
     """Stop a run; it ends as aborted."""
     client.post(f"/api/v1/runs/{client.quoted(run_id)}/stop")
     click.echo(f"{run_id} is told to stop")
+
+
+@loadtest.command("workers")
+@click.argument("name")
+@talks
+def workers(client: Client, name: str) -> None:
+    """Print a Kubernetes Job of a plan's remote workers."""
+    click.echo(client.text(f"/api/v1/loadtests/{client.quoted(name)}/workers.yaml"), nl=False)
+
+
+@loadtest.command("join")
+@click.argument("name")
+@click.option("--wait", type=float, default=0.0, show_default=True, help="Seconds to wait for a run to join.")
+@talks
+def join(client: Client, name: str, wait: float) -> None:
+    """Send a share of a plan's run from this machine, and end with it. Exit 3 where there was none to join."""
+    from seamark.runner import remote_worker
+
+    found = _open_run(client, name, wait)
+    if found is None:
+        click.echo(f"no run of {name} takes workers", err=True)
+        sys.exit(ExitCode.INCONCLUSIVE)
+    click.echo(f"joining run {found['run_id']} at {found['host']}:{found['port']}", err=True)
+    code = remote_worker.join(found["host"], found["port"], found["token"])
+    sys.exit(ExitCode.OK if code == 0 else ExitCode.ABORTED)
+
+
+def _open_run(client: Client, name: str, wait_s: float) -> dict[str, Any] | None:
+    clock = SystemClock()
+    deadline_s = clock.monotonic_s() + wait_s
+    while True:
+        try:
+            return dict(client.get(f"/api/v1/loadtests/{client.quoted(name)}/join"))
+        except InputRefused:
+            client.get(f"/api/v1/loadtests/{client.quoted(name)}")  # a plan that is not there is refused here
+            if clock.monotonic_s() >= deadline_s:
+                return None
+        asyncio.run(clock.sleep(JOIN_LOOK_S))
 
 
 def _verdict(client: Client, found: dict[str, Any], timeout_s: float) -> dict[str, Any]:

@@ -23,9 +23,8 @@ class Settings:
     otlp_port: int = 4318  # also listened to when free; 0: not
     grpc_port: int | None = None  # OTLP over gRPC; None: GRPC_PORT when it is free; 0: not
     config: Path | None = None
-    loadtests_dir: Path | None = (
-        None  # payload files and locustfiles that plans may name; None: loadtests/ in the data folder
-    )
+    loadtests_dir: Path | None = None  # payload files and locustfiles of plans; None: loadtests/ in the data folder
+    loadtest_bind: str = "127.0.0.1:5557"  # where a run's master listens for workers of other machines
     role: str = "all"  # all | web | worker
     insecure: bool = False  # serve on a public address without API keys
     public_url: str | None = None  # where people and Alertmanager links reach this service
@@ -57,6 +56,13 @@ class Settings:
         host = f"[{host}]" if ":" in host else host
         return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
+    @property
+    def loadtest_address(self) -> tuple[str, int]:
+        """Host and port of `loadtest_bind`."""
+        address = _address(self.loadtest_bind)
+        assert address is not None, "read_settings() refuses others"
+        return address
+
 
 SECRETS = ("database_url", "s3_access_key_id", "s3_secret_access_key")
 GRPC_PORT = 4317
@@ -80,9 +86,16 @@ def read_settings(flags: Mapping[str, Any], environment: Mapping[str, str] | Non
     values.update({name: value for name, value in flags.items() if value is not None})
     if values.get("role", "all") not in ("all", "web", "worker"):
         problems.append(Problem("role", f"{values['role']!r} is not a role; known are all, web, worker"))
+    if "loadtest_bind" in values and _address(str(values["loadtest_bind"])) is None:
+        problems.append(Problem("loadtest_bind", f"{values['loadtest_bind']!r} is not an address like 10.0.0.5:5557"))
     if problems:
         raise StartRefused("settings are wrong: " + "; ".join(str(problem) for problem in problems), problems)
     return Settings(**values)
+
+
+def _address(text: str) -> tuple[str, int] | None:
+    host, _, port = text.rpartition(":")
+    return (host.strip("[]"), int(port)) if host and port.isdecimal() and 0 < int(port) < 65536 else None
 
 
 def _from_environment(name: str, environment: Mapping[str, str], problems: list[Problem]) -> str | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from seamark.compute import verdict as verdicts
 from seamark.core.errors import Conflict, SeamarkError
@@ -20,6 +21,7 @@ from seamark.engine.run_traces import seed_of
 from seamark.engine.services import Services
 from seamark.runner import locust
 from seamark.runner.order import LoadOrder, Progress, RunnerOutcome
+from seamark.store.catalog.joins import Join
 from seamark.store.catalog.runs import RunRecord
 
 log = logging.getLogger(__name__)
@@ -107,7 +109,10 @@ def _carry_out(services: Services, run: RunRecord, stopping: Callable[[], bool])
         loadtests_dir=services.loadtests_dir,
         closed=(services.data_dir,),
         answers=rows.answers,
+        bind=services.loadtest_bind,
     )
+    if plan.remote_workers:
+        services.catalog.joins.open(Join(run.id, _reached_at(services), services.loadtest_bind[1], order.token))
     heart = _Heart(services, run, stopping)
     with tempfile.TemporaryDirectory(prefix="seamark-run-", dir=services.data_dir) as work_dir:
         outcome = locust.run(
@@ -117,9 +122,17 @@ def _carry_out(services: Services, run: RunRecord, stopping: Callable[[], bool])
             should_stop=heart.should_stop,
             on_stopped=heart.stopped,
         )
+    if plan.remote_workers:
+        services.catalog.joins.close(run.id)
     if heart.ended is None:
         services.catalog.runs.renew(run.id, services.clock.now() + timedelta(seconds=CONCLUDE_S))
     _conclude(services, run, plan, outcome, heart.ended)
+
+
+def _reached_at(services: Services) -> str:
+    """The host by which other machines reach this one: as bound, or, bound to all, as people reach the service."""
+    host = services.loadtest_bind[0]
+    return host if host not in ("0.0.0.0", "::") else urlsplit(services.url).hostname or host  # noqa: S104 - compared
 
 
 def _plan_of(services: Services, run: RunRecord) -> LoadTestPlan:

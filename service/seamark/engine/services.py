@@ -32,6 +32,7 @@ class Services:
     url: str  # where people reach this service; links start with it
     data_dir: Path
     loadtests_dir: Path  # the only folder that plans may name payload files and locustfiles of
+    loadtest_bind: tuple[str, int]  # where a run's master listens for workers of other machines
     open_access: bool  # loopback and no keys made yet, or --insecure
     max_body_bytes: int
     retention_days: float

@@ -13,6 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
 from seamark.core.errors import Conflict
+from seamark.delivery import load_workers
 from seamark.engine import loadtest_schedule, run_reports, run_traces
 from seamark.engine import loadtests as tests
 from seamark.engine.configuration import PlanView
@@ -33,6 +34,7 @@ def router() -> APIRouter:
     """The endpoints under /api/v1/loadtests and /api/v1/runs."""
     routes = APIRouter(prefix="/api/v1", tags=["load tests"])
     _plan_routes(routes)
+    _worker_routes(routes)
     _start_routes(routes)
     _run_routes(routes)
     return routes
@@ -68,6 +70,24 @@ def _plan_routes(routes: APIRouter) -> None:
         _check_held(services, name, who)
         services.configuration.delete_plan(name)
         return Response(status_code=204)
+
+
+def _worker_routes(routes: APIRouter) -> None:
+    @routes.get("/loadtests/{name}/join")
+    def join(request: Request, name: str, who: Principal = Depends(require("run"))) -> dict[str, Any]:
+        """Where a worker of another machine joins the plan's run under way, and the token it shows there."""
+        services = services_of(request)
+        _check_held(services, name, who)
+        services.configuration.plan_view(name)
+        return vars(services.catalog.joins.of_plan(name))
+
+    @routes.get("/loadtests/{name}/workers.yaml")
+    def workers(request: Request, name: str, who: Principal = Depends(require("read"))) -> Response:
+        """A Kubernetes Job of the plan's remote workers."""
+        services = services_of(request)
+        plan = services.configuration.plan(name)
+        who.check_model(plan.model)
+        return PlainTextResponse(load_workers.render(plan, services.url), media_type="application/yaml")
 
 
 def _start_routes(routes: APIRouter) -> None:

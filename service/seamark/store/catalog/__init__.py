@@ -9,6 +9,7 @@ from seamark.store.catalog.alerts import Alerts, Outbox
 from seamark.store.catalog.conclusions import Configs, DriftReports, Findings, Schemas
 from seamark.store.catalog.database import Database
 from seamark.store.catalog.feature_types import FeatureTypes
+from seamark.store.catalog.joins import Joins
 from seamark.store.catalog.keys import Keys
 from seamark.store.catalog.references import References
 from seamark.store.catalog.runs import Plans, Runs
@@ -28,6 +29,7 @@ class Catalog:
         self.drift_reports = DriftReports(database)
         self.feature_types = FeatureTypes(database)
         self.findings = Findings(database)
+        self.joins = Joins(database)
         self.keys = Keys(database)
         self.outbox = Outbox(database)
         self.plans = Plans(database)

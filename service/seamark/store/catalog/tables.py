@@ -113,6 +113,16 @@ schedule_marks = sa.Table(
     sa.Column("missed_why", sa.Text, nullable=False, server_default=""),
 )
 
+# Where workers of other machines join a run that is under way; the row goes with the run's end.
+run_joins = sa.Table(
+    "run_joins",
+    metadata,
+    sa.Column("run_id", sa.String(32), sa.ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("host", sa.String(256), nullable=False),
+    sa.Column("port", sa.Integer, nullable=False),
+    sa.Column("token", sa.String(64), nullable=False),
+)
+
 run_progress = sa.Table(
     "run_progress",
     metadata,
