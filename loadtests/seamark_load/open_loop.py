@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Any
 
 import gevent
 import numpy as np
@@ -19,6 +20,7 @@ from seamark.compute.load_shape import Segment, SegmentResult, Segments, Users
 from seamark_load.alarm import Alarm
 from seamark_load.allowance import Allowance
 from seamark_load.client import Answer, failed
+from seamark_load.hands import Hands
 from seamark_load.recorder import Recorder, Row
 
 # The request number and its due instant (perf_counter seconds) -> the answer. Raises nothing but GreenletExit.
@@ -118,6 +120,7 @@ class OpenLoop:
         self._next_number, self._stride = offset, stride
         self._max_rps = max_rps
         self._allowance = Allowance(max_rps, burst_s=BURST_S)
+        self._hands = Hands(self._one)
         self._in_flight: dict[int, gevent.Greenlet] = {}
         self._sent_s: dict[int, float] = {}  # of those in flight, oldest first
         self._zero = perf_counter()
@@ -175,6 +178,7 @@ class OpenLoop:
         """Give up what is still in flight, and write down how far each request came. May be called twice."""
         gevent.killall(list(self._in_flight.values()), block=True, timeout=GIVE_UP_S)
         self._in_flight.clear()
+        self._hands.dismiss()
         self._settle()
 
     @property
@@ -222,7 +226,7 @@ class OpenLoop:
                 self._not_sent(track, index, f"not sent: {told}")
             else:
                 number = self._take_number()
-                self._in_flight[number] = gevent.spawn(self._one, track, index, number)
+                self._in_flight[number] = self._hands.give(track, index, number)
 
     def _walk_users(self, track: Track, users: Users) -> None:
         """Start users at their rate; each sends, waits for the answer and for its think time, and sends again."""
@@ -278,9 +282,13 @@ class OpenLoop:
                 late.append(number)
             for number in late:
                 self._sent_s.pop(number, None)
-                greenlet = self._in_flight.get(number)
-                if greenlet is not None:
-                    greenlet.kill(Overtime(), block=False)
+                gevent.get_hub().loop.run_callback(self._cut_off, number, self._in_flight.get(number))
+
+    def _cut_off(self, number: int, greenlet: Any) -> None:
+        """Runs in the hub, so that nothing comes between the look and the throw: a greenlet may be at other work."""
+        mine = self._in_flight.get(number)
+        if mine is not None and mine is greenlet:
+            mine.throw(Overtime())
 
     def _one(self, track: Track, index: int, number: int) -> None:
         due_s, sent_s = track.start_s + track.due_s[index], self.now_s

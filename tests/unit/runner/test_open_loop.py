@@ -16,6 +16,7 @@ from seamark.runner.locust import read_samples
 from seamark_load import open_loop
 from seamark_load.alarm import Alarm
 from seamark_load.client import Answer
+from seamark_load.hands import Hands
 from seamark_load.open_loop import OpenLoop
 from seamark_load.recorder import Recorder
 from seamark_load.watch import CpuWatch
@@ -234,3 +235,28 @@ def test_an_alarm_wakes_at_its_instant_and_lets_others_work_until_then() -> None
     busy.kill()
     alarm.close()
     alarm.close()
+
+
+def test_hands_are_used_again_and_a_request_is_never_cut_off_for_another() -> None:
+    done: list[tuple[int, int]] = []
+
+    def work(number: int, wait_ms: int) -> None:
+        if wait_ms:
+            gevent.sleep(wait_ms / 1e3)
+        done.append((number, id(gevent.getcurrent())))
+
+    hands = Hands(work)
+    for number in range(50):
+        hands.give(number, 0)
+        gevent.sleep(0)
+    assert [number for number, _ in done] == list(range(50)) and len({who for _, who in done}) == 1
+    done.clear()
+    for number in range(5):
+        hands.give(number, 20)
+    gevent.sleep(0.1)
+    assert sorted(number for number, _ in done) == list(range(5)) and len({who for _, who in done}) == 5
+    hands.dismiss()
+    gevent.sleep(0)
+    hands.give(9, 0)
+    gevent.sleep(0)
+    assert done[-1][0] == 9
