@@ -21,7 +21,6 @@ import numpy.typing as npt
 
 from seamark.compute.load_shape import Segment, SegmentResult, Segments
 from seamark.compute.token_notes import TokenNotes
-from seamark_load.open_loop import LATENESS_SAMPLES_MIN
 from seamark_load.order import Order, files_of
 from seamark_load.recorder import Recorder
 
@@ -52,12 +51,6 @@ class CrewTrack:
             place = _without_repeats(place, len(planned))
             whole[:, place] = latency_ms, service_ms, (sent_s - due_s) * 1e3, ok, first_ms, per_token_ms
         return SegmentResult(self.segment, whole[0], whole[1], whole[2], whole[3] == 1, whole[4], whole[5])
-
-    def lateness_p99_ms(self) -> float | None:
-        """None where too few were sent to say."""
-        due_s, sent_s, *_ = self._columns()
-        known = (sent_s - due_s)[~np.isnan(sent_s)] * 1e3
-        return float(np.quantile(known, 0.99)) if len(known) >= LATENESS_SAMPLES_MIN else None
 
     def _columns(self) -> list[FloatArray]:
         if not self.rows:
@@ -120,6 +113,10 @@ class Crew:
         told = [member.status for member in self.members.values()]
         ratios = [status.get("cpu_ratio", 0.0) for status in told]
         return max(ratios, default=0.0), any(status.get("saturated") for status in told)
+
+    def waiting_ms(self) -> list[float]:
+        """For how long the requests in flight have been under way, as the workers said last."""
+        return [age for member in self.members.values() for age in member.status.get("waiting_ms", ())]
 
     def begin(self) -> None:
         """The run begins when all workers are there; see run()."""

@@ -22,6 +22,7 @@ from seamark_load.recorder import Recorder
 from seamark_load.watch import CpuWatch
 
 SHIP_S = 0.2  # between two shipments of rows
+WAITING_TOLD = 200  # of the oldest requests in flight their age
 
 
 class WorkerMember:
@@ -99,6 +100,7 @@ class WorkerMember:
         return {
             "sent": loop.sent,
             "in_flight": loop.in_flight,
+            "waiting_ms": loop.waiting_ms()[:WAITING_TOLD],
             "held_back": loop.held_back,
             "cpu_ratio": self._cpu.ratio,
             "saturated": self._cpu.saturated,

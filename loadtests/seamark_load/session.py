@@ -12,13 +12,11 @@ import gevent
 from seamark.compute.abort import AbortWatch
 from seamark.compute.shapes import SHAPES
 from seamark.compute.token_notes import TokenNotes
-from seamark_load.crew import Crew
-from seamark_load.open_loop import LATENESS_MIN_MS, OpenLoop, Send
+from seamark_load.crew import Crew, CrewTrack
+from seamark_load.open_loop import OpenLoop, Send, Track
 from seamark_load.order import Order
 from seamark_load.recorder import Recorder, Second, to_file
 from seamark_load.watch import CpuWatch
-
-LATENESS_SHARE = 0.1  # of the tightest latency limit: lateness under it changes no verdict
 
 # Writes one line to the service.
 Tell = Callable[[dict[str, Any]], None]
@@ -48,6 +46,7 @@ class Session:
         self._loop: OpenLoop | Crew | None = None
         self._error: str | None = None
         self._finished = False
+        self._ended_s = 0.0
 
     @property
     def feedback(self) -> bool:
@@ -100,6 +99,7 @@ class Session:
         self._finished = True
         loop = self._loop
         if loop is not None:
+            self._ended_s = loop.now_s
             if stopped:
                 loop.stop(stopped)
             loop.abandon()
@@ -130,7 +130,12 @@ class Session:
 
     def _abort_if_met(self, loop: OpenLoop | Crew, last: Second) -> None:
         met = self._abort.observe(
-            loop.now_s, done=last.done, failed=last.failed, latency_ms=last.latency_ms, lateness_ms=last.lateness_ms
+            loop.now_s,
+            done=last.done,
+            failed=last.failed,
+            latency_ms=last.latency_ms,
+            lateness_ms=last.lateness_ms,
+            waiting_ms=loop.waiting_ms(),
         )
         if met is not None:
             loop.stop(f"the abort condition {met} was met")
@@ -164,11 +169,12 @@ class Session:
                     "asked_rps": track.segment.asked_rps,
                     "start_s": track.start_s,
                     "duration_s": track.segment.duration_s,
+                    "ran_s": self._ran_s(loop, track) if loop else None,
                 }
                 for track in tracks
             ],
             "generator_cpu_ratio": round(cpu_ratio, 4),
-            "generator_saturated": saturated or self._late(loop),
+            "generator_saturated": saturated,
             "aborted": loop.stopped if loop and not self._error and not loop.lost else None,
             "unreachable": loop.unreachable if loop else None,
             "error": self._error or (loop.lost if loop else None),
@@ -176,14 +182,8 @@ class Session:
             "notes": [f"{held_back} requests were held back to keep max_rps of targets.allow"] if held_back else [],
         }
 
-    def _late(self, loop: OpenLoop | Crew | None) -> bool:
-        """Whether requests went out too late to say what the target does at the asked rate.
-
-        A search reads each step's lateness itself, and its last step may well be beyond this machine; so it counts as
-        late only where most steps were. Any other shape counts as late where one segment was.
-        """
-        limits = [t.limit for t in self.order.thresholds if t.metric.endswith("latency_ms")]
-        limit_ms = max([LATENESS_MIN_MS, *([LATENESS_SHARE * min(limits)] if limits else [])])
-        known = [p99 for track in (loop.tracks if loop else []) if (p99 := track.lateness_p99_ms()) is not None]
-        late = sum(p99 > limit_ms for p99 in known)
-        return late > len(known) / 2 if self._shape.feedback else late > 0
+    def _ran_s(self, loop: OpenLoop | Crew, track: Track | CrewTrack) -> float | None:
+        """How much of its time a segment was run, where the run was stopped in it; None: all of it."""
+        if loop.stopped is None and loop.unreachable is None and loop.lost is None:
+            return None
+        return round(min(track.segment.duration_s, max(self._ended_s - track.start_s, 0.001)), 3)

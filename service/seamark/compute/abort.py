@@ -21,15 +21,23 @@ class AbortWatch:
         self._since_s: dict[Threshold, float] = {}
 
     def observe(
-        self, at_s: float, *, done: int, failed: int, latency_ms: Sequence[float], lateness_ms: Sequence[float] = ()
+        self,
+        at_s: float,
+        *,
+        done: int,
+        failed: int,
+        latency_ms: Sequence[float],
+        lateness_ms: Sequence[float] = (),
+        waiting_ms: Sequence[float] = (),
     ) -> Threshold | None:
         """Return the condition that has come true for as long as it says, or None.
 
-        `done` requests ended in the last second, `failed` of them failed. A second in which nothing ended says
-        nothing: it neither starts nor ends a condition.
+        `done` requests ended in the last second, `failed` of them failed; `waiting_ms` is how long those in flight
+        have been. One that has waited beyond a latency limit counts, whatever its latency will be: a target that
+        answers nothing any more must not be driven on. A second that says nothing neither starts nor ends a condition.
         """
         for condition in self._abort:
-            actual = _live(condition, done, failed, latency_ms, lateness_ms)
+            actual = _live(condition, done, failed, latency_ms, lateness_ms, waiting_ms)
             if actual is None:
                 continue
             if not condition.holds(actual):
@@ -42,11 +50,17 @@ class AbortWatch:
 
 
 def _live(
-    condition: Threshold, done: int, failed: int, latency_ms: Sequence[float], lateness_ms: Sequence[float]
+    condition: Threshold,
+    done: int,
+    failed: int,
+    latency_ms: Sequence[float],
+    lateness_ms: Sequence[float],
+    waiting_ms: Sequence[float],
 ) -> float | None:
     if condition.metric == "error_ratio":
         return failed / done if done else None
     if condition.metric in ("requests", "rate_rps"):
         return float(done)
-    values = {"latency_ms": latency_ms, "lateness_ms": lateness_ms}.get(condition.metric, ())
+    beyond = [age for age in waiting_ms if condition.holds(age)] if condition.operator in (">", ">=") else []
+    values = {"latency_ms": [*latency_ms, *beyond], "lateness_ms": lateness_ms}.get(condition.metric, ())
     return aggregate(np.asarray(values, dtype=np.float64), condition)

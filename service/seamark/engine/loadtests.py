@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -13,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from seamark.compute import verdict as verdicts
-from seamark.core.errors import Conflict, SeamarkError
+from seamark.core.errors import Conflict, SeamarkError, TryLater
 from seamark.core.findings import RunStatus, to_document
 from seamark.core.specs import LoadTestPlan
 from seamark.engine import baselines, payloads, permission
@@ -32,6 +33,7 @@ STOPPED = "stopped before its end"
 CUT_OFF = "the service was stopped while it ran this test"
 LEASE_S = 30.0
 RENEW_S = 2.0
+KEEP_TRIES = 6
 CONCLUDE_S = 600.0  # the lease while millions of samples are stored and judged
 LOOK_S = 0.25  # how soon a stop is heard of: with the generator's grace, a stop is done within two seconds
 QUEUED_MAX = 100
@@ -126,7 +128,22 @@ def _carry_out(services: Services, run: RunRecord, stopping: Callable[[], bool])
         services.catalog.joins.close(run.id)
     if heart.ended is None:
         services.catalog.runs.renew(run.id, services.clock.now() + timedelta(seconds=CONCLUDE_S))
-    _conclude(services, run, plan, outcome, heart.ended)
+    _conclude(services, run, plan, replace(outcome, notes=(*outcome.notes, *rows.notes)), heart.ended)
+
+
+def _keep(services: Services, run: RunRecord, outcome: RunnerOutcome) -> tuple[str, ...]:
+    """Store the samples, again where the lake cannot take them just now; a run's verdict does not depend on it."""
+    if not outcome.samples.num_rows:
+        return ()
+    for left in reversed(range(KEEP_TRIES)):
+        try:
+            services.lake.append({"load_samples": outcome.samples})
+            return ()
+        except TryLater as error:
+            log.warning("samples of run %s were not stored (%s); %d tries are left", run.id, error, left)
+            if left:
+                asyncio.run(services.clock.sleep(error.retry_after_s or 1))
+    return ("the samples could not be stored: the report has no plots and no errors by kind",)
 
 
 def _reached_at(services: Services) -> str:
@@ -198,8 +215,7 @@ def _conclude(
     services: Services, run: RunRecord, plan: LoadTestPlan, outcome: RunnerOutcome, ended: str | None
 ) -> None:
     """Keep what was measured and judge it; `ended` is why the run has ended already, None where it has not."""
-    if outcome.samples.num_rows:
-        services.lake.append({"load_samples": outcome.samples})
+    not_kept = _keep(services, run, outcome)
     if ended is None and outcome.error and not outcome.samples.num_rows:
         _end(services, run, RunStatus.INCONCLUSIVE, f"the load generator failed: {outcome.error}")
         return
@@ -217,8 +233,7 @@ def _conclude(
             verdict, status=RunStatus.INCONCLUSIVE, reason=f"the load generator ended early: {outcome.error}"
         )
     measured = verdict.status == RunStatus.PASSED  # a lower capacity is no less true where the plan fails on it
-    if outcome.notes:
-        verdict = replace(verdict, notes=outcome.notes)
+    verdict = replace(verdict, notes=(*outcome.notes, *not_kept))
     verdict = baselines.compared(services, run, plan, verdict, outcome.samples)
     at = services.clock.now()
     segments = [to_document(segment) for segment in outcome.segments]

@@ -20,16 +20,19 @@ from seamark.wire import payload_template
 from seamark.wire.payload_file import FILE_BYTES_MAX, name_fault, read_payload_file
 
 REPLAY_ROWS_MAX = 5_000
+TIMED_ROWS_MAX = 50_000
 REPLAY_ARRIVALS_MAX = 500_000
 
 
 @dataclass(frozen=True)
 class PayloadRows:
-    """Rows to be sent. `answers` (of each row what it was answered, None: not known) and `at` may be empty."""
+    """Rows to be sent. `answers` (of each row what it was answered, None: not known) may be empty; `notes` go with the
+    verdict.
+    """
 
     bodies: Sequence[Mapping[str, Any]]
     answers: Sequence[Any] = ()
-    at: Sequence[datetime] = ()  # when each was logged, ascending
+    notes: tuple[str, ...] = ()
 
 
 def rows_of(services: Services, plan: LoadTestPlan, at: datetime) -> PayloadRows:
@@ -48,20 +51,25 @@ def rows_of(services: Services, plan: LoadTestPlan, at: datetime) -> PayloadRows
 def _replayed(services: Services, plan: LoadTestPlan, at: datetime) -> PayloadRows:
     window, told = window_of(plan, at)
     schemas = services.catalog.schemas.of(plan.model)
-    logged = predictions.recent_requests(services.lake, schemas, plan.model, window, REPLAY_ROWS_MAX)
+    # With their own timing rows are sent from the first on, else the newest are as good as any.
+    timed = plan.shape.kind == "replay"
+    rows_max = TIMED_ROWS_MAX if timed else REPLAY_ROWS_MAX
+    logged = predictions.logged_requests(services.lake, schemas, plan.model, window, rows_max, newest=not timed)
     if not logged:
         raise Invalid(f"there is nothing to replay: {plan.model} logged no prediction {told}")
+    arrivals = len(plan.shape.params.get("instants_s", ())) if timed else 0
+    told = f"of {arrivals:,} recorded arrivals the first {len(logged):,} have their own inputs; these come again"
     return PayloadRows(
         [request.inputs for request in logged],
         [request.prediction for request in logged],
-        [request.at for request in logged],
+        (told,) if arrivals > len(logged) else (),
     )
 
 
 def window_of(plan: LoadTestPlan, at: datetime) -> tuple[Window, str]:
     """Return the stretch of the prediction log that is replayed, and its words.
 
-    Where the arrivals are replayed, too, it is theirs: each row then comes at its own instant.
+    Where the arrivals are replayed, too, it is theirs: the first TIMED_ROWS_MAX rows then come at their own instants.
     """
     recorded = replay.window(plan.shape.params) if plan.shape.kind == "replay" else None
     if isinstance(recorded, tuple):

@@ -85,6 +85,7 @@ class SegmentRun:
     asked_rps: float
     start_s: float
     duration_s: float
+    ran_s: float | None = None  # less than `duration_s` where the run was stopped in it; None: all of it
 
 
 @dataclass(frozen=True)

@@ -156,19 +156,20 @@ class Logged:
     at: datetime
 
 
-def recent_requests(
-    lake: Lake, schemas: Mapping[int, FeatureSchema], model: str, window: Window, rows_max: int
+def logged_requests(
+    lake: Lake, schemas: Mapping[int, FeatureSchema], model: str, window: Window, rows_max: int, *, newest: bool
 ) -> list[Logged]:
-    """Return the window's newest `rows_max` predictions, oldest first. Long vectors make it fewer."""
+    """Return the window's newest `rows_max` predictions, or its first, oldest first. Long vectors make it fewer."""
+    order = "DESC" if newest else "ASC"
     rows_max = rows_that_fit(schemas.values(), rows_max, REPLAY_NUMBERS_MAX)
-    # Which ones are the newest is found without their features; only theirs are then read.
+    # Which ones are chosen is found without their features; only theirs are then read.
     found = lake.query(
-        f'WITH newest AS (SELECT prediction_id, min("at") AS first_at {_REAL} GROUP BY prediction_id'
-        " ORDER BY first_at DESC, prediction_id DESC LIMIT $rows_max)"
+        f'WITH chosen AS (SELECT prediction_id, min("at") AS first_at {_REAL} GROUP BY prediction_id'
+        f" ORDER BY first_at {order}, prediction_id {order} LIMIT $rows_max)"
         " SELECT schema_id, numeric, categorical, prediction_number, prediction_text, first_at FROM"
         " (SELECT DISTINCT ON (prediction_id) prediction_id, schema_id, numeric, categorical, prediction_number,"
-        f" prediction_text {_REAL} AND prediction_id IN (SELECT prediction_id FROM newest))"
-        " JOIN newest USING (prediction_id) ORDER BY first_at DESC, prediction_id DESC",
+        f" prediction_text {_REAL} AND prediction_id IN (SELECT prediction_id FROM chosen))"
+        " JOIN chosen USING (prediction_id) ORDER BY first_at DESC, prediction_id DESC",
         {**_range(model, window), "rows_max": rows_max},
         within=window.bounds,
     )

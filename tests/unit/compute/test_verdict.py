@@ -23,6 +23,7 @@ class Ran:
     asked_rps: float
     start_s: float
     duration_s: float
+    ran_s: float | None = None
 
 
 def plan(*thresholds: str, shape: ShapeSpec | None = None, replicas: int = 1) -> LoadTestPlan:
@@ -204,6 +205,16 @@ def test_segments_are_cut_by_their_number_in_any_order_of_rows() -> None:
     assert replace(first.capacity, steps=()) == replace(second.capacity, steps=())
 
 
+def test_a_target_that_answers_nothing_is_not_driven_on() -> None:
+    over = watch("p99(latency_ms) > 1000 for 2s")
+    quiet = {"done": 0, "failed": 0, "latency_ms": []}
+    assert over.observe(1.0, **quiet, waiting_ms=[900.0, 10.0]) is None
+    assert over.observe(2.0, **quiet, waiting_ms=[1900.0, 1010.0, 10.0]) is None
+    assert over.observe(4.0, **quiet, waiting_ms=[3900.0]) is not None
+    few = watch("p50(latency_ms) > 1000")
+    assert few.observe(1.0, done=9, failed=0, latency_ms=[5.0] * 9, waiting_ms=[2000.0]) is None
+
+
 def watch(*conditions: str) -> AbortWatch:
     return AbortWatch([parse_threshold(text, with_hold=True) for text in conditions])
 
@@ -247,6 +258,38 @@ def test_a_soak_must_hold_in_each_of_its_parts() -> None:
     assert run(soak, table(20.0), parts).status == RunStatus.PASSED
     leaky = run(soak, table(900.0), parts)
     assert leaky.status == RunStatus.FAILED and "part 10 of 10" in leaky.reason
+
+
+def test_a_part_of_a_soak_does_not_fail_by_chance() -> None:
+    rng = np.random.default_rng(5)
+    parts = tuple(Ran(index, 100.0, index * 10.0, 10.0) for index in range(10))
+    soak = replace(plan("p99(latency_ms) < 300"), shape=ShapeSpec("soak", {"rate_rps": 100, "duration_s": 100}))
+    failed = 0
+    for _ in range(40):
+        latency = np.where(rng.random(10_000) < 0.005, 2000.0, 20.1)  # half of what the limit lets be slow
+        table = samples(10_000, latency_ms=latency, service_latency_ms=latency)
+        table = table.set_column(1, "segment", pa.array(np.arange(10_000) // 1000, pa.int32()))
+        failed += run(soak, table, parts).status == RunStatus.FAILED
+    assert failed <= 1
+
+
+def test_requests_without_an_answer_are_slower_than_any_limit() -> None:
+    latency = np.full(1000, 20.1)
+    latency[:9] = 2000.0
+    latency[9:18] = np.nan  # reset, or given up because too many were in flight
+    ok = ~np.isnan(latency)
+    limits = plan("p99(latency_ms) < 300", "p99(service_latency_ms) < 300", "error_ratio < 0.01")
+    found = run(limits, samples(latency_ms=latency, service_latency_ms=latency, ok=ok))
+    assert found.status == RunStatus.FAILED and found.latency_ms.p99 == 20.1
+    assert [t.passed for t in found.thresholds] == [False, False, True]
+    unsent = samples(latency_ms=latency, service_latency_ms=latency, ok=ok, sent_s=np.where(ok, 0.1, np.nan))
+    assert [t.passed for t in run(limits, unsent).thresholds] == [False, True, True]
+
+
+def test_rates_of_a_stopped_run_are_over_the_time_it_ran() -> None:
+    stopped = (Ran(0, 100.0, 0.0, 300.0, ran_s=10.0),)
+    found = run(plan("p95(latency_ms) < 50"), samples(), stopped, aborted="stopped before its end")
+    assert (found.asked_rate, found.achieved_rate) == (100.0, 100.0)
 
 
 def test_what_users_sent_was_not_asked_for_as_a_rate() -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
 import pytest
 from tests.lake_rows import rows_of
 
-from seamark.core.errors import Conflict, Invalid, NotFound, SeamarkError
+from seamark.core.errors import Conflict, Invalid, NotFound, SeamarkError, StoreUnavailable
 from seamark.core.findings import RunStatus
+from seamark.core.records import LOAD_SAMPLES, FeatureSchema
 from seamark.engine import loadtests, payloads
 from seamark.engine.services import Services
+from seamark.runner.order import RunnerOutcome, SegmentRun
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PLAN = {
@@ -129,3 +132,43 @@ def test_a_queued_run_is_told_what_it_waits_for(services: Services) -> None:
         at=AT,
     )
     assert elsewhere and told(elsewhere.id) == f"waiting for a worker: run {first.id} of hourly is under way"
+
+
+def test_a_lake_that_is_away_for_a_moment_costs_no_verdict(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    services.configuration.apply(CONFIG, AT)
+    tries: list[int] = []
+
+    def away(*_: object) -> None:
+        tries.append(1)
+        raise StoreUnavailable("the disk is full")
+
+    monkeypatch.setattr(type(services.lake), "append", away)
+    samples = pa.Table.from_pylist(
+        [
+            {"run_id": "r", "segment": 0, "due_s": i / 10, "sent_s": i / 10, "latency_ms": 5.0, "ok": True}
+            for i in range(10)
+        ],
+        schema=LOAD_SAMPLES,
+    )
+    outcome = RunnerOutcome(samples, (SegmentRun(0, 10.0, 0.0, 1.0),), notes=("of the generator",))
+    run = loadtests.enqueue(services, "hourly", AT)
+    assert services.catalog.runs.claim(AT, AT + timedelta(hours=1))
+    loadtests._conclude(services, run, services.configuration.plan("hourly"), outcome, None)
+    ended = services.catalog.runs.get(run.id)
+    assert ended.status == RunStatus.PASSED and ended.verdict is not None and len(tries) == loadtests.KEEP_TRIES
+    assert ended.verdict.notes[0] == "of the generator" and "could not be stored" in ended.verdict.notes[1]
+
+
+def test_recorded_rows_beyond_what_is_read_are_told_of(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    services.configuration.apply(CONFIG, AT)
+    schema = FeatureSchema(("x",), ())
+    services.catalog.schemas.remember([("m", schema)])
+    same = {"model": "m", "schema_id": schema.schema_id, "categorical": [], "numeric": [1.0]}
+    rows = [{**same, "prediction_id": f"p{i}", "at": AT - timedelta(minutes=30 - i)} for i in range(6)]
+    services.lake.append({"predictions": rows_of("predictions", rows)})
+    services.configuration.put_plan("again", {**PLAN, "shape": {"replay": {"last": "1h", "speed": 2}}}, AT)
+    plan = payloads.arrivals_of(services, services.configuration.plan("again"), AT)
+    assert payloads.rows_of(services, plan, AT).notes == ()
+    monkeypatch.setattr(payloads, "TIMED_ROWS_MAX", 4)
+    found = payloads.rows_of(services, plan, AT)
+    assert len(found.bodies) == 4 and "of 6 recorded arrivals the first 4" in found.notes[0]

@@ -15,6 +15,7 @@ from seamark.compute.load_shape import Segment, SegmentResult, Segments, Users
 from seamark.runner.locust import read_samples
 from seamark_load import open_loop
 from seamark_load.alarm import Alarm
+from seamark_load.allowance import Allowance
 from seamark_load.client import Answer
 from seamark_load.hands import Hands
 from seamark_load.open_loop import OpenLoop
@@ -260,3 +261,16 @@ def test_hands_are_used_again_and_a_request_is_never_cut_off_for_another() -> No
     hands.give(9, 0)
     gevent.sleep(0)
     assert done[-1][0] == 9
+
+
+def test_planned_arrivals_at_the_very_cap_are_sent_and_twice_as_many_are_not(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    lost = []
+    for rate in (10.0, 20.0):
+        clock = [0.0]
+        allowance = Allowance(10.0 * open_loop.PLANNED_SLACK, burst_s=open_loop.PLANNED_BURST_S, now=lambda: clock[0])
+        for at in np.sort(rng.uniform(0, 600, rng.poisson(rate * 600))):
+            clock[0] = at
+            allowance.passes()
+        lost.append(allowance.held_back)
+    assert lost[0] == 0 and lost[1] > 0.4 * 12_000

@@ -125,16 +125,22 @@ def test_lists_of_a_wrong_length_are_missing_values(lake: LocalLake) -> None:
 
 def test_recent_requests_are_the_newest_in_order(lake: LocalLake, rows: list[dict[str, Any]]) -> None:
     expected = sorted(real(rows), key=lambda row: (row["at"], row["prediction_id"]))
-    assert predictions.recent_requests(lake, SCHEMAS, "churn", HOUR, 10_000) == [logged(row) for row in expected]
-    assert predictions.recent_requests(lake, SCHEMAS, "churn", HOUR, 7) == [logged(row) for row in expected[-7:]]
-    assert predictions.recent_requests(lake, {}, "churn", HOUR, 7) == []
+    assert predictions.logged_requests(lake, SCHEMAS, "churn", HOUR, 10_000, newest=True) == [
+        logged(row) for row in expected
+    ]
+    assert predictions.logged_requests(lake, SCHEMAS, "churn", HOUR, 7, newest=True) == [
+        logged(row) for row in expected[-7:]
+    ]
+    first = predictions.logged_requests(lake, SCHEMAS, "churn", HOUR, 7, newest=False)
+    assert first == [logged(row) for row in expected[:7]]
+    assert predictions.logged_requests(lake, {}, "churn", HOUR, 7, newest=True) == []
 
 
 def test_inputs_that_are_no_json_numbers_are_none(lake: LocalLake) -> None:
     values = {"model": "wild", "at": HOUR.start, "numeric": [math.inf, math.nan], "categorical": ["true", None]}
     answered = {"prediction_number": None, "prediction_text": "leaves"}
     lake.append({"predictions": rows_of("predictions", [{**values, **answered}])})
-    [request] = predictions.recent_requests(lake, SCHEMAS, "wild", HOUR, 5)
+    [request] = predictions.logged_requests(lake, SCHEMAS, "wild", HOUR, 5, newest=True)
     assert request.prediction == "leaves"
     assert request.inputs == {"age": None, "income": None, "plan": "true", "active": None}
 

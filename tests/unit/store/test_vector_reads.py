@@ -96,7 +96,7 @@ def test_a_version_has_the_dimension_it_sent(lake_with_vectors: LocalLake) -> No
 
 
 def test_replay_gives_the_lists_back(lake_with_vectors: LocalLake) -> None:
-    asked = predictions.recent_requests(lake_with_vectors, SCHEMAS, "vectors", HOUR, 10)
+    asked = predictions.logged_requests(lake_with_vectors, SCHEMAS, "vectors", HOUR, 10, newest=True)
     assert [request.inputs for request in asked] == [
         {"age": 1.0, "plan": "a", "emb": [0.1, 0.2, 0.3], "side": [7.0, 8.0]},
         {"age": None, "plan": None, "emb": None, "side": [7.5, 8.5]},
