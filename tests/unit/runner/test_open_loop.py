@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -265,10 +266,11 @@ def test_hands_are_used_again_and_a_request_is_never_cut_off_for_another() -> No
 
 def test_planned_arrivals_at_the_very_cap_are_sent_and_twice_as_many_are_not(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
-    lost = []
+    lost, clock = [], [0.0]
     for rate in (10.0, 20.0):
-        clock = [0.0]
-        allowance = Allowance(10.0 * open_loop.PLANNED_SLACK, burst_s=open_loop.PLANNED_BURST_S, now=lambda: clock[0])
+        clock[0] = 0.0
+        cap = 10.0 * open_loop.PLANNED_SLACK
+        allowance = Allowance(cap, burst_s=open_loop.PLANNED_BURST_S, now=partial(clock.__getitem__, 0))
         for at in np.sort(rng.uniform(0, 600, rng.poisson(rate * 600))):
             clock[0] = at
             allowance.passes()
