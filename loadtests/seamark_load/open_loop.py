@@ -81,6 +81,16 @@ class Track:
         self.dispatched += 1
         return self.dispatched - 1
 
+    def cut(self, at_s: float) -> None:
+        """End the segment at `at_s` from its start; what is due before was handed out, and nothing else."""
+        count = self.dispatched
+        for values in (
+            self.due_s, self.latency_ms, self.service_latency_ms, self.lateness_ms, self.first_token_ms,
+            self.time_per_token_ms, self.ok, self.ended,
+        ):  # fmt: skip
+            del values[count:]
+        self.segment = self.segment.until(at_s, self.segment.arrivals[:count])
+
     def result(self) -> SegmentResult:
         """What the shape is told. Copies: answers may still come in."""
         latency_ms, service_ms, lateness_ms = map(
@@ -124,6 +134,8 @@ class OpenLoop:
         self._zero = perf_counter()
         self._answered = False
         self._first_sent_s = math.inf
+        self._cut_s: dict[int, float] = {}  # segments that end early, and when, from the run's first instant
+        self._until_s = math.inf  # when the one under way ends early
         self.tracks: list[Track] = []
         self.sent = 0
         self.stopped: str | None = None
@@ -177,6 +189,17 @@ class OpenLoop:
         """End the run soon; requests in flight will be given up and recorded so."""
         self.stopped = self.stopped or reason
 
+    def cut(self, index: int, at_s: float) -> None:
+        """End a segment of planned arrivals early: what is due from `at_s` on, of the run, is not sent."""
+        self._cut_s.setdefault(index, at_s)
+        if self.tracks and self.tracks[-1].segment.index == index:
+            self._until_s = self._ends_early(self.tracks[-1].segment)
+
+    def cut_now(self) -> None:
+        """End the segment under way here."""
+        if self.tracks:
+            self.cut(self.tracks[-1].segment.index, self.now_s)
+
     def abandon(self) -> None:
         """Give up what is still in flight, and write down how far each request came. May be called twice."""
         gevent.killall(list(self._in_flight.values()), block=True, timeout=GIVE_UP_S)
@@ -193,12 +216,19 @@ class OpenLoop:
         start_s = max(planned, self.now_s) if self._feedback or not self.tracks else planned
         track = Track(segment, start_s if segment.start_s is None else segment.start_s)
         self.tracks.append(track)
+        self._until_s = self._ends_early(segment)
         if segment.users is not None:
             self._walk_users(track, segment.users)
         else:
             self._walk_arrivals(track)
         self._sleep_until(track.start_s + segment.duration_s)
+        if self._until_s < track.start_s + segment.duration_s:
+            track.cut(max(self._until_s - track.start_s, 0.0))
+        self._until_s = math.inf
         return track
+
+    def _ends_early(self, segment: Segment) -> float:
+        return self._cut_s.get(segment.index, math.inf) if segment.users is None else math.inf
 
     def _walk_arrivals(self, track: Track) -> None:
         alarm = Alarm()
@@ -214,10 +244,10 @@ class OpenLoop:
             if wait_s > 0:
                 if wait_s > NAP_S:
                     self._sleep_until(start_s + due_s - NAP_S)
-                alarm.until(self._zero + start_s + due_s)
+                alarm.until(self._zero + min(start_s + due_s, self._until_s))
             elif index % BURST == 0:
                 gevent.sleep(0)
-            if self.stopped is not None or self.unreachable is not None:
+            if self.stopped is not None or self.unreachable is not None or start_s + due_s >= self._until_s:
                 return
             track.dispatched = index + 1
             if wait_s < -BEHIND_MAX_S:
@@ -264,7 +294,7 @@ class OpenLoop:
         return number
 
     def _sleep_until(self, instant_s: float) -> None:
-        while (left_s := instant_s - self.now_s) > 0 and not self._over:
+        while (left_s := min(instant_s, self._until_s) - self.now_s) > 0 and not self._over:
             gevent.sleep(min(left_s, NAP_S))
 
     def _drain(self) -> None:
