@@ -20,7 +20,7 @@ from seamark_load.allowance import Allowance
 from seamark_load.client import Answer
 from seamark_load.hands import Hands
 from seamark_load.open_loop import OpenLoop
-from seamark_load.recorder import Recorder
+from seamark_load.recorder import Recorder, Row
 from seamark_load.watch import CpuWatch
 
 OK = Answer(200, None)
@@ -318,3 +318,21 @@ def test_a_cut_that_is_named_beforehand_is_kept_and_users_are_never_cut(tmp_path
 
     loop, rows = run(tmp_path, slowly(0.05), each(users), during=cut_soon)
     assert loop.tracks[0].segment.duration_s == 0.3 and max(row["due_s"] for row in rows) > 0.15
+
+
+def test_a_second_is_the_same_whether_rows_come_one_by_one_or_from_a_worker() -> None:
+    rows = [
+        Row(0, 1.0, 1.001, 30.0, 29.0, 200, True, None, 0),
+        Row(0, 1.0, 1.002, None, None, None, False, "connection lost", 1),
+        Row(0, 1.0, None, None, None, None, False, "not sent: behind"),
+    ]
+    chunks: list[bytes] = []
+    one_by_one, whole = Recorder(chunks.append), Recorder(lambda chunk: None)
+    for row in rows:
+        one_by_one.add(row)
+    one_by_one.flush()
+    whole.add_chunk(chunks[0])
+    seconds = [recorder.take_second() for recorder in (one_by_one, whole)]
+    for second in seconds:
+        assert (second.done, second.failed, second.latency_ms) == (3, 2, [30.0])
+        assert second.service_latency_ms == [29.0] and second.lateness_ms == pytest.approx([1.0, 2.0])

@@ -17,7 +17,9 @@ def usl_words(law: UslFit) -> str:
     """N* and the highest throughput of a replica; or why the Universal Scalability Law says nothing here."""
     name = "The Universal Scalability Law"
     if law.state == "too_few_points":
-        return f"{name} could not be fitted: {law.points} different rates, or too alike in requests in flight."
+        return (
+            f"{name} could not be fitted: {law.points} different rates are too few, or too alike in requests in flight."
+        )
     if law.state == "no_contention":
         return (
             f"{name} says nothing of a peak: throughput rose in step with requests in flight, so no limit of one "
@@ -62,9 +64,9 @@ def _peak(law: UslFit) -> str:
         return f"Throughput of a replica {told}: it was not seen to fall, so there is no N*."
     most = f": {at}" if at is not None else ""
     how = (
-        "A step beyond it got through less: the peak was seen."
+        "A step beyond it got clearly less through: the peak was seen."
         if law.fall_measured
-        else "No step beyond it got through less: N* is extrapolated, not seen."
+        else "No step beyond it got clearly less through: N* is extrapolated, not seen."
     )
     return f"Throughput of a replica is highest with N* = {_told(law.peak_in_flight)} requests in flight{most}. {how}"
 

@@ -89,7 +89,7 @@ def _queue_figure(report: RunReport, capacity: Capacity, law: QueueFit) -> Marku
         spreads=[svg.Spread("due", [(p.x, p.low, p.high) for p in law.curve])],
     )
     dots = "filled: the step held; cross: it did not" if marks else f"{name} of each step is not kept"
-    more = f"; {left_out} slower steps lie above" if left_out else ""
+    more = f"; {left_out} slower step{' lies' if left_out == 1 else 's lie'} above" if left_out else ""
     return figure(f"{name} latency over the rate", _aside(law.curve, dots) + more, plot)
 
 
