@@ -203,7 +203,7 @@ def test_a_run_tells_its_notes_what_its_answers_held_and_one_more_replica():
     assert told["Tokens"] == "90,210 in 14,000 answers" and told["Tokens per second"] == "646"
     assert told["Goodput"] == "47 requests/s, 97.8 % of those asked for, within p99(latency_ms) < 300"
     assert told["Answers other than recorded"] == "3 of 120 (2.5 %)"
-    assert [row.p95 for row in page.answers.times] == ["70 ms", "70 ms", None]
+    assert [row.p95 for row in page.answers.times] == ["70.0 ms", "70.0 ms", None]
     none = run_page(run("r", RunStatus.PASSED, 300, verdict(RunStatus.PASSED, "held")), [], AT)
     assert (none.notes, none.answers, none.capacity.one_more) == ((), None, None)
 
