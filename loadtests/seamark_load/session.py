@@ -14,9 +14,10 @@ from seamark.compute.load_shape import Watch
 from seamark.compute.shapes import SHAPES
 from seamark.compute.token_notes import TokenNotes
 from seamark_load.crew import Crew, CrewTrack
-from seamark_load.open_loop import OpenLoop, Send, Track
+from seamark_load.open_loop import OpenLoop, Send
 from seamark_load.order import Order
 from seamark_load.recorder import Recorder, Second, to_file
+from seamark_load.track import Track
 from seamark_load.watch import CpuWatch
 
 # Writes one line to the service.
