@@ -69,7 +69,7 @@ def run(*, quick: bool) -> Result:
 _NOTES = (
     (
         f"search: the shape `capacity` from {START_RPS:g} to {STOP_RPS:g} requests/s in steps of {STEP_S:g} s; its own "
-        "requests and its own Poisson arrivals for each seed; pauses send nothing."
+        "requests and its own Poisson arrivals for each seed; pauses send nothing; a clearly broken step ends early."
     ),
     (
         "true capacity: by the formula of M/M/k where service times are exponential, else by simulation of 2 million "

@@ -69,6 +69,17 @@ class Server:
         return SegmentResult(segment, latency_ms, latency_ms.copy(), np.full(len(latency_ms), 0.1), ok)
 
 
+@dataclass(frozen=True)
+class Second:
+    """What ended in one second, as a watch is told."""
+
+    done: int
+    failed: int
+    latency_ms: Sequence[float]
+    service_latency_ms: Sequence[float]
+    lateness_ms: Sequence[float]
+
+
 def run(
     shape: Shape, params: Mapping[str, Any], thresholds: Sequence[Threshold], server: Server, seed: int
 ) -> list[SegmentResult]:
@@ -79,17 +90,37 @@ def run(
 def walk(
     shape: Shape, params: Mapping[str, Any], thresholds: Sequence[Threshold], server: Server, seed: int
 ) -> Iterator[SegmentResult]:
-    """Drive a shape as the open loop does: each segment's whole result decides on the next one."""
+    """Drive a shape as the open loop does: each segment's whole result, or what came before it was given up, decides
+    on the next one.
+    """
     rng = np.random.default_rng((seed, 1))
     segments = shape.segments(params, thresholds, seed)
     segment = next(segments)
     try:
         while True:
-            result = server.answer(segment, rng)
+            result = until_given_up(shape, thresholds, server.answer(segment, rng))
             yield result
             segment = segments.send(result)
     except StopIteration:
         return
+
+
+def until_given_up(shape: Shape, thresholds: Sequence[Threshold], result: SegmentResult) -> SegmentResult:
+    """Return the part of a step that is sent, where the shape's watch looks at it each second but the first."""
+    segment = result.segment
+    if shape.give_up is None or not len(segment.arrivals):
+        return result
+    watch, ended_s = shape.give_up(segment, thresholds), segment.arrivals + result.latency_ms / 1e3
+    for at_s in range(2, int(np.ceil(segment.duration_s))):
+        now = (ended_s > at_s - 1) & (ended_s <= at_s)
+        times = result.latency_ms[now].tolist()
+        failed = int((~result.ok[now]).sum())
+        if watch.hopeless(Second(int(now.sum()), failed, times, times, result.lateness_ms[now].tolist())):
+            sent = int(np.searchsorted(segment.arrivals, at_s))
+            cut = segment.until(float(at_s), segment.arrivals[:sent])
+            parts = (result.latency_ms, result.service_latency_ms, result.lateness_ms)
+            return SegmentResult(cut, *(part[:sent] for part in parts), result.ok[:sent])
+    return result
 
 
 def erlang_c(slots: int, offered: float) -> float:

@@ -38,18 +38,22 @@ class CrewTrack:
 
     def __init__(self, segment: Segment, start_s: float) -> None:
         self.segment, self.start_s = segment, start_s
+        self.cut_at_s: float | None = None  # from start_s
         self.rows: list[tuple[FloatArray, ...]] = []
 
     def result(self) -> SegmentResult:
         """What the shape is told, aligned with the planned arrivals; those that no row has come of are unknown."""
         due_s, sent_s, latency_ms, service_ms, ok, first_ms, per_token_ms = self._columns()
-        planned = self.segment.arrivals if self.segment.users is None else due_s - self.start_s
+        whole_plan = self.segment.users is None and self.cut_at_s is None
+        planned = self.segment.arrivals if whole_plan else due_s - self.start_s
         whole = np.full((6, len(planned)), np.nan)
         if len(due_s):
             # Rows and arrivals are both in order of being due, and each row is one arrival's.
             place = np.minimum(np.searchsorted(planned, due_s - self.start_s - 5e-7), max(len(planned) - 1, 0))
             place = _without_repeats(place, len(planned))
             whole[:, place] = latency_ms, service_ms, (sent_s - due_s) * 1e3, ok, first_ms, per_token_ms
+        if self.cut_at_s is not None:  # each request that was handed out has a row, and no other
+            self.segment = self.segment.until(self.cut_at_s, planned)
         return SegmentResult(self.segment, whole[0], whole[1], whole[2], whole[3] == 1, whole[4], whole[5])
 
     def _columns(self) -> list[FloatArray]:
@@ -163,6 +167,15 @@ class Crew:
     def stop(self, reason: str) -> None:
         """End the run soon."""
         self.stopped = self.stopped or reason
+
+    def cut_now(self) -> None:
+        """End the segment under way as soon as all workers can have heard of it."""
+        track = self.tracks[-1] if self.tracks else None
+        at_s = self.now_s + LEAD_S / 2
+        if track is None or track.cut_at_s is not None or at_s >= track.start_s + track.segment.duration_s:
+            return
+        track.cut_at_s = max(at_s - track.start_s, 0.0)
+        self._send({"kind": "cut", "index": track.segment.index, "at_s": at_s})
 
     def abandon(self) -> None:
         """Tell the workers to give up, and take in their last rows. May be called twice."""

@@ -36,9 +36,13 @@ class WorkerMember:
         self._working = False
 
     def hear(self, said: dict[str, Any]) -> None:
-        """Take in what the master says; a stop is heard at once, whatever is under way."""
+        """Take in what the master says; a stop is heard at once, whatever is under way, and so is a cut."""
         if said["kind"] == "stop" and self._loop is not None:
             self._loop.stop(said["reason"])
+        if said["kind"] == "cut":
+            if self._loop is not None:
+                self._loop.cut(said["index"], said["at_s"])
+            return
         self._heard.put(said)
 
     def work(self, work_dir: Path, token: str, prepare: Callable[[], tuple[Order, Send]]) -> None:

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
 import gevent
-import numpy as np
 
-from seamark.compute.load_shape import Segment, SegmentResult, Segments, Users
+from seamark.compute.load_shape import Segment, Segments, Users
 from seamark_load.alarm import Alarm
 from seamark_load.allowance import Allowance
 from seamark_load.client import Answer, failed
 from seamark_load.hands import Hands
 from seamark_load.recorder import Recorder, Row
+from seamark_load.track import Track
 
 # The request number and its due instant (perf_counter seconds) -> the answer. Raises nothing but GreenletExit.
 Send = Callable[[int, float], Answer]
@@ -36,58 +35,10 @@ UNREACHABLE_AFTER_S = 1.0
 GIVE_UP_S = 0.5  # well within the service's grace, after which there is no last line
 NAP_S = 0.1  # the longest sleep: how soon a stop is noticed
 SWEEP_S = 0.05  # between two looks for requests that take too long
-_NAN = math.nan
 
 
 class Overtime(BaseException):
     """Thrown into a request that has taken longer than it may. Nothing on its way catches it by mistake."""
-
-
-@dataclass
-class Track:
-    """One segment under way: what is known of each of its requests, NaN where nothing is yet.
-
-    Lists, not arrays: they are written one number at a time, thousands of times a second.
-    """
-
-    segment: Segment
-    start_s: float
-    due_s: list[float] = field(init=False)  # from start_s
-    latency_ms: list[float] = field(init=False)
-    service_latency_ms: list[float] = field(init=False)
-    lateness_ms: list[float] = field(init=False)
-    first_token_ms: list[float] = field(init=False)
-    time_per_token_ms: list[float] = field(init=False)
-    ok: list[bool] = field(init=False)
-    ended: list[bool] = field(init=False)
-    dispatched: int = 0
-
-    def __post_init__(self) -> None:
-        self.due_s = self.segment.arrivals.tolist()
-        count = len(self.due_s)
-        self.latency_ms, self.service_latency_ms, self.lateness_ms = ([_NAN] * count for _ in range(3))
-        self.first_token_ms, self.time_per_token_ms = [_NAN] * count, [_NAN] * count
-        self.ok, self.ended = [False] * count, [False] * count
-
-    def add(self, due_s: float) -> int:
-        """Take in a request that was not planned; returns its index."""
-        self.due_s.append(due_s)
-        for values in (
-            self.latency_ms, self.service_latency_ms, self.lateness_ms, self.first_token_ms, self.time_per_token_ms
-        ):  # fmt: skip
-            values.append(_NAN)
-        self.ok.append(False)
-        self.ended.append(False)
-        self.dispatched += 1
-        return self.dispatched - 1
-
-    def result(self) -> SegmentResult:
-        """What the shape is told. Copies: answers may still come in."""
-        latency_ms, service_ms, lateness_ms = map(
-            np.array, (self.latency_ms, self.service_latency_ms, self.lateness_ms)
-        )
-        tokens = np.array(self.first_token_ms), np.array(self.time_per_token_ms)
-        return SegmentResult(self.segment, latency_ms, service_ms, lateness_ms, np.array(self.ok, dtype=bool), *tokens)
 
 
 class OpenLoop:
@@ -124,6 +75,8 @@ class OpenLoop:
         self._zero = perf_counter()
         self._answered = False
         self._first_sent_s = math.inf
+        self._cut_s: dict[int, float] = {}  # segments that end early, and when, from the run's first instant
+        self._until_s = math.inf  # when the one under way ends early
         self.tracks: list[Track] = []
         self.sent = 0
         self.stopped: str | None = None
@@ -177,6 +130,17 @@ class OpenLoop:
         """End the run soon; requests in flight will be given up and recorded so."""
         self.stopped = self.stopped or reason
 
+    def cut(self, index: int, at_s: float) -> None:
+        """End a segment of planned arrivals early: what is due from `at_s` on, of the run, is not sent."""
+        self._cut_s.setdefault(index, at_s)
+        if self.tracks and self.tracks[-1].segment.index == index:
+            self._until_s = self._ends_early(self.tracks[-1].segment)
+
+    def cut_now(self) -> None:
+        """End the segment under way here."""
+        if self.tracks:
+            self.cut(self.tracks[-1].segment.index, self.now_s)
+
     def abandon(self) -> None:
         """Give up what is still in flight, and write down how far each request came. May be called twice."""
         gevent.killall(list(self._in_flight.values()), block=True, timeout=GIVE_UP_S)
@@ -193,12 +157,19 @@ class OpenLoop:
         start_s = max(planned, self.now_s) if self._feedback or not self.tracks else planned
         track = Track(segment, start_s if segment.start_s is None else segment.start_s)
         self.tracks.append(track)
+        self._until_s = self._ends_early(segment)
         if segment.users is not None:
             self._walk_users(track, segment.users)
         else:
             self._walk_arrivals(track)
         self._sleep_until(track.start_s + segment.duration_s)
+        if self._until_s < track.start_s + segment.duration_s:
+            track.cut(max(self._until_s - track.start_s, 0.0))
+        self._until_s = math.inf
         return track
+
+    def _ends_early(self, segment: Segment) -> float:
+        return self._cut_s.get(segment.index, math.inf) if segment.users is None else math.inf
 
     def _walk_arrivals(self, track: Track) -> None:
         alarm = Alarm()
@@ -214,10 +185,10 @@ class OpenLoop:
             if wait_s > 0:
                 if wait_s > NAP_S:
                     self._sleep_until(start_s + due_s - NAP_S)
-                alarm.until(self._zero + start_s + due_s)
+                alarm.until(self._zero + min(start_s + due_s, self._until_s))
             elif index % BURST == 0:
                 gevent.sleep(0)
-            if self.stopped is not None or self.unreachable is not None:
+            if self.stopped is not None or self.unreachable is not None or start_s + due_s >= self._until_s:
                 return
             track.dispatched = index + 1
             if wait_s < -BEHIND_MAX_S:
@@ -264,7 +235,7 @@ class OpenLoop:
         return number
 
     def _sleep_until(self, instant_s: float) -> None:
-        while (left_s := instant_s - self.now_s) > 0 and not self._over:
+        while (left_s := min(instant_s, self._until_s) - self.now_s) > 0 and not self._over:
             gevent.sleep(min(left_s, NAP_S))
 
     def _drain(self) -> None:

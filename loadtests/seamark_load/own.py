@@ -162,7 +162,7 @@ class Recording:
         """Have Locust end when the time is over or an abort condition has come true."""
         if self._ending:
             return  # users that wait for an answer are given time for it
-        met = self._abort.observe(self._now_s, done=last.done, failed=last.failed, latency_ms=last.latency_ms)
+        met = self._abort.observe(self._now_s, last)
         if met is not None:
             self.stopped = f"the abort condition {met} was met"
         if met is not None or self._now_s >= self._order.duration_s:

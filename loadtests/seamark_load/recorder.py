@@ -22,11 +22,12 @@ Keep = Callable[[bytes], None]
 
 @dataclass
 class Second:
-    """What ended since the last look."""
+    """What ended since the last look; `lateness_ms` has one for each request of these that was sent."""
 
     done: int = 0
     failed: int = 0
     latency_ms: list[float] = field(default_factory=list)
+    service_latency_ms: list[float] = field(default_factory=list)
     lateness_ms: list[float] = field(default_factory=list)
 
     def quantiles(self) -> dict[str, Any]:
@@ -47,7 +48,7 @@ class Recorder:
 
     def add(self, row: Row) -> None:
         """Keep one ended request; one without `sent_s` was never sent."""
-        _, due_s, sent_s, latency_ms, _, _, ok, *_ = row
+        _, due_s, sent_s, latency_ms, service_ms, _, ok, *_ = row
         self._rows.append(row)
         second = self._second
         second.done += 1
@@ -61,6 +62,8 @@ class Recorder:
             second.lateness_ms.append((sent_s - due_s) * 1e3)
         if latency_ms is not None:
             second.latency_ms.append(latency_ms)
+        if service_ms is not None:
+            second.service_latency_ms.append(service_ms)
         if len(self._rows) >= ROWS_AT_ONCE:
             self.flush()
 
@@ -70,12 +73,13 @@ class Recorder:
         found = []
         for columns, _ in decode(chunk):
             found.append(columns)
-            sent_s, latency_ms = columns["sent_s"], columns["latency_ms"]
+            sent_s, latency_ms, service_ms = (columns[n] for n in ("sent_s", "latency_ms", "service_latency_ms"))
             sent, failed = ~np.isnan(sent_s), int((columns["ok"] != 1).sum())
             self._second.done += len(sent)
             self._second.failed += failed
             self._second.lateness_ms += ((sent_s - columns["due_s"])[sent] * 1e3).tolist()
             self._second.latency_ms += latency_ms[~np.isnan(latency_ms)].tolist()
+            self._second.service_latency_ms += service_ms[~np.isnan(service_ms)].tolist()
             self.done += int(sent.sum())
             self.not_sent += int((~sent).sum())
             self.failed += failed

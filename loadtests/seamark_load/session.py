@@ -10,12 +10,14 @@ from typing import Any
 import gevent
 
 from seamark.compute.abort import AbortWatch
+from seamark.compute.load_shape import Watch
 from seamark.compute.shapes import SHAPES
 from seamark.compute.token_notes import TokenNotes
 from seamark_load.crew import Crew, CrewTrack
-from seamark_load.open_loop import OpenLoop, Send, Track
+from seamark_load.open_loop import OpenLoop, Send
 from seamark_load.order import Order
 from seamark_load.recorder import Recorder, Second, to_file
+from seamark_load.track import Track
 from seamark_load.watch import CpuWatch
 
 # Writes one line to the service.
@@ -43,6 +45,8 @@ class Session:
         self._recorder = Recorder(to_file(order.samples))
         self._cpu = CpuWatch()
         self._abort = AbortWatch(order.abort)
+        self._watched: int | None = None  # the segment that is looked at for whether it is hopeless
+        self._watch: Watch | None = None
         self._loop: OpenLoop | Crew | None = None
         self._error: str | None = None
         self._finished = False
@@ -124,21 +128,30 @@ class Session:
                 last = self._recorder.take_second()
                 self._tell(self._progress(loop, last))
                 self._abort_if_met(loop, last)
+                self._cut_if_hopeless(loop, last)
             except OSError as error:
                 self._error = f"the samples could not be written: {error.strerror}"
                 loop.stop(self._error)
 
     def _abort_if_met(self, loop: OpenLoop | Crew, last: Second) -> None:
-        met = self._abort.observe(
-            loop.now_s,
-            done=last.done,
-            failed=last.failed,
-            latency_ms=last.latency_ms,
-            lateness_ms=last.lateness_ms,
-            waiting_ms=loop.waiting_ms(),
-        )
+        met = self._abort.observe(loop.now_s, last, waiting_ms=loop.waiting_ms())
         if met is not None:
             loop.stop(f"the abort condition {met} was met")
+
+    def _cut_if_hopeless(self, loop: OpenLoop | Crew, last: Second) -> None:
+        """End a step of a search early where more of the same says nothing more.
+
+        The first second in which a segment is seen is left out: what ended in it may be of the one before.
+        """
+        if self._shape.give_up is None or not loop.tracks:
+            return
+        segment = loop.tracks[-1].segment
+        if segment.index != self._watched:
+            self._watched = segment.index
+            self._watch = self._shape.give_up(segment, self.order.thresholds) if segment.asked_rps else None
+        elif self._watch is not None and self._watch.hopeless(last):
+            self._watch = None
+            loop.cut_now()
 
     def _progress(self, loop: OpenLoop | Crew, last: Second) -> dict[str, Any]:
         segment = loop.tracks[-1].segment if loop.tracks else None

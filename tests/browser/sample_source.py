@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,7 +33,9 @@ from seamark.core.findings import (
     ThresholdResult,
     Verdict,
 )
+from seamark.core.load_answers import AnswerCheck, Goodput, TokenSummary, TokenTimes
 from seamark.core.measures import TokenStep
+from seamark.core.scaling import Interval, QueueFit, ReplicaGain, Scaling, UslFit
 from seamark.core.windows import Window
 from seamark.engine.distributions import Explained
 from seamark.store.catalog.schedule import Mark
@@ -52,6 +55,14 @@ DOCUMENT: Mapping[str, Any] = {
 
 
 MISSED = Mark("churn-nightly", "0 3 * * * UTC", ago(41_400), 3, ago(127_800), "the last run had not begun yet")
+
+
+TOKEN_TIMES = TokenTimes(60.2, 70.0, 80.0, 90.0)
+SCALING = Scaling(
+    UslFit("too_few_points", 5),
+    QueueFit("too_few_points", 5),
+    ReplicaGain(1, 48.0, Interval(48.0, 44.0, 52.0), None, "one more replica brings about +48 requests/s (44–52)"),
+)
 
 
 def verdict(status: RunStatus, reason: str, *, p99: float = 212.0, saturated: bool = False) -> Verdict:
@@ -115,6 +126,14 @@ def all_runs() -> list[RunFacts]:
     failed = verdict(RunStatus.FAILED, "p99(latency_ms) < 300 did not hold: 421 ms was measured", p99=421.0)
     unclear = verdict(
         RunStatus.INCONCLUSIVE, "the load generator was saturated: 61 % of the asked rate was sent", saturated=True
+    )
+    passed = replace(
+        passed,
+        capacity=replace(capacity(), scaling=SCALING),
+        tokens=TokenSummary(14_000, 90_210, 646.2, TOKEN_TIMES, TOKEN_TIMES, TokenTimes(8.0, None, 21.0, 99.0), 76_210),
+        goodput=Goodput(("p99(latency_ms) < 300",), 13_900, 0.978, 46.9),
+        answers=AnswerCheck(120, 3),
+        notes=("12 requests were held back to keep max_rps of targets.allow", f"refused: {HOSTILE}"),
     )
     return [
         run("aa00000000000001", RunStatus.RUNNING, 62, trigger="api"),

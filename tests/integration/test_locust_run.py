@@ -31,7 +31,7 @@ from seamark.core.records import LOAD_SAMPLES
 from seamark.core.specs import LoadTestPlan, PayloadSpec, ShapeSpec
 from seamark.core.thresholds import parse_threshold
 from seamark.runner import locust
-from seamark.runner.order import LoadOrder, Progress, RunnerOutcome
+from seamark.runner.order import IN_FLIGHT_MAX, LoadOrder, Progress, RunnerOutcome
 
 pytestmark = [pytest.mark.slow, pytest.mark.serial]
 HERE = Path(__file__).parent
@@ -106,9 +106,11 @@ def run(
     *,
     payloads: Sequence[Mapping[str, Any]] = ({"x": 1.5},),
     allow: tuple[str, ...] | None = None,
+    in_flight_max: int = IN_FLIGHT_MAX,
 ) -> RunnerOutcome:
     watcher = watcher or Watcher()
-    order = LoadOrder("r1", plan, payloads, allow or ("/".join(plan.target.split("/")[:3]),), seed=7)
+    allow = allow or ("/".join(plan.target.split("/")[:3]),)
+    order = LoadOrder("r1", plan, payloads, allow, seed=7, in_flight_max=in_flight_max)
     return locust.run(order, work_dir=work_dir, on_progress=watcher.on_progress, should_stop=watcher.should_stop)
 
 
@@ -309,6 +311,29 @@ def test_an_abort_condition_ends_the_run(dial: Callable[[], Dial], tmp_path: Pat
     outcome = run(plan_for(f"{server.origin}/predict", 50, 60, abort=(condition,)), tmp_path, watcher)
     assert outcome.aborted == "the abort condition error_ratio > 0.5 for 1s was met" and outcome.error is None
     assert watcher.seen[-1].t_s < 20 and set(outcome.samples["http_status"].to_pylist()) <= {500, None}
+
+
+@pytest.mark.parametrize(
+    ("text", "dials", "most_in_flight"),
+    [
+        ("p50(service_latency_ms) > 40 for 1s", {"latency_ms": 80.0}, 100),
+        ("achieved_rate < 0.5 for 1s", {"latency_ms": 400.0}, 2),
+    ],
+)
+def test_conditions_on_what_left_the_generator_come_true_too(
+    dial: Callable[[], Dial],
+    tmp_path: Path,
+    text: str,
+    dials: dict[str, Any],
+    most_in_flight: int,
+) -> None:
+    server = dial()
+    server.set(**dials)
+    condition = parse_threshold(text, with_hold=True)
+    outcome = run(
+        plan_for(f"{server.origin}/predict", 50, 60, abort=(condition,)), tmp_path, in_flight_max=most_in_flight
+    )
+    assert outcome.aborted == f"the abort condition {text} was met" and outcome.error is None
 
 
 def test_a_capacity_search_is_told_each_steps_whole_result(dial: Callable[[], Dial], tmp_path: Path) -> None:

@@ -60,6 +60,24 @@ def test_a_search_and_users_are_shared_too(dial: Callable[[], Dial], tmp_path: P
     assert errors_of(outcome) == {None} and 15 <= outcome.samples.num_rows <= 33
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_step_that_is_clearly_broken_is_cut_short(dial: Callable[[], Dial], tmp_path: Path, workers: int) -> None:
+    """Every answer is an error: far more than a search tells apart fail in the first seconds, of each worker alike."""
+    server = dial()
+    server.set(status=500)
+    thresholds = (parse_threshold("p95(latency_ms) < 500"), parse_threshold("error_ratio < 0.01"))
+    plan = plan_for(f"{server.origin}/predict", 1, 1, thresholds=thresholds, workers=workers)
+    plan = replace(plan, shape=ShapeSpec("capacity", {"start_rps": 60, "stop_rps": 80, "step_s": 20}))
+    outcome = run(plan, tmp_path, Watcher(until=lambda progress: progress.segment >= 1))
+    step = outcome.segments[0]
+    assert outcome.error is None and step.asked_rps == 60 and 1.0 < step.duration_s < 8.0
+    due_s = outcome.samples["due_s"].to_numpy()[outcome.samples["segment"].to_numpy() == 0] - step.start_s
+    planned = next(SHAPES["capacity"].segments(plan.shape.params, thresholds, 7)).arrivals
+    assert np.sort(due_s) == pytest.approx(planned[planned < step.duration_s], abs=1e-5)
+    verdict = judge(plan, outcome.samples, outcome.segments, **HEALTHY)
+    assert verdict.capacity is None and "error_ratio was 1" in verdict.reason
+
+
 def test_a_lost_worker_makes_the_run_inconclusive(dial: Callable[[], Dial], tmp_path: Path) -> None:
     server = dial()
     killed: list[int] = []

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from seamark.compute.capacity import aggregate
+from seamark.compute.load_shape import Ended
 from seamark.core.thresholds import Threshold
 
 
@@ -20,24 +21,15 @@ class AbortWatch:
         self._abort = tuple(abort)
         self._since_s: dict[Threshold, float] = {}
 
-    def observe(
-        self,
-        at_s: float,
-        *,
-        done: int,
-        failed: int,
-        latency_ms: Sequence[float],
-        lateness_ms: Sequence[float] = (),
-        waiting_ms: Sequence[float] = (),
-    ) -> Threshold | None:
+    def observe(self, at_s: float, ended: Ended, waiting_ms: Sequence[float] = ()) -> Threshold | None:
         """Return the condition that has come true for as long as it says, or None.
 
-        `done` requests ended in the last second, `failed` of them failed; `waiting_ms` is how long those in flight
-        have been. One that has waited beyond a latency limit counts, whatever its latency will be: a target that
-        answers nothing any more must not be driven on. A second that says nothing neither starts nor ends a condition.
+        `ended` is what ended in the last second; `waiting_ms` is how long those in flight have been. One that has
+        waited beyond a latency limit counts, whatever its latency will be: a target that answers nothing any more must
+        not be driven on. A second that says nothing neither starts nor ends a condition.
         """
         for condition in self._abort:
-            actual = _live(condition, done, failed, latency_ms, lateness_ms, waiting_ms)
+            actual = _live(condition, ended, waiting_ms)
             if actual is None:
                 continue
             if not condition.holds(actual):
@@ -49,18 +41,17 @@ class AbortWatch:
         return None
 
 
-def _live(
-    condition: Threshold,
-    done: int,
-    failed: int,
-    latency_ms: Sequence[float],
-    lateness_ms: Sequence[float],
-    waiting_ms: Sequence[float],
-) -> float | None:
-    if condition.metric == "error_ratio":
-        return failed / done if done else None
+def _live(condition: Threshold, ended: Ended, waiting_ms: Sequence[float]) -> float | None:
+    """What a condition speaks of in one second; None where the second says nothing of it."""
+    if condition.metric in ("error_ratio", "achieved_rate"):
+        part = ended.failed if condition.metric == "error_ratio" else len(ended.lateness_ms)
+        return part / ended.done if ended.done else None
     if condition.metric in ("requests", "rate_rps"):
-        return float(done)
+        return float(ended.done)
     beyond = [age for age in waiting_ms if condition.holds(age)] if condition.operator in (">", ">=") else []
-    values = {"latency_ms": [*latency_ms, *beyond], "lateness_ms": lateness_ms}.get(condition.metric, ())
+    values = {
+        "latency_ms": [*ended.latency_ms, *beyond],
+        "service_latency_ms": [*ended.service_latency_ms, *beyond],
+        "lateness_ms": ended.lateness_ms,
+    }.get(condition.metric, ())
     return aggregate(np.asarray(values, dtype=np.float64), condition)

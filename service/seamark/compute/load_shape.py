@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,10 @@ class Segment:
     users: Users | None = None
     start_s: float | None = None
 
+    def until(self, end_s: float, arrivals: FloatArray) -> Segment:
+        """The segment as it was run where it ended early, with the arrivals that were due before `end_s`."""
+        return replace(self, duration_s=end_s, arrivals=arrivals)
+
 
 @dataclass(frozen=True)
 class SegmentResult:
@@ -54,6 +58,31 @@ class SegmentResult:
     ok: npt.NDArray[np.bool_]
     first_token_ms: FloatArray | None = None  # of answers that stream; NaN, and None for all, where there was none
     time_per_token_ms: FloatArray | None = None
+
+
+class Ended(Protocol):
+    """What ended in a second: how many requests, failed ones among them, and the times of those that have one.
+
+    `lateness_ms` has one for each that was sent; `latency_ms` none for those that were never answered.
+    """
+
+    @property
+    def done(self) -> int: ...
+    @property
+    def failed(self) -> int: ...
+    @property
+    def latency_ms(self) -> Sequence[float]: ...
+    @property
+    def service_latency_ms(self) -> Sequence[float]: ...
+    @property
+    def lateness_ms(self) -> Sequence[float]: ...
+
+
+class Watch(Protocol):
+    """Looks at one segment while it is under way."""
+
+    def hopeless(self, ended: Ended) -> bool:
+        """Take in what ended of the segment in the last second; whether its outcome is beyond doubt, and bad."""
 
 
 # Yields the next segment to run, is sent its result, returns when the shape is over.
@@ -69,6 +98,8 @@ class Shape:
     describe() says in one line what will be sent. longest_s() bounds the time it can take.
     `feedback` True: a segment begins when every request of the last one has ended, whose whole result the shape is
     sent (a search). False: segments follow each other without a gap, and a result holds what is known by then.
+    `give_up`, of shapes with feedback: a watch for each segment, asked once a second. A segment that it calls hopeless
+    ends there: what is due later is not sent, and its result is of a segment as short as it was run.
     The same functions run in the service (to check and preview) and in the load generator's process (to send).
     """
 
@@ -78,3 +109,4 @@ class Shape:
     describe: Callable[[Mapping[str, Any]], str]
     longest_s: Callable[[Mapping[str, Any]], float]
     feedback: bool = True
+    give_up: Callable[[Segment, Sequence[Threshold]], Watch] | None = None

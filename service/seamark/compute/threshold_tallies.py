@@ -33,7 +33,7 @@ def believe(
     near: list[tuple[list[Tally], float]] = []
     clear: list[tuple[list[Tally], float]] = []
     for threshold in thresholds:
-        allowed = _allowed(threshold)
+        allowed = allowed_share(threshold)
         if allowed is None:
             continue
         tallies = [found for result, _ in seen if (found := _tally(result, threshold))]
@@ -77,7 +77,7 @@ def _counted(result: SegmentResult, threshold: Threshold) -> tuple[npt.NDArray[n
     return ~within, ~np.isnan(times) | ~result.ok
 
 
-def _allowed(threshold: Threshold) -> float | None:
+def allowed_share(threshold: Threshold) -> float | None:
     """The share of requests that may be beyond the limit, in (0, 1); None: the threshold speaks of no such share."""
     if threshold.operator not in ("<", "<="):
         return None
@@ -99,7 +99,7 @@ def _votes(
     seen: Sequence[tuple[SegmentResult, CapacityStep]], thresholds: Sequence[Threshold], *, counted: bool
 ) -> list[Tally]:
     """Return a vote per step, where some step broke by what is not counted request by request."""
-    whole = [threshold for threshold in thresholds if _allowed(threshold) is None]
+    whole = [threshold for threshold in thresholds if allowed_share(threshold) is None]
     broke = [step for _, step in seen if step.held is False and _by_vote(step, whole)]
     if not broke and (counted or not whole):
         return []

@@ -27,7 +27,7 @@ POOR = 0.2  # root mean square error beyond which the law is not this target's
 UNBOUNDED = 1e9  # requests per second: a rate like this comes of a fit without a rate of its own
 SOUND_MIN = 0.9  # of the resampled fits
 ANSWERED_MIN = 0.95
-BEYOND_PEAK, FALLEN = 1.2, 0.97  # a step this far beyond N* with this share of the highest throughput shows it falls
+BEYOND_PEAK, FALLEN = 1.2, 0.95  # a step this far beyond N* with this share of the highest throughput shows it falls
 CONTENTION_SEEN = 0.002  # σ, or κ times the number in flight, whose lower end is under this is not seen
 
 

@@ -8,9 +8,11 @@ from datetime import datetime
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from seamark.core.findings import Capacity, LatencySummary, RunStatus, ThresholdResult, Verdict
-from seamark.web.charts import Figure, capacity_figure, progress_figures
+from seamark.core.findings import LatencySummary, RunStatus, ThresholdResult, Verdict
+from seamark.web.charts import Figure, progress_figures
+from seamark.web.page_answers import AnswersView, answers_view
 from seamark.web.page_baseline import BaselineView, baseline_view
+from seamark.web.page_capacity import CapacityView, capacity_view
 from seamark.web.page_views import Chip, model_url
 from seamark.web.page_words import Moment, known, milliseconds, moment, number, parameters, percent, plural, rate, span
 
@@ -125,33 +127,6 @@ class LatencyColumns:
 
 
 @dataclass(frozen=True)
-class StepRow:
-    """One step of a capacity search."""
-
-    asked: str | None
-    achieved: str | None
-    requests: str
-    failed: str | None
-    p50: str | None
-    p95: str | None
-    p99: str | None
-    chip: Chip
-    reason: str
-
-
-@dataclass(frozen=True)
-class CapacityView:
-    """What one replica carried, and the steps that showed it."""
-
-    rps: str | None
-    interval: str
-    limited_by: str
-    supported: bool
-    steps: tuple[StepRow, ...]
-    figure: Figure
-
-
-@dataclass(frozen=True)
 class Link:
     """Another run."""
 
@@ -186,6 +161,8 @@ class RunPage:
     capacity: CapacityView | None
     generator_saturated: bool
     baseline: BaselineView | None
+    answers: AnswersView | None
+    notes: tuple[str, ...]
 
 
 _CHIPS = {
@@ -195,12 +172,6 @@ _CHIPS = {
     RunStatus.FAILED: Chip("bad", "Failed"),
     RunStatus.INCONCLUSIVE: Chip("warn", "Inconclusive"),
     RunStatus.ABORTED: Chip("quiet", "Aborted"),
-}
-_LIMITS = {
-    "slo": "the objective no longer held above it",
-    "saturation": "the target was saturated above it",
-    "stop_rps": "the plan's highest rate was reached: it may carry more",
-    "generator": "the load generator was the bottleneck: it may carry more",
 }
 
 
@@ -300,9 +271,11 @@ def run_page(run: RunFacts, progress: Sequence[Mapping[str, Any]], at: datetime)
         counts=_counts(verdict) if verdict else (),
         thresholds=tuple(_threshold_row(result) for result in verdict.thresholds) if verdict else (),
         latencies=_latencies(verdict) if verdict else (),
-        capacity=_capacity_view(verdict.capacity) if verdict and verdict.capacity else None,
+        capacity=capacity_view(verdict.capacity) if verdict and verdict.capacity else None,
         generator_saturated=bool(verdict and verdict.generator_saturated),
         baseline=baseline_view(verdict.baseline) if verdict and verdict.baseline else None,
+        answers=answers_view(verdict) if verdict else None,
+        notes=verdict.notes if verdict else (),
     )
 
 
@@ -357,30 +330,3 @@ def _latencies(verdict: Verdict) -> tuple[LatencyColumns, ...]:
 def _quantile(summary: LatencySummary, quantile: str) -> float | None:
     value: float | None = getattr(summary, quantile)
     return known(value)
-
-
-def _capacity_view(capacity: Capacity) -> CapacityView:
-    chips = {True: Chip("good", "held"), False: Chip("bad", "did not hold"), None: Chip("quiet", "not said")}
-    high = rate(capacity.high)
-    steps = tuple(
-        StepRow(
-            asked=rate(step.asked_rps),
-            achieved=rate(step.achieved_rps),
-            requests=f"{step.requests:,}",
-            failed=percent(step.error_ratio),
-            p50=milliseconds(step.latency.p50),
-            p95=milliseconds(step.latency.p95),
-            p99=milliseconds(step.latency.p99),
-            chip=chips[step.held],
-            reason=step.reason,
-        )
-        for step in capacity.steps
-    )
-    return CapacityView(
-        rps=rate(capacity.rps),
-        interval=f"95 %: {rate(capacity.low)} to {high}" if high else "no rate failed",
-        limited_by=_LIMITS.get(capacity.limited_by, capacity.limited_by),
-        supported=capacity.supported,
-        steps=steps,
-        figure=capacity_figure(capacity.steps),
-    )

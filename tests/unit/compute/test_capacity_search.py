@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from bench.toy_queue import (
@@ -18,6 +20,7 @@ from bench.toy_queue import (
 
 from seamark.compute.capacity import conclude, judge_step
 from seamark.compute.crossing import batched, inflations, locate
+from seamark.compute.load_shape import Segment
 from seamark.compute.shapes import SHAPES
 from seamark.core.findings import Capacity
 from seamark.core.thresholds import parse_threshold
@@ -100,6 +103,48 @@ def test_a_slow_target_with_few_requests_is_told_with_a_wide_interval() -> None:
     true_rps = mmk_capacity(1, 0.4, 4.0, 0.95)
     assert found.low <= true_rps and found.high is not None and found.high >= true_rps
     assert found.high / found.low > 1.2
+
+
+class Ended:
+    """A second in which so many ended, all as fast, and none failed."""
+
+    def __init__(
+        self, count: int, latency_ms: float, late_ms: float = 0.1, answered: bool = True, failed: int = 0
+    ) -> None:
+        self.done, self.failed, self.lateness_ms = count, failed, [late_ms] * count
+        self.latency_ms = self.service_latency_ms = [latency_ms] * (count if answered else 0)
+
+
+def test_a_step_is_given_up_once_the_rest_could_not_bring_it_near_the_limit() -> None:
+    """Of 1000 requests 5 % may be over. From 28.0 % on, log-odds 2 above that, a share says no more than `too much`."""
+    step = Segment(0, 100.0, 10.0, np.arange(1000) / 100)
+    for ended in (Ended(70, 151.0), Ended(70, 1.0, answered=False)):
+        watch = SHAPE.give_up(step, [P95, ERRORS])
+        assert [watch.hopeless(ended) for _ in range(5)] == [False, False, False, False, True]
+    watch = SHAPE.give_up(step, [P95, ERRORS])
+    assert not any(watch.hopeless(Ended(70, 149.0)) for _ in range(20))
+    watch = SHAPE.give_up(step, [P95, ERRORS])  # errors: 1 % may be, 6.9 % are beyond doubt
+    assert [watch.hopeless(Ended(100, 1.0, failed=30)) for _ in range(3)] == [False, False, True]
+    watch = SHAPE.give_up(step, [P95])  # the generator is late: what it measures may be itself
+    assert not any(watch.hopeless(Ended(100, 500.0, late_ms=60.0)) for _ in range(20))
+    watch = SHAPE.give_up(step, [parse_threshold("max(latency_ms) < 1"), parse_threshold("mean(latency_ms) < 1")])
+    assert not any(watch.hopeless(Ended(100, 500.0)) for _ in range(20))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_giving_up_spares_the_target_and_leaves_the_estimate(seed: int) -> None:
+    """Eight slots hide what comes: the walk doubles to 160, where about 90 is all there is."""
+    server, limits = Server(8, exponential(0.08)), [parse_threshold("p95(latency_ms) < 400")]
+    true_rps = mmk_capacity(8, 0.08, 0.4, 0.95)
+    sent = {}
+    for name, shape in (("whole", replace(SHAPE, give_up=None)), ("cut", SHAPE)):
+        results = run(shape, PLAN, limits, server, seed)
+        steps = [judge_step(result, limits) for result in results]
+        found = conclude(steps, results, limits, replicas=1, stop_rps=PLAN["stop_rps"])
+        assert found is not None and found.rps == pytest.approx(true_rps, rel=0.07)
+        sent[name] = next(len(r.ok) for r in results if r.segment.asked_rps > 1.3 * true_rps)
+        assert all(len(r.ok) == len(r.segment.arrivals) for r in results)
+    assert sent["cut"] < 0.6 * sent["whole"]
 
 
 def test_clumps_of_slow_requests_count_for_fewer_than_they_are() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -205,14 +206,23 @@ def test_segments_are_cut_by_their_number_in_any_order_of_rows() -> None:
     assert replace(first.capacity, steps=()) == replace(second.capacity, steps=())
 
 
+@dataclass(frozen=True)
+class Second:
+    done: int = 10
+    failed: int = 0
+    latency_ms: Sequence[float] = (1.0,)
+    service_latency_ms: Sequence[float] = ()
+    lateness_ms: Sequence[float] = ()
+
+
 def test_a_target_that_answers_nothing_is_not_driven_on() -> None:
-    over = watch("p99(latency_ms) > 1000 for 2s")
-    quiet = {"done": 0, "failed": 0, "latency_ms": []}
-    assert over.observe(1.0, **quiet, waiting_ms=[900.0, 10.0]) is None
-    assert over.observe(2.0, **quiet, waiting_ms=[1900.0, 1010.0, 10.0]) is None
-    assert over.observe(4.0, **quiet, waiting_ms=[3900.0]) is not None
+    for metric in ("latency_ms", "service_latency_ms"):
+        over, quiet = watch(f"p99({metric}) > 1000 for 2s"), Second(0, latency_ms=[])
+        assert over.observe(1.0, quiet, waiting_ms=[900.0, 10.0]) is None
+        assert over.observe(2.0, quiet, waiting_ms=[1900.0, 1010.0, 10.0]) is None
+        assert over.observe(4.0, quiet, waiting_ms=[3900.0]) is not None
     few = watch("p50(latency_ms) > 1000")
-    assert few.observe(1.0, done=9, failed=0, latency_ms=[5.0] * 9, waiting_ms=[2000.0]) is None
+    assert few.observe(1.0, Second(9, latency_ms=[5.0] * 9), waiting_ms=[2000.0]) is None
 
 
 def watch(*conditions: str) -> AbortWatch:
@@ -221,27 +231,38 @@ def watch(*conditions: str) -> AbortWatch:
 
 def test_an_abort_condition_must_last() -> None:
     watched = watch("error_ratio > 0.5 for 3s")
-    seen = [watched.observe(float(second), done=10, failed=8, latency_ms=[1.0]) for second in range(4)]
+    seen = [watched.observe(float(second), Second(failed=8)) for second in range(4)]
     assert [str(one) if one else None for one in seen] == [None, None, None, "error_ratio > 0.5 for 3s"]
     watched = watch("error_ratio > 0.5 for 3s")
     failed = [8, 8, 1, 8, 8, 8, 8]
-    seen = [watched.observe(float(second), done=10, failed=bad, latency_ms=[1.0]) for second, bad in enumerate(failed)]
+    seen = [watched.observe(float(second), Second(failed=bad)) for second, bad in enumerate(failed)]
     assert [bool(one) for one in seen] == [False] * 6 + [True]
 
 
 def test_a_second_in_which_nothing_ended_says_nothing() -> None:
     watched = watch("error_ratio > 0.5 for 2s", "p99(latency_ms) > 100")
-    assert watched.observe(0.0, done=10, failed=10, latency_ms=[5.0]) is None
-    assert watched.observe(1.0, done=0, failed=0, latency_ms=[]) is None
-    assert watched.observe(2.0, done=10, failed=10, latency_ms=[5.0]) is not None
+    assert watched.observe(0.0, Second(failed=10, latency_ms=[5.0])) is None
+    assert watched.observe(1.0, Second(0, latency_ms=[])) is None
+    assert watched.observe(2.0, Second(failed=10, latency_ms=[5.0])) is not None
 
 
 def test_conditions_without_a_dwell_come_true_at_once() -> None:
-    watched = watch("p95(latency_ms) > 100", "max(lateness_ms) > 50", "achieved_rate < 0.5")
-    assert watched.observe(0.0, done=3, failed=0, latency_ms=[1.0, 2.0, 3.0]) is None
-    assert str(watched.observe(1.0, done=1, failed=0, latency_ms=[500.0])) == "p95(latency_ms) > 100"
-    assert str(watched.observe(2.0, done=1, failed=0, latency_ms=[5.0], lateness_ms=[60.0])) == "max(lateness_ms) > 50"
-    assert watch().observe(0.0, done=1, failed=1, latency_ms=[1e9]) is None
+    watched = watch("p95(latency_ms) > 100", "max(lateness_ms) > 50", "p50(service_latency_ms) > 30")
+    assert watched.observe(0.0, Second(latency_ms=[1.0, 2.0, 3.0])) is None
+    assert str(watched.observe(1.0, Second(latency_ms=[500.0]))) == "p95(latency_ms) > 100"
+    assert str(watched.observe(2.0, Second(latency_ms=[5.0], lateness_ms=[60.0]))) == "max(lateness_ms) > 50"
+    assert str(watched.observe(3.0, Second(service_latency_ms=[31.0]))) == "p50(service_latency_ms) > 30"
+    assert watch().observe(0.0, Second(1, 1, [1e9])) is None
+
+
+def test_what_could_not_be_sent_can_end_a_run_too() -> None:
+    watched = watch("achieved_rate < 0.5 for 1s")
+    few, half, none = ([0.1] * sent for sent in (4, 5, 0))
+    assert watched.observe(0.0, Second(lateness_ms=few)) is None
+    assert watched.observe(1.0, Second(lateness_ms=half)) is None  # as asked for: begins anew
+    assert watched.observe(2.0, Second(lateness_ms=none)) is None
+    assert watched.observe(3.0, Second(0, lateness_ms=none)) is None  # nothing ended: says nothing
+    assert str(watched.observe(4.0, Second(lateness_ms=few))) == "achieved_rate < 0.5 for 1s"
 
 
 def test_a_soak_must_hold_in_each_of_its_parts() -> None:

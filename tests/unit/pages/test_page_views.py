@@ -193,6 +193,21 @@ def test_a_run_without_requests_claims_no_error_ratio():
     assert page.figures == {}
 
 
+def test_a_run_tells_its_notes_what_its_answers_held_and_one_more_replica():
+    found = next(one for one in all_runs() if one.status == RunStatus.PASSED)
+    page = run_page(found, [], AT)
+    assert page.notes[0].startswith("12 requests were held back") and len(page.notes) == 2
+    assert page.capacity.interval == "95 %: 48 to 52"
+    assert page.capacity.one_more == "One more replica brings about +48 requests/s (44–52)."
+    told = dict(page.answers.figures)
+    assert told["Tokens"] == "90,210 in 14,000 answers" and told["Tokens per second"] == "646"
+    assert told["Goodput"] == "47 requests/s, 97.8 % of those asked for, within p99(latency_ms) < 300"
+    assert told["Answers other than recorded"] == "3 of 120 (2.5 %)"
+    assert [row.p95 for row in page.answers.times] == ["70.0 ms", "70.0 ms", None]
+    none = run_page(run("r", RunStatus.PASSED, 300, verdict(RunStatus.PASSED, "held")), [], AT)
+    assert (none.notes, none.answers, none.capacity.one_more) == ((), None, None)
+
+
 # --- figures ----------------------------------------------------------------------------------------------------------
 
 

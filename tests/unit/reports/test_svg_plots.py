@@ -82,3 +82,38 @@ def test_texts_are_escaped_and_marks_say_what_they_are() -> None:
     text = str(svg.draw(plot))
     assert "<script>" not in text and "<i>" not in text and "<b>" not in text and "<r>" not in text
     assert [e.text for e in parsed(plot).iter("title")] == ["<b>&"] * 3
+
+
+def spread_of(points: list[tuple[float, float | None, float | None]]) -> str:
+    axis = svg.linear("x", [0.0, 10.0])
+    plot = svg.Plot("p", axis, axis, spreads=[svg.Spread("due", points)])
+    return next((e.attrib["d"] for e in parsed(plot).iter("path") if e.attrib["class"] == "spread due"), "")
+
+
+def test_a_spread_is_the_area_between_two_lines_and_interrupted_where_one_is_unknown() -> None:
+    left, right, floor, top = svg.LEFT, svg.WIDTH - svg.RIGHT, svg.HEIGHT - svg.BOTTOM, svg.TOP
+    assert spread_of([(0.0, 0.0, 10.0), (10.0, 0.0, 10.0)]) == (
+        f"M{left:.1f} {top:.1f}L{right:.1f} {top:.1f}L{right:.1f} {floor:.1f}L{left:.1f} {floor:.1f}Z"
+    )
+    known = [(0.0, 1.0, 2.0), (1.0, 1.0, 2.0)]
+    broken = spread_of([*known, (2.0, 1.0, None), (3.0, 1.0, float("inf")), (4.0, 1.0, 2.0), (5.0, 1.0, 2.0)])
+    assert broken.count("M") == broken.count("Z") == 2
+    assert spread_of([(0.0, 1.0, 2.0), (1.0, None, None)]) == "", "a single point has no area"
+
+
+def test_a_curve_that_leaves_the_plot_ends_at_its_top() -> None:
+    assert svg.upto([(0.0, 2.0), (1.0, None), (2.0, 8.0), (4.0, 12.0), (5.0, 1.0)], 10.0) == [
+        (0.0, 2.0),
+        (1.0, None),
+        (2.0, 8.0),
+        (3.0, 10.0),
+    ]
+    assert svg.upto([(0.0, 50.0), (1.0, 1.0)], 10.0) == []
+    assert svg.upto([(0.0, None), (1.0, 50.0)], 10.0) == [(0.0, None)]
+
+
+def test_a_long_figure_at_the_right_end_is_not_cut_off() -> None:
+    axis = svg.logarithmic("x", [1.0, 10_000.0])
+    last = [e for e in parsed(svg.Plot("p", axis, axis)).iter("text") if e.text == "10000"]
+    assert {e.attrib["text-anchor"] for e in last} == {"end"}
+    assert max(float(e.attrib["x"]) for e in last) <= svg.WIDTH

@@ -20,7 +20,7 @@ from seamark_load.allowance import Allowance
 from seamark_load.client import Answer
 from seamark_load.hands import Hands
 from seamark_load.open_loop import OpenLoop
-from seamark_load.recorder import Recorder
+from seamark_load.recorder import Recorder, Row
 from seamark_load.watch import CpuWatch
 
 OK = Answer(200, None)
@@ -276,3 +276,63 @@ def test_planned_arrivals_at_the_very_cap_are_sent_and_twice_as_many_are_not(tmp
             allowance.passes()
         lost.append(allowance.held_back)
     assert lost[0] == 0 and lost[1] > 0.4 * 12_000
+
+
+@pytest.mark.parametrize(
+    "rate", [200.0, 1.0], ids=["many arrivals", "one a second: a cut wakes who waits for the next"]
+)
+def test_a_step_that_is_cut_sends_nothing_that_is_due_later_and_waits_for_what_was_sent(
+    tmp_path: Path, rate: float
+) -> None:
+    results: list[SegmentResult] = []
+
+    def cut_soon(loop: OpenLoop) -> None:
+        gevent.sleep(0.25)
+        loop.cut_now()
+        loop.cut_now()  # the second says nothing new
+
+    segments = each(segment(0, rate, 20.0), segment(1, 50, 0.1), results=results)
+    loop, rows = run(tmp_path, slowly(0.1), segments, during=cut_soon)
+    first = loop.tracks[0].segment
+    sent = [row for row in rows if row["segment"] == 0]
+    assert 0.2 < first.duration_s < 2.0 and len(sent) == len(first.arrivals) == int(
+        (first.arrivals < first.duration_s).sum()
+    )
+    assert all(row["ok"] for row in rows) and len(rows) - len(sent) == 5
+    assert results[0].segment is first and len(results[0].latency_ms) == len(sent) and results[0].ok.all()
+    assert abs(len(sent) - rate * first.duration_s) <= 1 and len(results[1].ok) == 5
+
+
+def test_a_cut_that_is_named_beforehand_is_kept_and_users_are_never_cut(tmp_path: Path) -> None:
+    def name_it(loop: OpenLoop) -> None:
+        loop.cut(1, loop.tracks[0].start_s + 0.4)
+
+    loop, _ = run(tmp_path, slowly(0.0), each(segment(0, 50, 0.1), segment(1, 50, 9.0)), during=name_it)
+    second = loop.tracks[1]
+    assert second.start_s + second.segment.duration_s == pytest.approx(loop.tracks[0].start_s + 0.4, abs=1e-6)
+    users = Segment(0, 0.0, 0.3, np.empty(0), users=Users(2, 100.0))
+
+    def cut_soon(loop: OpenLoop) -> None:
+        gevent.sleep(0.05)
+        loop.cut_now()
+
+    loop, rows = run(tmp_path, slowly(0.05), each(users), during=cut_soon)
+    assert loop.tracks[0].segment.duration_s == 0.3 and max(row["due_s"] for row in rows) > 0.15
+
+
+def test_a_second_is_the_same_whether_rows_come_one_by_one_or_from_a_worker() -> None:
+    rows = [
+        Row(0, 1.0, 1.001, 30.0, 29.0, 200, True, None, 0),
+        Row(0, 1.0, 1.002, None, None, None, False, "connection lost", 1),
+        Row(0, 1.0, None, None, None, None, False, "not sent: behind"),
+    ]
+    chunks: list[bytes] = []
+    one_by_one, whole = Recorder(chunks.append), Recorder(lambda chunk: None)
+    for row in rows:
+        one_by_one.add(row)
+    one_by_one.flush()
+    whole.add_chunk(chunks[0])
+    seconds = [recorder.take_second() for recorder in (one_by_one, whole)]
+    for second in seconds:
+        assert (second.done, second.failed, second.latency_ms) == (3, 2, [30.0])
+        assert second.service_latency_ms == [29.0] and second.lateness_ms == pytest.approx([1.0, 2.0])

@@ -19,6 +19,7 @@ from seamark.compute.arrivals import (
 )
 from seamark.compute.capacity_search import Search, pause_s
 from seamark.compute.capacity_search import longest_s as search_longest_s
+from seamark.compute.hopeless import StepWatch
 from seamark.compute.load_shape import Segment, Segments, Shape
 from seamark.core.errors import Problem
 from seamark.core.thresholds import Threshold
@@ -74,4 +75,4 @@ def longest_s(params: Mapping[str, Any]) -> float:
     return search_longest_s(float(params["start_rps"]), float(params["stop_rps"]), float(params["step_s"]))
 
 
-SHAPE = Shape("capacity", check, segments, describe, longest_s, feedback=True)
+SHAPE = Shape("capacity", check, segments, describe, longest_s, feedback=True, give_up=StepWatch)

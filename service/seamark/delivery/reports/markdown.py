@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from seamark.core.baseline import BaselineFinding
 from seamark.core.findings import Capacity, LatencySummary, RunStatus, ThresholdResult, Verdict
 from seamark.core.load_traces import RunTraces
-from seamark.delivery.reports import baseline
+from seamark.delivery.reports import baseline, scaling
 from seamark.delivery.reports.figures import (
     HEADLINES,
     capacity_sentence,
@@ -149,7 +149,8 @@ def _capacity(capacity: Capacity) -> str:
     ]
     heads = ("Asked per s", "Achieved per s", "Requests", "Errors", "p99", "Held", "Why")
     steps = f"<details><summary>{len(rows)} steps</summary>\n\n{_table(heads, rows)}\n\n</details>"
-    return f"**Capacity**: {_text(capacity_sentence(capacity))}.\n\n{steps}"
+    told = "\n".join(f"* {_text(one)}" for one in scaling.sentences(capacity.scaling)) if capacity.scaling else ""
+    return "\n\n".join(part for part in (f"**Capacity**: {_text(capacity_sentence(capacity))}.", told, steps) if part)
 
 
 def _errors(report: RunReport) -> str:

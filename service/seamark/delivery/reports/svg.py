@@ -8,7 +8,7 @@ zero.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -52,6 +52,14 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """A shaded area between two lines, as (x, low, high); where either is not known it is interrupted."""
+
+    css: str
+    points: Sequence[tuple[float, float | None, float | None]]
+
+
+@dataclass(frozen=True)
 class Mark:
     """A point of its own with what it says when pointed at: `solid`, `hollow` or `cross`."""
 
@@ -83,6 +91,7 @@ class Plot:
     marks: Sequence[Mark] = ()
     rules: Sequence[Rule] = ()
     band: tuple[float, float] | None = None  # a stretch of x that is shaded
+    spreads: Sequence[Spread] = ()
 
 
 def linear(title: str, values: Sequence[float | None], *, from_zero: bool = True) -> Axis:
@@ -128,11 +137,29 @@ def percentiles(shares: Sequence[float]) -> Axis:
     return Axis("percentile", 1.0, max(most, 10.0), [tick for tick in nines if tick[0] <= max(most, 10.0)], log=True)
 
 
+def upto(points: Iterable[tuple[float, float | None]], top: float) -> list[tuple[float, float | None]]:
+    """Return a curve up to where it first rises above `top`, which it reaches on a straight line: not flat along it.
+
+    >>> upto([(1.0, 10.0), (2.0, 30.0), (3.0, 5.0)], 20.0)
+    [(1.0, 10.0), (1.5, 20.0)]
+    """
+    kept: list[tuple[float, float | None]] = []
+    for x, y in points:
+        if y is not None and y > top:
+            before = kept[-1] if kept else None
+            if before is not None and before[1] is not None:
+                kept.append((before[0] + (x - before[0]) * (top - before[1]) / (y - before[1]), top))
+            return kept
+        kept.append((x, y))
+    return kept
+
+
 def draw(plot: Plot) -> Markup:
     """Return the plot with its legend."""
     parts = [
         *_grid(plot),
         *_band(plot),
+        *(_spread(plot, spread) for spread in plot.spreads),
         *(_line(plot, line) for line in plot.lines),
         *(_rule(plot, rule) for rule in plot.rules),
         *(_mark(plot, mark) for mark in plot.marks),
@@ -169,9 +196,9 @@ def _grid(plot: Plot) -> list[Markup]:
     for value, text in plot.x.ticks:
         x = _x(plot, value)
         parts.append(Markup('<path class="grid" d="M{} {}V{}"/>').format(x, floor, floor + 5))
-        parts.append(
-            Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>').format(x, floor + 18, text)
-        )
+        ends = x > end - 4 and len(text) > 4  # in the middle of its tick it would be cut off at the edge
+        label = Markup('<text class="tick" x="{}" y="{}" text-anchor="{}">{}</text>')
+        parts.append(label.format(end + 12 if ends else x, floor + 18, "end" if ends else "middle", text))
     parts.append(Markup('<path class="axis" d="M{} {}V{}H{}"/>').format(LEFT, TOP, floor, end))
     middle = (LEFT + end) / 2
     parts.append(
@@ -190,6 +217,22 @@ def _band(plot: Plot) -> list[Markup]:
     left, right = (_x(plot, value) for value in plot.band)
     rect = Markup('<rect class="band" x="{}" y="{}" width="{}" height="{}"/>')
     return [rect.format(left, TOP, round(max(right - left, 2.0), 1), HEIGHT - TOP - BOTTOM)]
+
+
+def _spread(plot: Plot, spread: Spread) -> Markup:
+    """One closed path for each stretch in which both lines are known: along the upper one, and back along the lower."""
+    stretches: list[list[tuple[float, float, float]]] = [[]]
+    for at, low, high in spread.points:
+        if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+            stretches.append([])
+        else:
+            stretches[-1].append((_x(plot, at), _y(plot, low), _y(plot, high)))
+    path = "".join(
+        "M" + "L".join([f"{x} {high}" for x, _, high in one] + [f"{x} {low}" for x, low, _ in reversed(one)]) + "Z"
+        for one in stretches
+        if len(one) > 1
+    )
+    return Markup('<path class="spread {}" d="{}"/>').format(spread.css, path) if path else Markup("")
 
 
 def _line(plot: Plot, line: Line) -> Markup:

@@ -13,6 +13,7 @@ from seamark.delivery.reports.sections import (
     latency,
     percentiles,
     plan,
+    scaling,
     server_time,
     thresholds,
 )
@@ -20,6 +21,7 @@ from seamark.delivery.reports.sections import (
 SECTIONS: tuple[Build, ...] = (
     thresholds.section,
     capacity.section,
+    scaling.section,
     baseline.section,
     latency.section,
     percentiles.section,

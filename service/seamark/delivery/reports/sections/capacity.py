@@ -11,7 +11,7 @@ from seamark.delivery.reports.report import RunReport
 from seamark.delivery.reports.section import Section, figure, paragraph, table
 
 _QUANTILES = {0.5: "p50", 0.95: "p95", 0.99: "p99"}
-_MARKS = {True: ("solid", "good"), False: ("cross", "bad"), None: ("hollow", "plain")}
+MARKS = {True: ("solid", "good"), False: ("cross", "bad"), None: ("hollow", "plain")}
 HEADS = ("Asked per s", "Achieved per s", "Requests", "Errors", "p50", "p99", "Held", "Why")
 
 
@@ -65,7 +65,7 @@ def _plot(capacity: Capacity, steps: Sequence[CapacityStep], quantile: str, limi
         svg.Mark(
             rate,
             value,
-            *_MARKS[step.held],
+            *MARKS[step.held],
             f"{figures.number(rate)} per s: {quantile} {figures.milliseconds(value)}, {step.reason}",
         )
         for step, (rate, value) in zip(ordered, points, strict=True)
