@@ -15,6 +15,7 @@ from typing import Any
 import gevent
 
 from seamark.compute.load_shape import Segment, Segments, Users
+from seamark.core.load_errors import STOPPED_UNSENT, STOPPED_WAITING
 from seamark_load.alarm import Alarm
 from seamark_load.allowance import Allowance
 from seamark_load.client import Answer, failed
@@ -26,7 +27,7 @@ from seamark_load.track import Track
 Send = Callable[[int, float], Answer]
 
 BEHIND_MAX_S = 5.0  # a request later than this is not sent any more: the generator has fallen behind for good
-BURST_S = 2.0  # by how much Poisson's chance may run ahead of a rate cap that the plan keeps on average
+BURST_S = 0.1  # of users and of files of one's own: what a rate cap lets through at once
 # Of planned arrivals at the very cap less than one in a thousand runs loses one: a random walk with this slack reaches
 # this depth with the probability exp(-2 x 0.05 x 100).
 PLANNED_SLACK, PLANNED_BURST, PLANNED_BURST_S = 1.05, 100.0, 10.0
@@ -273,7 +274,7 @@ class OpenLoop:
         try:
             answer = self._send(number, self._zero + due_s)
         except gevent.GreenletExit:
-            self._end(track, index, number, sent_s, None, Answer(None, "stopped before an answer"))
+            self._end(track, index, number, sent_s, None, Answer(None, STOPPED_WAITING))
             raise
         except Overtime:
             answer = failed(TimeoutError(), self._drain_s)
@@ -337,7 +338,7 @@ class OpenLoop:
         """Give every request that was handed out its one row, also those that were stopped before they began."""
         for track in self.tracks:
             for index in [i for i in range(track.dispatched) if not track.ended[i]]:
-                self._not_sent(track, index, "not sent: the run was stopped")
+                self._not_sent(track, index, STOPPED_UNSENT)
         failures = self._recorder.failed
         if not self._answered and self.unreachable is None and self.stopped is None and self.sent and failures:
             self.unreachable = "no connection could be made to the target"

@@ -87,7 +87,7 @@ def usl(results: Sequence[SegmentResult], replicas: int, rng: np.random.Generato
         )
     stars, tops = _peaks(laws)
     star, top = (float(one[0]) for one in _peaks(law[None, :]))
-    falls = np.isfinite(star) and np.isfinite(stars).mean() >= 0.975
+    falls = bool(np.isfinite(star) and np.isfinite(stars).mean() >= 0.975)
     return UslFit(
         "ok",
         distinct,

@@ -12,20 +12,23 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy.special import betainc
 
-from seamark.compute.capacity import aggregate, conclude, judge_step, lateness_limit_ms, of_tokens, summary
+from seamark.compute.capacity import aggregate, conclude, judge_step, lateness_limit_ms, of_tokens, summary, supported
 from seamark.compute.load_shape import FloatArray, Segment, SegmentResult
 from seamark.compute.run_answers import RunAnswers
 from seamark.compute.scaling import explain
 from seamark.compute.token_notes import TokenNotes
-from seamark.core.findings import Capacity, CapacityStep, RunStatus, ThresholdResult, Verdict
+from seamark.core.findings import Capacity, CapacityStep, ErrorKind, RunStatus, ThresholdResult, Verdict
+from seamark.core.load_errors import GIVEN_UP
 from seamark.core.specs import LoadTestPlan
 from seamark.core.thresholds import OF_ANSWERS, OF_TOKENS_BY_REQUEST, Threshold
 
 ACHIEVED_LEAST = 0.95
 LATENESS_SAMPLES_MIN = 100
 PART_LEVEL = 0.01
+KINDS_MAX = 10
 
 
 class RanSegment(Protocol):
@@ -54,6 +57,9 @@ def judge(
     tokens: TokenNotes | None = None,
 ) -> Verdict:
     """Return a run's verdict, of samples with the columns of core.records.LOAD_SAMPLES and the generator's notes."""
+    if aborted is not None:  # what was given up at the stop says nothing of the target
+        given_up = pc.is_in(samples["error"], pa.array(sorted(GIVEN_UP)))
+        samples = samples.filter(pc.invert(given_up))
     run = _Run(samples, segments, tokens)
     capacity: Capacity | None = None
     if plan.shape.kind == "capacity":
@@ -62,11 +68,14 @@ def judge(
         stop_rps = float(plan.shape.params["stop_rps"])
         capacity = conclude(steps, measured, plan.thresholds, replicas=plan.replicas, stop_rps=stop_rps)
         if capacity is not None:
-            capacity = explain(capacity, measured, plan.thresholds, replicas=plan.replicas)
+            capacity = _explained(capacity, measured, plan)
         results = _best_step(plan.thresholds, steps, measured, capacity, plan.replicas)
         status, reason = _search_status(run, steps, capacity, unreachable)
     else:
-        results = tuple(_result(threshold, run.measure(threshold, plan.thresholds)) for threshold in plan.thresholds)
+        results = tuple(
+            _result(threshold, run.measure(threshold, plan.thresholds), run.supports(threshold))
+            for threshold in plan.thresholds
+        )
         late = generator_saturated or run.late(plan.thresholds)
         status, reason = _status(run, results, generator_late=late, unreachable=unreachable)
         if plan.shape.kind == "soak" and status == RunStatus.PASSED:
@@ -89,7 +98,23 @@ def judge(
         tokens=run.answers.token_summary(),
         goodput=run.answers.goodput(plan.thresholds),
         answers=run.answers.answer_check(),
+        error_kinds=_error_kinds(samples),
     )
+
+
+def _explained(capacity: Capacity, measured: Sequence[SegmentResult], plan: LoadTestPlan) -> Capacity:
+    """A law that cannot be fitted must not cost the run its verdict."""
+    try:
+        return explain(capacity, measured, plan.thresholds, replicas=plan.replicas)
+    except (ArithmeticError, ValueError, np.linalg.LinAlgError):
+        return capacity
+
+
+def _error_kinds(samples: pa.Table) -> tuple[ErrorKind, ...]:
+    counted = samples["error"].drop_null().value_counts()
+    kinds = [(one["values"], one["counts"]) for one in counted.to_pylist()]
+    kinds.sort(key=lambda kind: (-kind[1], kind[0]))
+    return tuple(ErrorKind(error, count) for error, count in kinds[:KINDS_MAX])
 
 
 class _Run:
@@ -129,8 +154,14 @@ class _Run:
 
     @property
     def asked_rate(self) -> float | None:
-        """None where nothing was planned: users send when they have their answer."""
-        return self.requests / self.duration_s if self.duration_s and self.planned else None
+        """What the plan asked for; of a run that was stopped what it had asked for by then.
+
+        None where nothing was planned: users send when they have their answer.
+        """
+        if not self.duration_s or not self.planned:
+            return None
+        whole = all(segment.ran_s is None for segment in self._segments)
+        return (self.planned if whole else self.requests) / self.duration_s
 
     @property
     def achieved_rate(self) -> float | None:
@@ -165,6 +196,17 @@ class _Run:
         judged = self._judged.get(threshold.metric)
         return aggregate(getattr(self, threshold.metric) if judged is None else judged, threshold)
 
+    def supports(self, threshold: Threshold) -> bool | None:
+        """Whether the requests show a latency percentile to be within its limit; None for what is no such thing."""
+        judged = self._judged.get(threshold.metric)
+        if judged is None or threshold.quantile is None:
+            return None
+        return supported(len(judged), int(sum(not threshold.holds(value) for value in judged)), threshold.quantile)
+
+    @property
+    def succeeded(self) -> int:
+        return int(self._ok.sum())
+
     def results(self) -> list[SegmentResult]:
         """The run cut into its segments."""
         found = []
@@ -190,10 +232,10 @@ def _known(values: FloatArray) -> FloatArray:
     return values[~np.isnan(values)]
 
 
-def _result(threshold: Threshold, actual: float | None) -> ThresholdResult:
+def _result(threshold: Threshold, actual: float | None, shown: bool | None = None) -> ThresholdResult:
     finite = actual is not None and np.isfinite(actual)
     passed = threshold.holds(actual) if actual is not None else None
-    return ThresholdResult(str(threshold), actual if finite else None, passed)
+    return ThresholdResult(str(threshold), actual if finite else None, passed, shown)
 
 
 def _status(
@@ -213,17 +255,24 @@ def _status(
             RunStatus.INCONCLUSIVE,
             "the load generator was the bottleneck: its latency, not the target's, was measured",
         )
+    broken = [result for result in results if result.passed is False]
     unknown = [result.text for result in results if result.passed is None]
+    if broken:
+        told = ", ".join(f"{r.text} (was {_measured(r.actual)})" for r in broken)
+        return RunStatus.FAILED, f"{len(broken)} of {len(results)} thresholds did not hold: {told}"
+    if not run.succeeded:
+        return RunStatus.FAILED, f"not one of {run.requests} requests succeeded"
     if unknown:
         return RunStatus.INCONCLUSIVE, f"not measured: {', '.join(unknown)}"
-    broken = [result for result in results if not result.passed]
-    if broken:
-        told = ", ".join(
-            f"{r.text} (was {'beyond measure' if r.actual is None else format(r.actual, '.4g')})" for r in broken
-        )
-        return RunStatus.FAILED, f"{len(broken)} of {len(results)} thresholds did not hold: {told}"
-    held = f"all {len(results)} thresholds held" if results else "there are no thresholds to judge by"
-    return RunStatus.PASSED, f"{run.requests} requests, {run.errors} errors; {held}"
+    held = f"all {len(results)} thresholds held" if len(results) > 1 else "the threshold held"
+    held = held if results else "there are no thresholds to judge by"
+    weak = [result.text for result in results if result.supported is False]
+    told = f"; too few requests to show {', '.join(weak)} at 99 % confidence" if weak else ""
+    return RunStatus.PASSED, f"{run.requests} requests, {run.errors} errors; {held}{told}"
+
+
+def _measured(actual: float | None) -> str:
+    return "beyond measure" if actual is None else f"{actual:,.0f}" if actual >= 1000 else format(actual, ".4g")
 
 
 def _each_part(parts: Sequence[SegmentResult], thresholds: Sequence[Threshold], held: str) -> tuple[RunStatus, str]:
@@ -262,8 +311,6 @@ def _nothing_measured(run: _Run, unreachable: str | None) -> str | None:
         return f"the target could not be reached: {unreachable}"
     if run.requests == 0:
         return "no request was made; nothing was measured"
-    if not len(run.latency_ms):
-        return "no request came to an end; nothing was measured"
     return None
 
 
@@ -274,7 +321,8 @@ def _search_status(
     if nothing:
         return RunStatus.INCONCLUSIVE, nothing
     if capacity is None:
-        first = steps[-1] if steps else None
+        # The lowest rate that did not hold; a step in which no request was due says nothing.
+        first = next((step for step in reversed(steps) if step.held is False), steps[-1] if steps else None)
         if first is None or first.held is None:
             return RunStatus.INCONCLUSIVE, first.reason if first else "no step was made"
         return RunStatus.FAILED, f"not even {first.asked_rps:.3g} requests/s hold: {first.reason}"

@@ -180,6 +180,15 @@ class ThresholdResult:
     text: str
     actual: float | None
     passed: bool | None
+    supported: bool | None = None  # of a percentile: enough requests to say so at 99 % confidence; None: not asked
+
+
+@dataclass(frozen=True)
+class ErrorKind:
+    """Requests that failed in one way."""
+
+    error: str
+    count: int
 
 
 @dataclass(frozen=True)
@@ -236,6 +245,7 @@ class Verdict:
     tokens: TokenSummary | None = None
     goodput: Goodput | None = None
     answers: AnswerCheck | None = None
+    error_kinds: tuple[ErrorKind, ...] = ()  # the most frequent, in order
     notes: tuple[str, ...] = ()  # what a reader must know beside the figures; changes no status
     baseline: BaselineFinding | None = None  # beside earlier runs; None: it measured nothing to hold against them
 
@@ -376,4 +386,11 @@ class ModelOverview:
 
 def to_document(finding: Any) -> Any:
     """Return a finding as plain JSON-able data: dataclasses to objects, times to RFC 3339, enums to their text."""
-    return msgspec.to_builtins(finding)
+    return msgspec.to_builtins(finding, enc_hook=_scalar)
+
+
+def _scalar(value: Any) -> Any:
+    """A number or truth value of NumPy is one of Python's: none of them may cost a finding."""
+    if not hasattr(value, "item"):
+        raise TypeError(f"{type(value)} is no part of a finding")
+    return value.item()

@@ -27,6 +27,9 @@ OF_ANSWERS = OF_TOKENS + OF_WHOLE_RUNS  # what is read of answers, beyond when t
 DISTRIBUTIONS = ("latency_ms", "service_latency_ms", "lateness_ms", *OF_TOKENS)
 NUMBERS = ("error_ratio", "achieved_rate", "requests", "rate_rps", *OF_WHOLE_RUNS)
 
+SHARES = ("error_ratio", "achieved_rate", "goodput_ratio", "answer_mismatch_ratio")
+MORE_IS_BETTER = ("achieved_rate", "rate_rps", "tokens_per_s", "goodput_rps", "goodput_ratio")
+
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -97,5 +100,18 @@ def parse_threshold(text: str, *, with_hold: bool = False) -> Threshold:
         raise ValueError(f"{match['aggregate']} is no percentile; write one between p0 and p100, like p95")
     if match["hold"] and not with_hold:
         raise ValueError("'for' belongs to abort conditions; a threshold is judged once, at the end of the run")
+    _check_sense(metric, match["operator"], float(match["limit"]), abort=with_hold)
     hold_s = parse_duration(match["hold"]) if match["hold"] else 0.0
     return Threshold(metric, match["aggregate"], match["operator"], float(match["limit"]), hold_s)
+
+
+def _check_sense(metric: str, sign: str, limit: float, *, abort: bool) -> None:
+    """A limit that a share cannot reach, or that asks for what nobody wants, is a mistake and not a threshold."""
+    if metric in SHARES and not 0 <= limit <= 1:
+        raise ValueError(f"{metric} is a share from 0 to 1; write {metric} {sign} 0.05 for 5 %")
+    if metric == "requests":
+        return
+    wanted = ">" if (metric in MORE_IS_BETTER) != abort else "<"
+    if not sign.startswith(wanted):
+        what = "an abort condition says what is too bad" if abort else "a threshold says what is good enough"
+        raise ValueError(f"{what}: of {metric} write {wanted} or {wanted}=, not {sign}")

@@ -145,6 +145,7 @@ def run(record: RunRecord, waiting: Waiting | None = None) -> dict[str, Any]:
         "tokens": verdict.get("tokens"),
         "goodput": verdict.get("goodput"),
         "answers": _answers(record.verdict.answers if record.verdict else None),
+        "error_kinds": verdict.get("error_kinds", []),
         "notes": verdict.get("notes", []),
         "baseline": verdict.get("baseline"),
     }

@@ -12,8 +12,9 @@ import pytest
 
 from seamark.compute.abort import AbortWatch
 from seamark.compute.verdict import judge
-from seamark.core.findings import RunStatus, Verdict
+from seamark.core.findings import RunStatus, Verdict, to_document
 from seamark.core.records import ANSWER_DETAILS, LOAD_SAMPLES
+from seamark.core.scaling import UslFit
 from seamark.core.specs import LoadTestPlan, PayloadSpec, ShapeSpec
 from seamark.core.thresholds import parse_threshold
 
@@ -126,7 +127,6 @@ def never_sent(count: int) -> dict[str, Any]:
     [
         ("no request was made", samples(0), {}),
         ("could not be reached: refused", unanswered(), {"unreachable": "refused"}),
-        ("no request came to an end", unanswered(), {}),
         ("94.0%", samples(**never_sent(60)), {}),
         ("ended before its plan did", samples(400), {}),
         ("load generator was the bottleneck", samples(), {"generator_saturated": True}),
@@ -316,3 +316,39 @@ def test_rates_of_a_stopped_run_are_over_the_time_it_ran() -> None:
 def test_what_users_sent_was_not_asked_for_as_a_rate() -> None:
     found = run(plan("p95(latency_ms) < 50"), samples(), (Ran(0, 0.0, 0.0, 10.0),))
     assert found.status == RunStatus.PASSED and found.asked_rate is None and found.achieved_rate == 100
+
+
+def test_a_run_without_a_single_success_never_passes() -> None:
+    bad = samples(ok=np.zeros(1000, bool), error=["HTTP 500"] * 999 + ["HTTP 503"])
+    found = run(plan("error_ratio <= 1"), bad)
+    assert found.status == RunStatus.FAILED and "not one of 1000 requests succeeded" in found.reason
+    assert [(kind.error, kind.count) for kind in found.error_kinds] == [("HTTP 500", 999), ("HTTP 503", 1)]
+    nothing_back = run(plan("p95(latency_ms) < 50"), unanswered(), (Ran(0, 100.0, 0.0, 0.05),))
+    assert nothing_back.status == RunStatus.FAILED and "beyond measure" in nothing_back.reason
+
+
+def test_a_threshold_that_is_known_to_be_broken_fails_whatever_else_is_unknown() -> None:
+    bad = samples(ok=np.zeros(1000, bool), error=["an error in the stream"] * 1000)
+    found = run(plan("p95(first_token_ms) < 500", "error_ratio < 0.01"), bad)
+    assert found.status == RunStatus.FAILED and "error_ratio < 0.01 (was 1)" in found.reason
+
+
+def test_a_percentile_of_few_requests_is_said_not_to_be_shown() -> None:
+    few = run(plan("p99(latency_ms) < 300"), samples(5), (Ran(0, 100.0, 0.0, 0.05),))
+    assert few.status == RunStatus.PASSED and few.thresholds[0].supported is False
+    assert "too few requests to show p99(latency_ms) < 300" in few.reason
+    many = run(plan("p99(latency_ms) < 300"), samples())
+    assert many.thresholds[0].supported is True and "too few" not in many.reason
+
+
+def test_what_was_given_up_at_a_stop_is_no_error_of_the_target() -> None:
+    left = [None] * 990 + ["stopped before an answer"] * 6 + ["not sent: the run was stopped"] * 4
+    table = samples(error=left, ok=np.array([text is None for text in left]))
+    found = run(plan("error_ratio < 0.001"), table, aborted="stopped before its end")
+    assert (found.errors, found.requests, found.thresholds[0].passed) == (0, 990, True)
+
+
+def test_a_verdict_can_be_kept_whatever_the_laws_say() -> None:
+    assert to_document(UslFit("ok", 7, fall_measured=np.bool_(False)))["fall_measured"] is False
+    with pytest.raises(TypeError):
+        to_document(UslFit("ok", 7, fall_measured=object()))

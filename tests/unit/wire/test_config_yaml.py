@@ -243,7 +243,7 @@ def test_every_mistake_is_told_with_its_line():
         ("models:\n  - slo: {over: 1h}\n", 2, "is missing"),
         ("models:\n  - name: a\n    slo: {over: 1h}\n", 3, "sets no objective"),
         ("models:\n  - name: 1.5\n", 2, "1.5 is no model's name"),
-        ("models:\n  - name: a\n    slo: {latency: 'p99(latency_ms) > 3'}\n", 3, "is no objective"),
+        ("models:\n  - name: a\n    slo: {latency: 'p99(latency_ms) > 3'}\n", 3, "what is good enough"),
         ("models:\n  - name: a\n    slo: {availability: 1}\n", 3, "leaves no error budget"),
         ("targets: {allow: ['http://u:p@h.test']}", 1, "must not hold a user name or password"),
         ("targets: {allow: ['http://h.test\\@evil.test']}", 1, "is no URL"),
