@@ -130,11 +130,12 @@ def test_whatever_it_tries_it_reaches_nothing_but_its_target(
     assert told(outcome) == (None, None, None, outcome.notes)
     found = json.loads((place.work / own.FILES / "tried.json").read_text())
 
-    assert len(found["tried"]) > 50
+    assert len(found["tried"]) > 70 and found["held"] == []
     assert {name: words for name, words in found["tried"].items() if words.startswith("succeeded")} == {}
     of_the_sandbox = ("refused: ", "is not on the allow-list")
     otherwise = {name for name, words in found["tried"].items() if not any(part in words for part in of_the_sandbox)}
-    assert otherwise <= {"user name", "unicode", "raise the limits", "other as proxy"}, found["tried"]
+    harmless = {"user name", "unicode", "raise the limits", "other as proxy", "zeromq of Locust"}
+    assert otherwise <= harmless, found["tried"]
     assert "hunter2" not in json.dumps(found["environ"]) and not any("proxy" in name for name in found["environ"])
     assert found["limits"]["RLIMIT_AS"] == [2 * 1024**3] * 2 and found["limits"]["RLIMIT_CORE"] == [0, 0]
     assert found["limits"]["RLIMIT_CPU"][0] <= own.OVERTIME_S + 37 and found["limits"]["RLIMIT_FSIZE"][0] == 1024**3

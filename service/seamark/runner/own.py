@@ -75,7 +75,9 @@ def command(order: LoadOrder) -> list[str]:
     options += ["--host", order.plan.target, "--only-summary", "--exit-code-on-error", "0", "--loglevel", "ERROR"]
     # Who waits for an answer as the run ends may have it: answers that are late must not go missing.
     options += ["--stop-timeout", str(math.ceil(order.plan.timeout_s))]
-    return [sys.executable, "-P", "-m", "locust", "-f", str(shipped("loadtests") / "own_locustfile.py"), *options]
+    loadtests = shipped("loadtests")
+    start, file = str(loadtests / "own_start.py"), str(loadtests / "own_locustfile.py")
+    return [sys.executable, "-P", start, "-f", file, *options]
 
 
 def environment(work_dir: Path, root: Path) -> Mapping[str, str]:
