@@ -30,7 +30,14 @@ ORDER = read_own_order(WORK_DIR)
 die_with_parent(ORDER.parent_pid)
 RECORDING = Recording(ORDER, lines_to_service(), WORK_DIR / SAMPLES)
 PINS = Pins(ORDER.addresses)
-REQUESTS = RECORDING.requests = EveryRequest(Guard(ORDER.allow), ORDER.caps, RECORDING.on_refused, RECORDING.on_cut_off)
+REQUESTS = RECORDING.requests = EveryRequest(
+    Guard(ORDER.allow),
+    ORDER.caps,
+    RECORDING.on_refused,
+    RECORDING.on_cut_off,
+    run_id=ORDER.run_id,
+    seed=ORDER.seed,
+)
 REQUESTS.install()
 guard_connections(PINS)
 os.chdir("files")

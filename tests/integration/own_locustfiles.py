@@ -31,6 +31,36 @@ class Fast(FastHttpUser):
         self.client.post("/fast", json={"x": 1}, headers={"x-team": "shop"})
 '''
 
+# Whose requests are numbered, and who sees the numbers.
+NUMBERED = """
+from locust import FastHttpUser, HttpUser, constant, events, task
+SEEN = []
+
+@events.request.add_listener
+def note(context, **_):
+    SEEN.append(context)
+
+class Shop(HttpUser):
+    wait_time = constant(0.1)
+
+    @task
+    def predict(self):
+        with self.client.post("/caught", json={}, catch_response=True, context={"mine": 1}) as response:
+            self.client.get("/within", headers={"Traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"})
+            response.failure("no")
+        self.client.get("/plain", allow_redirects=False)
+        if any(set(context) - {"mine"} for context in SEEN):
+            raise ValueError(f"more in it than was given: {SEEN}")
+
+class Fast(FastHttpUser):
+    wait_time = constant(0.1)
+
+    @task
+    def predict(self):
+        with self.client.get("/fast", catch_response=True) as response:
+            response.success()
+"""
+
 SHAPED = """
 from locust import FastHttpUser, LoadTestShape, task
 
@@ -331,4 +361,4 @@ class Shop(HttpUser):
         self.client.get(OTHER)
 """
 
-__all__ = ["ENDLESS", "EXITS", "FORGES", "HOSTILE", "PLAIN", "SHAPED", "TROUBLED"]
+__all__ = ["ENDLESS", "EXITS", "FORGES", "HOSTILE", "NUMBERED", "PLAIN", "SHAPED", "TROUBLED"]

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from seamark import __version__
 from seamark.core.errors import Invalid
 from seamark.runner.order import LoadOrder
 from seamark.shipped import shipped
@@ -46,7 +45,8 @@ def write_own_order(order: LoadOrder, work_dir: Path) -> None:
     path = locustfile(plan.scenario, order.loadtests_dir)
     (work_dir / FILES).mkdir()
     document = {
-        "version": __version__,
+        "run_id": order.run_id,
+        "seed": order.seed,
         "target": plan.target,
         "allow": list(order.allow),
         "addresses": {host: list(found) for host, found in (order.addresses or {}).items()},
