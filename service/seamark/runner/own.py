@@ -19,7 +19,7 @@ FILE_BYTES_MAX = 4 * 1024 * 1024
 OVERTIME_S = 60.0  # Locust's imports and the file's own, on top of what the plan says
 USERS_MAX = 10_000  # of one process, whatever a plan says
 # What a Python process needs to start; nothing that names the service, its stores or its keys.
-_KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "TZ")
+KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "TZ")
 
 
 def locustfile(name: str, folder: Path | None) -> Path:
@@ -86,7 +86,7 @@ def environment(work_dir: Path, root: Path) -> Mapping[str, str]:
     `root` is where Seamark's own package lies. Of PYTHONPATH only what Locust is loaded from is kept. A HOME that is
     missing would be looked up as that of the service's user, so there is one.
     """
-    kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
+    kept = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
     paths = [Path(path).resolve() for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     needed = [root, *(path for path in paths if (path / "locust").is_dir())]
     files = str(work_dir / FILES)
