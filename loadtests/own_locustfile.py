@@ -1,6 +1,6 @@
 """What Locust is started with for a locustfile of the user's own: shut the sandbox, then load that file, unchanged.
 
-Started by the service in a work folder that holds the order. The file's own users and shape are passed on to Locust
+Started by own_start.py in a work folder that holds the order. The file's own users and shape are passed on to Locust
 as if they stood here; what they do is told on stdout as JSON lines, and written to a samples file in the folder.
 """
 
@@ -30,7 +30,14 @@ ORDER = read_own_order(WORK_DIR)
 die_with_parent(ORDER.parent_pid)
 RECORDING = Recording(ORDER, lines_to_service(), WORK_DIR / SAMPLES)
 PINS = Pins(ORDER.addresses)
-REQUESTS = RECORDING.requests = EveryRequest(Guard(ORDER.allow), ORDER.caps, RECORDING.on_refused, RECORDING.on_cut_off)
+REQUESTS = RECORDING.requests = EveryRequest(
+    Guard(ORDER.allow),
+    ORDER.caps,
+    RECORDING.on_refused,
+    RECORDING.on_cut_off,
+    run_id=ORDER.run_id,
+    seed=ORDER.seed,
+)
 REQUESTS.install()
 guard_connections(PINS)
 os.chdir("files")
@@ -38,21 +45,25 @@ os.chdir("files")
 sys.path[:] = [path for path in sys.path if os.path.realpath(path) != os.path.realpath(WORK_DIR)]
 
 ORIGINS = [origin_of(url) for url in ORDER.allow]
-LIMITS = Limits(
-    write=os.path.realpath("."),
-    own=os.path.realpath(ORDER.locustfile.parent),
-    closed=ORDER.closed,
-    endpoints=PINS.endpoints(ORIGINS),
-    hosts=frozenset(origin.host for origin in ORIGINS),
-    limit_s=ORDER.limit_s,
-)
 events.init.add_listener(RECORDING.on_init)  # type: ignore[no-untyped-call]
 events.test_start.add_listener(RECORDING.on_start)  # type: ignore[no-untyped-call]
 events.request.add_listener(RECORDING.on_request)  # type: ignore[no-untyped-call]
 events.user_error.add_listener(RECORDING.on_user_error)  # type: ignore[no-untyped-call]
 events.quitting.add_listener(RECORDING.on_quitting)  # type: ignore[no-untyped-call]
 atexit.register(RECORDING.at_exit)
-RECORDING.fenced_by_kernel = confine(LIMITS, RECORDING.on_refused) > 0
+# The limits have no name here: what has one could be changed by the file.
+LANDLOCK = confine(
+    Limits(
+        write=os.path.realpath("."),
+        own=os.path.realpath(ORDER.locustfile.parent),
+        closed=ORDER.closed,
+        endpoints=PINS.endpoints(ORIGINS),
+        hosts=frozenset(origin.host for origin in ORIGINS),
+        limit_s=ORDER.limit_s,
+    ),
+    RECORDING.on_refused,
+)
+RECORDING.fenced_by_kernel = LANDLOCK > 0
 try:
     globals().update(load(ORDER.locustfile, User, LoadTestShape))
 except NotLoaded as error:

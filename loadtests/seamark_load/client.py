@@ -1,7 +1,7 @@
-"""One request through Locust's fast client -> an answer, with the guard before every connection.
+"""A response of geventhttpclient -> an answer within bounds; and its connections, with the guard before each of them.
 
-Locust's client is made strict: TLS is verified, redirects are not followed, cookies are not kept, answers are not
-inflated and are read only up to a bound, and a socket connects only to an address that the guard let pass.
+TLS is verified, redirects are not followed, answers are read only up to a bound, and a socket connects only to an
+address that the guard let pass.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 
 from seamark_load.answers import AnswerReading
-from seamark_load.guard import Guard, Refused, origin_of
+from seamark_load.guard import Refused, origin_of
 from seamark_load.pinned import Pins
 
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
@@ -106,35 +106,10 @@ def guard_connections(pins: Pins) -> None:
     client.SSLConnectionPool = GuardedTlsConnections  # type: ignore[attr-defined]
 
 
-class GuardedPool(client.HTTPClientPool):
-    """Clients for allowed origins only."""
-
-    def __init__(self, guard: Guard, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._guard = guard
-
-    def get_client(self, url: Any) -> client.HTTPClient:
-        """Return the client of the URL's origin; Refused where the allow-list does not hold it."""
-        self._guard.check_url(str(url))
-        return super().get_client(url)
-
-
-def harden(session: Any) -> None:
-    """Take from a FastHttpSession what an open-loop test of one target must not do."""
-    agent = session.client
-    agent.redirect_response_codes = frozenset()
-    agent.valid_response_codes = frozenset(range(100, _STATUS_MAX + 1))  # a status is judged by the scenario
-    agent.cookiejar = None
-    session.auth_header = None
-
-
 def read_answer(
     response: Any, judge: Callable[[int], str | None], timeout_s: float, reading: AnswerReading | None = None
 ) -> Answer:
     """Read a streamed response to its end, within bounds, and judge it; `reading` is shown its body as it comes."""
-    error = getattr(response, "error", None)
-    if error is not None:
-        return failed(error, timeout_s)
     status = int(response.status_code)
     length = 0
     try:
@@ -182,7 +157,6 @@ def _what_came(stream: Any) -> bytes:
 
 def failed(error: BaseException, timeout_s: float) -> Answer:
     """Return what an exception means, in one of a few constant texts: they are counted by text."""
-    error = getattr(error, "original", None) or error
     if isinstance(error, Refused):
         return Answer(None, f"refused: {error}", connected=False)
     if isinstance(error, NotConnected):

@@ -11,8 +11,10 @@ import http.client
 import os
 import random
 from collections.abc import Callable, Mapping
+from itertools import count
 from time import perf_counter
 from typing import Any
+from urllib.parse import quote
 
 import gevent
 from gevent.local import local
@@ -21,17 +23,21 @@ from locust.clients import HttpSession
 from locust.contrib.fasthttp import FastHttpSession
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from seamark.core.load_traces import trace_id
 from seamark_load.allowance import Allowance
 from seamark_load.guard import Guard, Origin, Refused, origin_of
 
 BURST_S = 0.1
-# Trace ids must differ between runs, whatever a locustfile seeds.
-_TRACE_IDS = random.Random(os.urandom(16))
+_NUMBER = "seamark.number"  # in Locust's context of a request; its event hands it on
+# Span ids must differ between runs, whatever a locustfile seeds.
+_SPAN_IDS = random.Random(os.urandom(16))
 
 
 class EveryRequest:
     """The checks of one run. `refused` is told of each URL that was, `cut_off` of each request (when it was sent, by
-    perf_counter) whose user was ended while it waited.
+    perf_counter, and its number) whose user was ended while it waited.
+
+    Requests are numbered as they are sent; `run_id`, `seed` and the number give the id of the trace.
     """
 
     def __init__(
@@ -39,12 +45,16 @@ class EveryRequest:
         guard: Guard,
         caps: Mapping[str, float],
         refused: Callable[[str], None],
-        cut_off: Callable[[float], None],
+        cut_off: Callable[[float, int | None], None],
+        *,
+        run_id: str,
+        seed: int,
     ) -> None:
         self._guard, self._refused, self._cut_off = guard, refused, cut_off
         self._allowances = {origin: Allowance(rps, burst_s=BURST_S) for origin, rps in caps.items()}
         self._paid = local()
-        self._sent_at: dict[object, float] = {}
+        self._sent_at: dict[object, tuple[float, int | None]] = {}
+        self._run_id, self._seed, self._numbers = run_id, seed, count()
 
     @property
     def held_back(self) -> int:
@@ -52,9 +62,15 @@ class EveryRequest:
         return sum(allowance.held_back for allowance in self._allowances.values())
 
     @property
-    def in_flight(self) -> list[float]:
-        """When the requests that sessions wait for now were sent."""
+    def in_flight(self) -> list[tuple[float, int | None]]:
+        """When the requests that sessions wait for now were sent, and their numbers."""
         return list(self._sent_at.values())
+
+    @staticmethod
+    def take_number(context: Any) -> int | None:
+        """Take a request's number out of the context of its event; None: it was not marked, so no trace is its own."""
+        number = context.pop(_NUMBER, None) if isinstance(context, dict) else None
+        return number if isinstance(number, int) else None
 
     def install(self) -> None:
         """Stand in the way of every request of this process, for good."""
@@ -80,18 +96,38 @@ class EveryRequest:
             self._paid.yes = True
         except Refused:
             pass  # the connection says so, and Locust counts it as a request that failed
+        number = None
         if len(rest) < 4:  # else FastHttpSession was given its headers by position
-            settings["headers"] = {**_marks(), **(settings.get("headers") or {})}
+            number, settings = self._marked(settings)
         me = object()
-        self._sent_at[me] = sent_at = perf_counter()
+        sent_at = perf_counter()
+        self._sent_at[me] = sent_at, number
         try:
             return original(this, method, url, *rest, **settings)
         except gevent.GreenletExit:
-            self._cut_off(sent_at)
+            self._cut_off(sent_at, number)
             raise
         finally:
             self._sent_at.pop(me, None)
             self._paid.yes = False
+
+    def _marked(self, settings: dict[str, Any]) -> tuple[int | None, dict[str, Any]]:
+        """Number a request and mark it, so that the service tells a test's traffic from live traffic, and this run's.
+
+        What the file says itself stands; a request in a trace of the file's own has no number.
+        """
+        own = settings.get("headers") or {}
+        marks = {
+            "baggage": f"user_agent.synthetic.type=test,seamark.loadtest.run={quote(self._run_id, safe='')}",
+            "seamark-synthetic": "test",
+        }
+        if any(str(name).lower() == "traceparent" for name in own):
+            return None, {**settings, "headers": {**marks, **own}}
+        number = next(self._numbers)
+        trace, span_id = trace_id(self._run_id, self._seed, number), _SPAN_IDS.getrandbits(64) or 1
+        headers = {"traceparent": f"00-{trace}-{span_id:016x}-01", **marks, **own}
+        context = {**(settings.get("context") or {}), _NUMBER: number}
+        return number, {**settings, "headers": headers, "context": context}
 
     def _of_connect(self, original: Any, this: Any, *arguments: Any, **settings: Any) -> Any:
         self._check(_url_of(this))  # before TLS begins, too
@@ -140,13 +176,3 @@ def _url_of(connection: Any) -> str:
 def _url(scheme: str, host: Any, port: Any) -> str:
     name = str(host).strip("[]")
     return f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}"
-
-
-def _marks() -> dict[str, str]:
-    """By these the service tells a test's traffic from live traffic."""
-    trace_id, span_id = _TRACE_IDS.getrandbits(128) or 1, _TRACE_IDS.getrandbits(64) or 1
-    return {
-        "traceparent": f"00-{trace_id:032x}-{span_id:016x}-01",
-        "baggage": "user_agent.synthetic.type=test",
-        "seamark-synthetic": "test",
-    }

@@ -61,8 +61,11 @@ class Recording:
         self._zero = perf_counter()
         gevent.spawn(self._tick_each_second)
 
-    def on_request(self, response_time: Any, exception: Any, response: Any = None, **_: Any) -> None:
+    def on_request(
+        self, response_time: Any, exception: Any, response: Any = None, context: Any = None, **_: Any
+    ) -> None:
         """One ended request, whichever client made it."""
+        number = self.requests.take_number(context) if self.requests else None
         if self._zero is None or self._finished:
             return
         known = isinstance(response_time, int | float)
@@ -71,13 +74,13 @@ class Recording:
         status = getattr(response, "status_code", None)
         error = None if exception is None else str(exception) or type(exception).__name__
         whole = status if isinstance(status, int) and 100 <= status <= 999 else None
-        self._recorder.add(Row(0, sent_s, sent_s, latency_ms, latency_ms, whole, error is None, error))
+        self._recorder.add(Row(0, sent_s, sent_s, latency_ms, latency_ms, whole, error is None, error, number))
 
-    def on_cut_off(self, sent_at: float) -> None:
+    def on_cut_off(self, sent_at: float, number: int | None) -> None:
         """A request that was not answered when its user was ended; `sent_at` by perf_counter."""
         if self._zero is not None and not self._finished:
             sent_s = max(sent_at - self._zero, 0.0)
-            self._recorder.add(Row(0, sent_s, sent_s, None, None, None, False, "stopped before an answer"))
+            self._recorder.add(Row(0, sent_s, sent_s, None, None, None, False, "stopped before an answer", number))
 
     def on_user_error(self, exception: BaseException, tb: Any = None, **_: Any) -> None:
         """A task that raised; Locust goes on with the next one."""
@@ -102,8 +105,8 @@ class Recording:
         if self._finished:
             return
         now_s = min(self._now_s, self._order.duration_s)
-        for sent_at in self.requests.in_flight if self.requests else ():
-            self.on_cut_off(sent_at)
+        for sent_at, number in self.requests.in_flight if self.requests else ():
+            self.on_cut_off(sent_at, number)
         self._tell_progress(self._recorder.take_second())
         self._finished = True
         self._recorder.flush()

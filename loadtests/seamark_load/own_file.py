@@ -20,6 +20,8 @@ from seamark.core.thresholds import Threshold, parse_threshold
 class OwnOrder:
     """A run of somebody's own locustfile as the service ordered it."""
 
+    run_id: str
+    seed: int
     target: str
     allow: tuple[str, ...]
     addresses: Mapping[str, list[str]]
@@ -39,6 +41,8 @@ def read_own_order(work_dir: Path) -> OwnOrder:
     document = json.loads(path.read_text(encoding="utf-8"))
     path.unlink()
     return OwnOrder(
+        run_id=document["run_id"],
+        seed=document["seed"],
         target=document["target"],
         allow=tuple(document["allow"]),
         addresses=document["addresses"],

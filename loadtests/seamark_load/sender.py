@@ -59,10 +59,9 @@ class Sender:
 
 
 class _Streamed:
-    """A response in the form in which Locust's client hands one out unread."""
+    """An unread response in the form that read_answer() takes."""
 
     __slots__ = ("stream",)
-    error = None
 
     def __init__(self, response: HTTPSocketPoolResponse) -> None:
         self.stream = response

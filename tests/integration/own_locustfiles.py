@@ -4,6 +4,8 @@ from __future__ import annotations
 
 PLAIN = '''
 """A locustfile as plain Locust takes it: nothing in it knows of Seamark."""
+from gevent import monkey
+monkey.patch_all()
 from locust import FastHttpUser, HttpUser, between, constant, tag, task
 print('{"kind": "end", "error": "printed"}')
 
@@ -28,6 +30,36 @@ class Fast(FastHttpUser):
     def predict(self):
         self.client.post("/fast", json={"x": 1}, headers={"x-team": "shop"})
 '''
+
+# Whose requests are numbered, and who sees the numbers.
+NUMBERED = """
+from locust import FastHttpUser, HttpUser, constant, events, task
+SEEN = []
+
+@events.request.add_listener
+def note(context, **_):
+    SEEN.append(context)
+
+class Shop(HttpUser):
+    wait_time = constant(0.1)
+
+    @task
+    def predict(self):
+        with self.client.post("/caught", json={}, catch_response=True, context={"mine": 1}) as response:
+            self.client.get("/within", headers={"Traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"})
+            response.failure("no")
+        self.client.get("/plain", allow_redirects=False)
+        if any(set(context) - {"mine"} for context in SEEN):
+            raise ValueError(f"more in it than was given: {SEEN}")
+
+class Fast(FastHttpUser):
+    wait_time = constant(0.1)
+
+    @task
+    def predict(self):
+        with self.client.get("/fast", catch_response=True) as response:
+            response.success()
+"""
 
 SHAPED = """
 from locust import FastHttpUser, LoadTestShape, task
@@ -110,7 +142,8 @@ class Shop(HttpUser):
 
 # What is tried, each by its name; FACTS says where things are. Every one must come to nothing.
 HOSTILE = """
-import ctypes, http.client, json, os, resource, signal, socket, subprocess, sys, urllib.request
+import ctypes, gc, http.client, json, os, resource, signal, socket, subprocess, sys, types, urllib.request
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from pathlib import Path
 import gevent.os, gevent.subprocess, requests, urllib3
 from geventhttpclient import HTTPClient
@@ -134,7 +167,117 @@ class Liar(tuple):
     def __getitem__(self, index):
         return ("127.0.0.1", PORT)[index]
 
+def zeromq():
+    import zmq
+    stream = zmq.Context().socket(zmq.STREAM)
+    stream.setsockopt(zmq.RCVTIMEO, 1000)
+    stream.connect(f"tcp://127.0.0.1:{OTHER_PORT}")
+    return stream.recv()
+
+def zeromq_of_locust():
+    from locust.rpc import zmqrpc
+    return zmqrpc.Client("127.0.0.1", OTHER_PORT, "me")
+
+def zeromq_by_its_file(folder=None):
+    package = Path(requests.__file__).parent.parent
+    (file,) = (package / "zmq/backend/cython").glob("_zmq.*.so")
+    if folder is not None:
+        copy = Path(folder) / "harmless.so"
+        copy.write_bytes(file.read_bytes())
+        file = copy.absolute()
+    loader = ExtensionFileLoader("harmless", str(file))
+    return loader.create_module(ModuleSpec("harmless", loader, origin=str(file)))
+
+def dns_datagram():
+    from gevent.resolver.ares import Resolver
+    return Resolver(servers=["127.0.0.1"], udp_port=OTHER_PORT, timeout=0.3, tries=1).gethostbyname("hunter2.test")
+
+class Everything:
+    def __contains__(self, other):
+        return True
+
+def open_up(found):
+    # Puts Everything in the place of what looks like endpoints, wherever something leads there.
+    for value in found:
+        if type(value).__name__ == "Limits":
+            object.__setattr__(value, "endpoints", Everything())
+        for cell in (value.__closure__ or ()) if isinstance(value, types.FunctionType) else ():
+            if isinstance(cell.cell_contents, frozenset) or type(cell.cell_contents).__name__ == "Limits":
+                cell.cell_contents = types.SimpleNamespace(endpoints=Everything(), hosts=Everything())
+    return native(("127.0.0.1", OTHER_PORT))
+
+def limits_in_modules():
+    return open_up([value for module in list(sys.modules.values()) for value in vars(module).values()])
+
+def frames(frame):
+    while frame:
+        yield from (*frame.f_globals.values(), *frame.f_locals.values())
+        frame = frame.f_back
+
+def limits_in_a_traceback():
+    try:
+        native(("127.0.0.1", OTHER_PORT))
+    except OSError as error:
+        last = error.__traceback__
+        while last.tb_next:
+            last = last.tb_next
+        return open_up(list(frames(last.tb_frame)))
+
+class Spy(str):
+    found = []
+    def __str__(self):
+        self.found.extend(frames(sys._getframe()))
+        return "127.0.0.1"
+    __repr__ = __hash__ = rstrip = startswith = __fspath__ = __str__
+
+def limits_as_it_is_asked():
+    for address in ((Spy("x"), OTHER_PORT), Spy("x")):
+        try:
+            native(address)
+        except (OSError, TypeError):
+            pass
+    try:
+        open(Spy("/x"))
+    except (OSError, TypeError):
+        pass
+    return open_up(list(Spy.found))
+
+def builtins_exchanged():
+    import builtins
+    held = builtins.type, builtins.len, builtins.any
+    builtins.type, builtins.len, builtins.any = (lambda value: tuple), (lambda value: 2), (lambda values: True)
+    try:
+        return native(Liar(("127.0.0.1", OTHER_PORT)))
+    finally:
+        builtins.type, builtins.len, builtins.any = held
+
+def code_exchanged():
+    import seamark_load.sandbox
+    seamark_load.sandbox.hook.__code__ = (lambda *a: None).__code__
+
 ATTEMPTS = {
+    "zeromq": zeromq,
+    "zeromq again": lambda: sys.modules.pop("zmq", None) and None or zeromq(),
+    "zeromq of Locust": zeromq_of_locust,
+    "zeromq by its file": zeromq_by_its_file,
+    "native code of its own": lambda: zeromq_by_its_file("."),
+    "c-ares": dns_datagram,
+    "c-ares by its own name": lambda: __import__("gevent.resolver.cares"),
+    "libuv": lambda: __import__("gevent.libuv.loop"),
+    "uvloop": lambda: __import__("uvloop").new_event_loop(),
+    "schema from elsewhere": lambda: __import__("jsonschema_rs").validator_for({"$ref": OTHER}),
+    "psycopg": lambda: __import__("psycopg").connect(f"host=127.0.0.1 port={OTHER_PORT}"),
+    "flight": lambda: __import__("pyarrow.flight"),
+    "grpc": lambda: __import__("grpc"),
+    "fork by its function": lambda: __import__("_posixsubprocess").fork_exec,
+    "limits in modules": limits_in_modules,
+    "limits in a traceback": limits_in_a_traceback,
+    "limits as it is asked": limits_as_it_is_asked,
+    "builtins exchanged": builtins_exchanged,
+    "code exchanged": code_exchanged,
+    "all objects": lambda: open_up(gc.get_objects()),
+    "who refers": lambda: open_up(gc.get_referrers(sys)),
+    "what is referred to": lambda: open_up(gc.get_referents(sys.modules)),
     "requests": lambda: requests.get(OTHER, timeout=2),
     "urllib": lambda: urllib.request.urlopen(OTHER, timeout=2),
     "urllib3": lambda: urllib3.PoolManager().request("GET", OTHER, retries=False),
@@ -200,7 +343,13 @@ for name, attempt in ATTEMPTS.items():
     except BaseException as error:
         TRIED[name] = f"{type(error).__name__}: {error}"
 LIMITS = {kind: resource.getrlimit(getattr(resource, kind)) for kind in dir(resource) if kind.startswith("RLIMIT_")}
-Path("tried.json").write_text(json.dumps({"tried": TRIED, "environ": dict(os.environ), "limits": LIMITS}))
+HELD = [
+    f"{module.__name__}.{name}"
+    for module in list(sys.modules.values())
+    for name, value in vars(module).items()
+    if isinstance(value, types.BuiltinFunctionType) and value.__name__ == "fork_exec"
+]
+Path("tried.json").write_text(json.dumps({"tried": TRIED, "held": HELD, "environ": dict(os.environ), "limits": LIMITS}))
 
 class Shop(HttpUser):
     wait_time = constant(0.1)
@@ -212,4 +361,4 @@ class Shop(HttpUser):
         self.client.get(OTHER)
 """
 
-__all__ = ["ENDLESS", "EXITS", "FORGES", "HOSTILE", "PLAIN", "SHAPED", "TROUBLED"]
+__all__ = ["ENDLESS", "EXITS", "FORGES", "HOSTILE", "NUMBERED", "PLAIN", "SHAPED", "TROUBLED"]

@@ -143,6 +143,18 @@ def test_a_verdict_comes_back_as_it_went_in(catalog: Catalog) -> None:
     assert found and (found.finding, found.run_id, found.at) == (capacity, run.id, AT)
 
 
+def test_of_a_long_run_the_last_hour_of_progress_is_kept(catalog: Catalog) -> None:
+    run, other = (catalog.runs.create(plan(), trigger="api", at=AT) for _ in range(2))
+    assert run and other
+    catalog.runs.add_progress(other.id, 0, {"t_s": 0})
+    for seq in (0, 60, 3599, 3600, 3601, 3660, 20_001):
+        catalog.runs.add_progress(run.id, seq, {"t_s": seq})
+    assert [seq for seq, _ in catalog.runs.progress(run.id)] == [3599, 3600, 3601, 3660, 20_001]
+    catalog.runs.add_progress(run.id, 20_040, {"t_s": 1})
+    assert catalog.runs.progress(run.id, 3600) == [(20_001, {"t_s": 20_001}), (20_040, {"t_s": 1})]
+    assert [seq for seq, _ in catalog.runs.progress(other.id)] == [0], "another run's stays"
+
+
 def test_earlier_runs_are_those_that_passed_or_failed_newest_first(catalog: Catalog) -> None:
     verdict = Verdict(RunStatus.PASSED, "ok", 100, 0, 10.0, 9.9, FIGURES, FIGURES, FIGURES, ())
     ends = (RunStatus.PASSED, RunStatus.ABORTED, RunStatus.FAILED, RunStatus.INCONCLUSIVE, RunStatus.PASSED)

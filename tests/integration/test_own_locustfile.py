@@ -18,11 +18,14 @@ from tests.integration.test_locust_run import HEALTHY, Dial, Watcher, plan_for
 
 from seamark.compute.verdict import judge
 from seamark.core.findings import RunStatus
+from seamark.core.load_traces import run_prefix, trace_id
 from seamark.core.specs import LoadTestPlan, PayloadSpec, ShapeSpec
 from seamark.core.thresholds import parse_threshold
 from seamark.engine import loadtests
+from seamark.engine.run_traces import seed_of
 from seamark.runner import locust, own
 from seamark.runner.order import LoadOrder, Progress, RunnerOutcome
+from seamark.store import load_samples
 
 pytestmark = [pytest.mark.slow, pytest.mark.serial]
 HERE = Path(__file__).parent
@@ -98,8 +101,11 @@ def test_a_locustfile_runs_as_it_is_against_the_plans_target(dial: Callable[[], 
     assert {line["line"] for line in seen["last"]} == {"POST /v1/predict HTTP/1.1", "POST /v1/fast HTTP/1.1"}
     for request in seen["last"]:
         headers = request["headers"]
-        assert headers["seamark-synthetic"] == "test" and headers["baggage"] == "user_agent.synthetic.type=test"
-        assert headers["traceparent"].startswith("00-") and headers["host"] == server.origin.removeprefix("http://")
+        assert headers["seamark-synthetic"] == "test"
+        assert headers["baggage"] == "user_agent.synthetic.type=test,seamark.loadtest.run=r1"
+        assert headers["traceparent"].startswith(f"00-{run_prefix('r1')}") and headers[
+            "host"
+        ] == server.origin.removeprefix("http://")
     rows = outcome.samples.to_pylist()
     assert {row["http_status"] for row in rows} == {200} and {row["error"] for row in rows} == {None}
     assert all(row["due_s"] == row["sent_s"] and row["latency_ms"] == row["service_latency_ms"] > 0 for row in rows)
@@ -108,6 +114,21 @@ def test_a_locustfile_runs_as_it_is_against_the_plans_target(dial: Callable[[], 
     verdict = judge(place.plan, outcome.samples, outcome.segments, **HEALTHY)
     assert verdict.status == RunStatus.PASSED and verdict.latency_ms.p50 == verdict.service_latency_ms.p50
     assert "closed loop" in outcome.notes[0] and not any("refused" in note for note in outcome.notes)
+
+
+def test_each_sample_has_the_number_that_its_trace_is_made_of(dial: Callable[[], Dial], place: Place) -> None:
+    server = dial()
+    outcome = place.run(server.origin, files.NUMBERED)
+    assert told(outcome) == (None, None, None, outcome.notes) and not any("raised" in note for note in outcome.notes)
+    rows = outcome.samples.to_pylist()
+    sent = {request["headers"]["traceparent"].split("-")[1]: request["line"] for request in server.set()["last"]}
+    assert sent.pop("a" * 32) == "GET /within HTTP/1.1"
+    numbers = [row["number"] for row in rows if row["number"] is not None]
+    assert len(set(numbers)) == len(numbers) < len(rows) and set(numbers) == set(range(len(numbers)))
+    assert set(sent) <= {trace_id("r1", 1, number) for number in numbers} and len(sent) > 5
+    caught = {row["number"] for row in rows if row["error"] == "no"}
+    of_caught = {trace_id("r1", 1, number) for number in caught if number is not None}
+    assert {trace for trace, line in sent.items() if "/caught" in line} <= of_caught and None not in caught
 
 
 def test_whatever_it_tries_it_reaches_nothing_but_its_target(
@@ -130,11 +151,12 @@ def test_whatever_it_tries_it_reaches_nothing_but_its_target(
     assert told(outcome) == (None, None, None, outcome.notes)
     found = json.loads((place.work / own.FILES / "tried.json").read_text())
 
-    assert len(found["tried"]) > 50
+    assert len(found["tried"]) > 70 and found["held"] == []
     assert {name: words for name, words in found["tried"].items() if words.startswith("succeeded")} == {}
     of_the_sandbox = ("refused: ", "is not on the allow-list")
     otherwise = {name for name, words in found["tried"].items() if not any(part in words for part in of_the_sandbox)}
-    assert otherwise <= {"user name", "unicode", "raise the limits", "other as proxy"}, found["tried"]
+    harmless = {"user name", "unicode", "raise the limits", "other as proxy", "zeromq of Locust"}
+    assert otherwise <= harmless, found["tried"]
     assert "hunter2" not in json.dumps(found["environ"]) and not any("proxy" in name for name in found["environ"])
     assert found["limits"]["RLIMIT_AS"] == [2 * 1024**3] * 2 and found["limits"]["RLIMIT_CORE"] == [0, 0]
     assert found["limits"]["RLIMIT_CPU"][0] <= own.OVERTIME_S + 37 and found["limits"]["RLIMIT_FSIZE"][0] == 1024**3
@@ -354,6 +376,10 @@ loadtests:
         assert ended.verdict.requests == server.set()["requests"] > 5
         with served(services) as client:
             assert client.get(f"/api/v1/runs/{run.id}").json()["notes"] == list(ended.verdict.notes)
+            assert client.get(f"/api/v1/runs/{run.id}/traces").json()["requests"] == ended.verdict.requests
+            traces = {request["headers"]["traceparent"][3:35] for request in server.set()["last"]}
+            numbers = load_samples.samples(services.lake, run.id)["number"].to_pylist()
+            assert traces <= {trace_id(run.id, seed_of(run.id), number) for number in numbers}
             for report in ("report.md", "report.html"):
                 assert "closed loop: latency counts from the send" in client.get(f"/api/v1/runs/{run.id}/{report}").text
             (services.loadtests_dir / "shop.py").unlink()

@@ -28,7 +28,8 @@ class ChatAnswer:
     def __init__(self, wanted: bool, gap: Callable[[float], None]) -> None:
         self._wanted, self._gap = wanted, gap
         self._stream: EventStream | None = None
-        self._blocks: list[bytes] = []  # of an answer that is not streamed, or has not said yet
+        self._blocks: list[bytes] = []  # of an answer that comes whole, or has not said yet
+        self._comes_whole = False
         self._texts: list[str] = []
         self._error: str | None = None
         self._first_s: float | None = None
@@ -41,8 +42,10 @@ class ChatAnswer:
         """Read what came at `at_s`."""
         if self._stream is None:
             self._blocks.append(block)
-            begun = b"".join(self._blocks).lstrip()
-            if not begun or begun[:1] in b"{[":
+            if self._comes_whole or not (first := block.lstrip()[:1]):
+                return
+            if first in b"{[":
+                self._comes_whole = True
                 return
             self._stream, block = EventStream(), b"".join(self._blocks)
             self._blocks = []

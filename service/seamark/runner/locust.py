@@ -42,7 +42,6 @@ DRAINS_MAX = 12  # steps of a search that may have to wait for their last answer
 NOTES_MAX, NOTE_LENGTH_MAX = 10, 500
 LINE_BYTES_MAX = 64 * 1024
 STDERR_BYTES_KEPT = 16 * 1024
-_KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "TZ")
 
 
 def run(
@@ -255,7 +254,7 @@ def _free_port(host: str) -> int:
 
 def environment(work_dir: Path, token: str) -> dict[str, str]:
     """Only what the generator needs: no setting, no secret and no proxy of the service reaches it."""
-    kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
+    kept = {name: os.environ[name] for name in own.KEPT_ENVIRONMENT if name in os.environ}
     paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     return {
         **kept,

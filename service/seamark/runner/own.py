@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from seamark import __version__
 from seamark.core.errors import Invalid
 from seamark.runner.order import LoadOrder
 from seamark.shipped import shipped
@@ -20,7 +19,7 @@ FILE_BYTES_MAX = 4 * 1024 * 1024
 OVERTIME_S = 60.0  # Locust's imports and the file's own, on top of what the plan says
 USERS_MAX = 10_000  # of one process, whatever a plan says
 # What a Python process needs to start; nothing that names the service, its stores or its keys.
-_KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "TZ")
+KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "TZ")
 
 
 def locustfile(name: str, folder: Path | None) -> Path:
@@ -46,7 +45,8 @@ def write_own_order(order: LoadOrder, work_dir: Path) -> None:
     path = locustfile(plan.scenario, order.loadtests_dir)
     (work_dir / FILES).mkdir()
     document = {
-        "version": __version__,
+        "run_id": order.run_id,
+        "seed": order.seed,
         "target": plan.target,
         "allow": list(order.allow),
         "addresses": {host: list(found) for host, found in (order.addresses or {}).items()},
@@ -75,7 +75,9 @@ def command(order: LoadOrder) -> list[str]:
     options += ["--host", order.plan.target, "--only-summary", "--exit-code-on-error", "0", "--loglevel", "ERROR"]
     # Who waits for an answer as the run ends may have it: answers that are late must not go missing.
     options += ["--stop-timeout", str(math.ceil(order.plan.timeout_s))]
-    return [sys.executable, "-P", "-m", "locust", "-f", str(shipped("loadtests") / "own_locustfile.py"), *options]
+    loadtests = shipped("loadtests")
+    start, file = str(loadtests / "own_start.py"), str(loadtests / "own_locustfile.py")
+    return [sys.executable, "-P", start, "-f", file, *options]
 
 
 def environment(work_dir: Path, root: Path) -> Mapping[str, str]:
@@ -84,7 +86,7 @@ def environment(work_dir: Path, root: Path) -> Mapping[str, str]:
     `root` is where Seamark's own package lies. Of PYTHONPATH only what Locust is loaded from is kept. A HOME that is
     missing would be looked up as that of the service's user, so there is one.
     """
-    kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
+    kept = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
     paths = [Path(path).resolve() for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     needed = [root, *(path for path in paths if (path / "locust").is_dir())]
     files = str(work_dir / FILES)

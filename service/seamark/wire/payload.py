@@ -13,7 +13,6 @@ from seamark.wire.payload_file import name_fault
 from seamark.wire.values import RowRefused, shown
 
 KINDS = ("replay", "rows", "file", "template")
-BESIDE_TEMPLATE = ("seed", "rows")
 KEYS = (*KINDS, "seed")
 ROWS_MAX = 10_000
 SEED_MAX = 2**53

@@ -148,6 +148,7 @@ def test_a_regression_fails_the_run_where_the_plan_says_so_and_does_not_become_t
     failure = cases["baseline: p95(latency_ms)"].find("failure")
     assert failure is not None and "regression" in str(failure.get("message"))
     assert cases["baseline: error_ratio"].find("failure") is None
+    assert {case.get("classname") for case in suite.iter("testcase")} == {f"seamark.{failed.plan}"}
     assert suite.get("failures") == str(sum(case.find("failure") is not None for case in suite)) == "4"
 
     accepted = go(baseline={"fail_on": "regression", "since": AT.isoformat()})
@@ -177,7 +178,9 @@ def test_what_is_told_without_failing_is_skipped_in_junit_and_stands_in_every_re
     page, report = client.get(f"/runs/{told.id}").text, client.get(f"/api/v1/runs/{told.id}/report.html").text
     for text in (page, report):
         assert "Beside earlier runs" in text and "worse than the last 6 passed runs" in text
-        assert "p95(latency_ms)" in text and "circle-open" in text
+        assert "p95(latency_ms)" in text
+    assert "circle-open" in page
+    assert "The figures of the last 7 runs of the plan, oldest first." in report
 
 
 def test_a_lower_capacity_fails_the_run_and_is_still_what_replicas_are_advised_by(

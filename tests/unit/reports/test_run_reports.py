@@ -15,8 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from seamark.compute.capacity import aggregate
 from seamark.core.findings import Capacity, CapacityStep, LatencySummary, RunStatus, ThresholdResult, Verdict
 from seamark.core.records import ANSWER_DETAILS, LOAD_SAMPLES
+from seamark.core.thresholds import parse_threshold
 from seamark.delivery import reports
 from seamark.delivery.reports import RunReport, sections
 from seamark.delivery.reports.markdown import COMMENT_BYTES_MAX
@@ -104,9 +106,9 @@ def test_series_agrees_with_a_plain_loop_over_the_seconds() -> None:
         known = inside & ~np.isnan(latency)
         assert point.asked_rps == inside.sum()
         assert point.errors == (inside & ~ok).sum()
-        assert point.p50_ms == pytest.approx(np.quantile(latency[known], 0.5), abs=1e-3)
-        assert point.p99_ms == pytest.approx(np.quantile(latency[known], 0.99), abs=1e-3)
-        assert point.service_p99_ms == pytest.approx(np.quantile(service[known], 0.99), abs=1e-3)
+        assert point.p50_ms == pytest.approx(np.quantile(latency[known], 0.5, method="inverted_cdf"), abs=1e-3)
+        assert point.p99_ms == pytest.approx(np.quantile(latency[known], 0.99, method="inverted_cdf"), abs=1e-3)
+        assert point.service_p99_ms == pytest.approx(np.quantile(service[known], 0.99, method="inverted_cdf"), abs=1e-3)
     assert sum(p.achieved_rps for p in points) == pytest.approx(ok.sum())
 
 
@@ -132,6 +134,20 @@ def test_the_distribution_is_numpys_and_ends_at_the_maximum() -> None:
     latency = table["latency_ms"].to_numpy()
     assert points[-1].share == 1.0 and points[-1].latency_ms == pytest.approx(np.nanmax(latency), abs=1e-3)
     assert [p.latency_ms for p in points] == sorted(p.latency_ms for p in points)
+
+
+@pytest.mark.parametrize("count", [1, 2, 99, 100, 101, 1000])
+def test_the_percentile_curve_and_the_course_have_the_verdicts_p99(count: int) -> None:
+    """Of 100 answers with one of a second the 99th percentile is none between it and the others."""
+    table = samples(count)
+    latency_ms = np.where(np.arange(count) == count * 7 // 10, 1000.0, 5.0)
+    for name, values in (("latency_ms", latency_ms), ("service_latency_ms", latency_ms), ("due_s", np.zeros(count))):
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, LOAD_SAMPLES.field(name), pa.array(values).cast(LOAD_SAMPLES.field(name).type))
+    expected = aggregate(latency_ms, parse_threshold("p99(latency_ms) < 14"))
+    assert reports.series(table)[0].p99_ms == expected
+    at_99 = [p.latency_ms for p in reports.distribution(table) if p.share == 0.99]
+    assert at_99 == ([expected] if count >= 100 else [])
 
 
 # --- JUnit ---------------------------------------------------------------------------------------------------------

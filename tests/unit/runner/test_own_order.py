@@ -67,6 +67,7 @@ def test_the_generator_reads_what_the_service_wrote_and_removes_it(tmp_path: Pat
     (tmp_path / "lt" / "shop.py").write_text("")
     own.write_own_order(order(tmp_path / "lt"), tmp_path / "work")
     read = read_own_order(tmp_path / "work")
+    assert (read.run_id, read.seed) == ("r1", 1)
     assert (read.users, read.duration_s, read.limit_s) == (3, 5.0, 5.0 + 30.0 + own.OVERTIME_S)
     assert read.addresses == {"m.test": ["10.0.0.7"]} and read.caps == {"http://m.test:8080": 9.0}
     assert read.locustfile == (tmp_path / "lt" / "shop.py").resolve() and read.closed == ("/data",)

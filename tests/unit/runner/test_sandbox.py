@@ -8,14 +8,18 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from seamark_load import landlock
-from seamark_load.sandbox import Limits, Shut, hook, readable, tasks_of_user
+from seamark_load.sandbox import Limits, Shut, hook, readable, take_out, tasks_of_user
 
 ROOT = Path(__file__).resolve().parents[3]
+PACKAGES = Path(np.__file__).parents[1]
+NATIVE = str(next((PACKAGES / "numpy" / "linalg").glob("_umath_linalg.*.so")))
 
 
 class Folders:
@@ -61,6 +65,9 @@ def test_what_a_locustfile_needs_passes(folders: Folders) -> None:
         ("socket.getaddrinfo", (b"10.0.0.7", 8080, 0, 1, 6)),
         ("socket.__new__", (None, socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, 0)),
         ("import", ("numpy", None, None, None, None)),
+        ("import", ("numpy.linalg._umath_linalg", NATIVE, None, None, None)),
+        ("object.__setattr__", (Folders, "__name__", "x")),
+        ("sys._getframe", (None,)),
         ("compile", (None, "x")),
     ):
         folders.check(event, arguments)
@@ -84,6 +91,34 @@ class Pair(tuple):  # type: ignore[type-arg]
 
     def __getitem__(self, index: Any) -> Any:
         return ("10.0.0.7", 8080)[index]
+
+
+def test_nothing_of_an_object_that_may_lie_is_run_where_it_is_judged(folders: Folders) -> None:
+    class Spy(str):
+        __slots__ = ()
+
+        def told(self, *_: object) -> Any:
+            raise AssertionError("it could look at the frames of who judges it")
+
+        __eq__ = __hash__ = __str__ = __repr__ = rstrip = lower = __format__ = __getitem__ = told
+
+    for event, given in (("socket.connect", (Spy("10.0.0.7"), 8080)), ("socket.getaddrinfo", Spy("x"))):
+        with pytest.raises(Shut, match="no plain"):
+            folders.check(event, (None, given) if event == "socket.connect" else (given,))
+    with pytest.raises(ImportError, match="no plain name"):
+        folders.check("import", (Spy("numpy"), None, None, None, None))
+
+
+def test_no_frame_of_a_refusal_leads_to_a_cell_that_holds_the_addresses(folders: Folders) -> None:
+    with pytest.raises(Shut) as refused:
+        folders.check("socket.connect", (None, ("10.0.0.8", 8080)))
+    trace = refused.tb
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    held = dict(trace.tb_frame.f_locals)
+    assert held["endpoints"] == frozenset({("10.0.0.7", 8080)})
+    cells = [cell.cell_contents for value in held.values() for cell in getattr(value, "__closure__", None) or ()]
+    assert cells and not any(type(value) is Limits or value == held["endpoints"] for value in cells)
 
 
 READ = os.O_RDONLY
@@ -141,6 +176,10 @@ REFUSED: list[tuple[str, tuple[Any, ...]]] = [
     ("socket.__new__", (None, socket.AF_INET, socket.SOCK_DGRAM, 0)),
     ("socket.__new__", (None, socket.AF_INET, socket.SOCK_RAW, 0)),
     ("socket.__new__", (None, 16, socket.SOCK_RAW, 0)),
+    ("gc.get_objects", (-1,)),
+    ("gc.get_referrers", ((),)),
+    ("gc.get_referents", ((),)),
+    ("object.__setattr__", (hook, "__code__", None)),
 ]
 
 
@@ -160,10 +199,45 @@ def test_a_link_into_the_data_is_followed_before_it_is_judged(folders: Folders) 
         folders.check("open", (str(folders.own / "innocent.csv"), "r", os.O_RDONLY))
 
 
-@pytest.mark.parametrize("name", ["duckdb", "grpc", "_cffi_backend", "pyarrow"])
-def test_modules_that_connect_in_native_code_are_not_to_be_had(folders: Folders, name: str) -> None:
-    with pytest.raises(ImportError, match=f"importing {name}"):
-        folders.check("import", (name, None, None, None, None))
+@pytest.mark.parametrize(
+    ("name", "path", "says"),
+    [
+        *(
+            (name, None, f"importing {name}")
+            for name in ("duckdb", "grpc", "_cffi_backend", "pyarrow", "zmq", "uvloop")
+        ),
+        ("zmq.backend.cython._zmq", None, "cannot be seen"),
+        ("pyarrow.fs", None, "cannot be seen"),
+        ("gevent.resolver.ares", None, "cannot be seen"),
+        ("harmless", "{packages}/zmq/backend/cython/_zmq.abi3.so", "cannot be seen"),
+        ("harmless", "{packages}/gevent/resolver/cares.cpython-311-x86_64-linux-gnu.so", "cannot be seen"),
+        ("harmless", "{packages}/_duckdb.so", "cannot be seen"),
+        ("harmless", "{packages}/gevent//resolver/cares.so", "in no folder of packages"),
+        ("harmless", "{packages}/gevent/./resolver/cares.so", "in no folder of packages"),
+        ("harmless", "{packages}/../harmless.so", "in no folder of packages"),
+        ("harmless", "{work}/harmless.so", "in no folder of packages"),
+        ("harmless", "/proc/self/fd/7", "in no folder of packages"),
+        ("harmless", "harmless.so", "in no folder of packages"),
+        ("harmless", Path("/usr/lib/harmless.so"), "in no folder of packages"),
+    ],
+)
+def test_modules_that_connect_in_native_code_are_not_to_be_had(
+    folders: Folders, name: str, path: Any, says: str
+) -> None:
+    given = path.format(packages=PACKAGES, work=folders.work) if type(path) is str else path
+    with pytest.raises(ImportError, match=says):
+        folders.check("import", (name, given, None, None, None))
+
+
+def test_what_is_taken_out_is_not_to_be_had_of_those_who_imported_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("gone", "gone.below", "goner", "holder")
+    gone, below, goner, holder = (ModuleType(name) for name in names)
+    for name, module in zip(names, (gone, below, goner, holder), strict=True):
+        monkeypatch.setitem(sys.modules, name, module)
+    vars(holder).update(g=gone, b=below, kept=goner, connect=type("C", (), {"__module__": "gone.below"}), n=1)
+    take_out({"gone"})
+    assert "gone" not in sys.modules and "gone.below" not in sys.modules and "goner" in sys.modules
+    assert {name for name in vars(holder) if not name.startswith("__")} == {"kept", "n"}
 
 
 def test_what_may_be_read_is_never_everything() -> None:

@@ -2,7 +2,8 @@
 
 Names hold nothing measured, must not change between runs and must not repeat: readers compare runs by suite and name,
 and drop a second test case of the same name (GitLab, "Unit test reports"). A run that says nothing is an `error`, not a
-failure, and never a pass; nor is it `skipped`, which readers show as harmless.
+failure, and never a pass; nor is it `skipped`, which readers show as harmless. That is for what may be so: a comparison
+with earlier runs that is not known, or that the plan does not fail on.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def junit(report: RunReport) -> str:
         names[threshold.text] = seen = names.get(threshold.text, 0) + 1
         _threshold_case(suite, report, threshold, threshold.text if seen == 1 else f"{threshold.text} ({seen})")
     if report.verdict is not None and report.verdict.baseline is not None:
-        _baseline_cases(suite, report.plan, report.verdict.baseline)
+        _baseline_cases(suite, report, report.verdict.baseline)
     suites = ET.Element("testsuites", name="seamark")
     for element in (suite, suites):
         _count(element, suite)
@@ -48,9 +49,8 @@ def junit(report: RunReport) -> str:
 def _count(element: ET.Element, suite: ET.Element) -> None:
     cases = suite.findall("testcase")
     element.set("tests", str(len(cases)))
-    for kind, name in (("failure", "failures"), ("error", "errors")):
+    for kind, name in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
         element.set(name, str(sum(case.find(kind) is not None for case in cases)))
-    element.set("skipped", "0")
     element.set("time", suite.attrib["time"])
 
 
@@ -87,11 +87,10 @@ def _threshold_case(suite: ET.Element, report: RunReport, threshold: ThresholdRe
     ET.SubElement(case, "system-out").text = _text(f"{threshold.text}: {measured(threshold)}")
 
 
-def _baseline_cases(suite: ET.Element, plan: str, finding: BaselineFinding) -> None:
+def _baseline_cases(suite: ET.Element, report: RunReport, finding: BaselineFinding) -> None:
     """One case per measure. What is not known, or is told without failing the run, is skipped with the reason."""
     for metric, cells in zip(finding.metrics, baseline.rows(finding), strict=True):
-        name = f"baseline: {metric.metric}"
-        case = ET.SubElement(suite, "testcase", classname=_text(plan), name=_text(name), time="0.000")
+        case = _case(suite, report, f"baseline: {metric.metric}", "0.000")
         told = f"{cells[-1]}: {cells[1]}, the earlier runs had {cells[2]} ({cells[3]}, 95 % interval {cells[4]})"
         if metric.state == BaselineState.REGRESSION and finding.fails:
             _add(case, "failure", told, "regression")

@@ -19,7 +19,8 @@ from seamark.store.catalog.database import Database
 from seamark.store.catalog.tables import plans, run_progress, runs
 from seamark.wire.checks import origin_of
 
-PROGRESS_KEPT = 3600  # lines of progress per run: an hour at one a second
+PROGRESS_KEPT = 3600  # lines of progress per run, the newest: an hour at one a second
+_DROP_EVERY = 60  # lines: dropping old ones with each would cost as much again as keeping it
 
 
 @dataclass(frozen=True)
@@ -308,10 +309,12 @@ class Runs:
             connection.execute(runs.delete().where(runs.c.ended_at < before))
 
     def add_progress(self, run_id: str, seq: int, body: Mapping[str, Any]) -> None:
-        """Keep one line of live progress; beyond an hour's worth nothing more is kept."""
-        if seq < PROGRESS_KEPT:
-            with self._db.begin() as connection:
-                connection.execute(run_progress.insert().values(run_id=run_id, seq=seq, body=dict(body)))
+        """Keep one line of live progress, the `seq`th from 0; of all the last hour's, and up to a minute more."""
+        old = (run_progress.c.run_id == run_id) & (run_progress.c.seq <= seq - PROGRESS_KEPT)
+        with self._db.begin() as connection:
+            connection.execute(run_progress.insert().values(run_id=run_id, seq=seq, body=dict(body)))
+            if seq >= PROGRESS_KEPT and seq % _DROP_EVERY == 0:
+                connection.execute(run_progress.delete().where(old))
 
     def progress(self, run_id: str, after_seq: int = -1) -> list[tuple[int, Mapping[str, Any]]]:
         """Lines of progress later than `after_seq`, in order."""
