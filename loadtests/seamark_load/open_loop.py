@@ -28,9 +28,7 @@ Send = Callable[[int, float], Answer]
 
 BEHIND_MAX_S = 5.0  # a request later than this is not sent any more: the generator has fallen behind for good
 BURST_S = 0.1  # of users and of files of one's own: what a rate cap lets through at once
-# Of planned arrivals at the very cap less than one in a thousand runs loses one: a random walk with this slack reaches
-# this depth with the probability exp(-2 x 0.05 x 100).
-PLANNED_SLACK, PLANNED_BURST, PLANNED_BURST_S = 1.05, 100.0, 10.0
+PLANNED_BURST_S = 2.0  # of arrivals that were planned above the cap
 BURST = 16  # requests handed out in a row before answers get a turn
 UNREACHABLE_AFTER_S = 1.0
 GIVE_UP_S = 0.5  # well within the service's grace, after which there is no last line
@@ -66,9 +64,7 @@ class OpenLoop:
         self._in_flight_max, self._drain_s, self._feedback = in_flight_max, drain_s, feedback
         self._next_number, self._stride = offset, stride
         self._max_rps = max_rps
-        # Planned arrivals keep the cap on average, as their plan was checked to; by chance they come closer together.
-        deep_s = max(PLANNED_BURST_S, PLANNED_BURST / max_rps) if max_rps else BURST_S
-        self._planned = Allowance(None if max_rps is None else max_rps * PLANNED_SLACK, burst_s=deep_s)
+        self._planned = Allowance(max_rps, burst_s=PLANNED_BURST_S)
         self._allowance = Allowance(max_rps, burst_s=BURST_S)
         self._hands = Hands(self._one)
         self._in_flight: dict[int, gevent.Greenlet] = {}
@@ -181,6 +177,9 @@ class OpenLoop:
 
     def _walk_by(self, alarm: Alarm, track: Track) -> None:
         start_s = track.start_s
+        # Random arrivals of a rate within the cap come closer together now and then: they are what was allowed.
+        cap = self._max_rps or math.inf
+        above_cap = track.segment.asked_rps > cap * (1 + 1e-9)
         for index, due_s in enumerate(track.due_s):
             wait_s = start_s + due_s - self.now_s
             if wait_s > 0:
@@ -196,8 +195,8 @@ class OpenLoop:
                 self._not_sent(track, index, f"not sent: the load generator fell {BEHIND_MAX_S:g} s behind")
             elif len(self._in_flight) >= self._in_flight_max:
                 self._not_sent(track, index, f"not sent: {self._in_flight_max} requests were in flight")
-            elif self._max_rps is not None and not self._planned.passes():
-                told = f"the target takes at most {self._max_rps * self._stride:g} requests/s (max_rps)"
+            elif above_cap and not self._planned.passes():
+                told = f"the target takes at most {cap * self._stride:g} requests/s (max_rps)"
                 self._not_sent(track, index, f"not sent: {told}")
             else:
                 number = self._take_number()
