@@ -14,7 +14,7 @@ import pytest
 from tests.lake_rows import AT, predictions, rows_of, spans
 
 from seamark.core.errors import StoreUnavailable
-from seamark.core.records import TABLES
+from seamark.core.records import ANSWER_DETAILS, TABLES
 from seamark.store.lake_connection import connect, place_of
 from seamark.store.lakes import open_ducklake
 from seamark.store.local_lake import LocalLake
@@ -205,6 +205,7 @@ def test_a_lake_of_the_first_version_is_led_up_when_it_is_opened(tmp_path: Path)
     lake.close()
     through_duckdb(
         tmp_path,
+        *(f'ALTER TABLE lake.load_samples DROP COLUMN "{name}"' for name in ANSWER_DETAILS),
         *(f'ALTER TABLE lake.reference_rows DROP COLUMN "{name}"' for name in OF_VERSION_4),
         "CREATE OR REPLACE TABLE lake.reference_rows AS SELECT * FROM lake.reference_rows",  # its files too
         *(f'ALTER TABLE lake.spans DROP COLUMN "{name}"' for name in OF_VERSION_2),
@@ -217,6 +218,8 @@ def test_a_lake_of_the_first_version_is_led_up_when_it_is_opened(tmp_path: Path)
     assert lake.query(question).to_pylist() == [{"n": 5, "keys": 5, "scopes": 0}]
     lake.append({"spans": spans(5, first=5), "metric_points": rows_of("metric_points", [{}])})
     lake.append({"inference_payloads": rows_of("inference_payloads", [{}])})
+    lake.append({"load_samples": rows_of("load_samples", [{"number": 7, "answer_matches": True}])})
+    assert lake.query("SELECT number FROM lake.load_samples").to_pylist() == [{"number": 7}]
     assert lake.query(question).to_pylist()[0]["n"] == 10
     lake.append({"reference_rows": rows_of("reference_rows", [{"label_text": "no", "scores": "{}"}])})
     labels = "SELECT count(*) AS n, count(label_text) AS labels, count(scores) AS scores FROM lake.reference_rows"

@@ -75,12 +75,13 @@ def test_a_run_is_stopped_when_its_target_is_taken_off_the_list(
     services.configuration.apply(config(CAPPED), now)
     seen: list[LoadOrder] = []
 
-    def under_way(order: LoadOrder, *, work_dir: Path, should_stop: Any, **_: Any) -> RunnerOutcome:
+    def under_way(order: LoadOrder, *, work_dir: Path, should_stop: Any, on_stopped: Any, **_: Any) -> RunnerOutcome:
         seen.append(order)
         assert not should_stop()
         services.configuration.apply('models: [{name: m}]\ntargets: {allow: ["http://127.0.0.1:10"]}', now)
         services.clock.advance(2)  # type: ignore[attr-defined]
         assert should_stop()
+        on_stopped()
         return RunnerOutcome(LOAD_SAMPLES.empty_table(), aborted="stopped before its end", notes=("held back",))
 
     monkeypatch.setattr(locust, "run", under_way)
