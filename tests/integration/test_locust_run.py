@@ -452,5 +452,5 @@ def test_the_generator_gets_no_secret_and_no_proxy(monkeypatch: pytest.MonkeyPat
 
 
 def test_thresholds_survive_the_way_to_the_generator() -> None:
-    for text in ("p99(latency_ms) < 300", "error_ratio > 0.5 for 10s"):
-        assert str(parse_threshold(text, with_hold=True)) == text
+    for text, with_hold in (("p99(latency_ms) < 300", False), ("error_ratio > 0.5 for 10s", True)):
+        assert str(parse_threshold(text, with_hold=with_hold)) == text

@@ -57,10 +57,8 @@ def judge(
     tokens: TokenNotes | None = None,
 ) -> Verdict:
     """Return a run's verdict, of samples with the columns of core.records.LOAD_SAMPLES and the generator's notes."""
-    if aborted is not None:  # what was given up at the stop says nothing of the target
-        given_up = pc.is_in(samples["error"], pa.array(sorted(GIVEN_UP)))
-        samples = samples.filter(pc.invert(given_up))
-    run = _Run(samples, segments, tokens)
+    whole = _Run(samples, segments, tokens)
+    run = whole if aborted is None else _Run(_without_given_up(samples), segments, tokens)
     capacity: Capacity | None = None
     if plan.shape.kind == "capacity":
         measured = [result for result in run.results() if result.segment.asked_rps > 0]  # pauses are no steps
@@ -85,10 +83,10 @@ def judge(
     return Verdict(
         status=status,
         reason=reason,
-        requests=run.requests,
+        requests=whole.requests,
         errors=run.errors,
-        asked_rate=run.asked_rate,
-        achieved_rate=run.achieved_rate,
+        asked_rate=whole.asked_rate,
+        achieved_rate=whole.achieved_rate,
         latency_ms=summary(run.latency_ms),
         service_latency_ms=summary(run.service_latency_ms),
         lateness_ms=summary(run.lateness_ms),
@@ -100,6 +98,11 @@ def judge(
         answers=run.answers.answer_check(),
         error_kinds=_error_kinds(samples),
     )
+
+
+def _without_given_up(samples: pa.Table) -> pa.Table:
+    """What was given up at a stop says nothing of the target, neither good nor bad."""
+    return samples.filter(pc.invert(pc.is_in(samples["error"], pa.array(sorted(GIVEN_UP)))))
 
 
 def _explained(capacity: Capacity, measured: Sequence[SegmentResult], plan: LoadTestPlan) -> Capacity:

@@ -345,7 +345,8 @@ def test_what_was_given_up_at_a_stop_is_no_error_of_the_target() -> None:
     left = [None] * 990 + ["stopped before an answer"] * 6 + ["not sent: the run was stopped"] * 4
     table = samples(error=left, ok=np.array([text is None for text in left]))
     found = run(plan("error_ratio < 0.001"), table, aborted="stopped before its end")
-    assert (found.errors, found.requests, found.thresholds[0].passed) == (0, 990, True)
+    assert (found.errors, found.requests, found.thresholds[0].passed) == (0, 1000, True)
+    assert found.error_kinds[0].count == 6
 
 
 def test_a_verdict_can_be_kept_whatever_the_laws_say() -> None:
