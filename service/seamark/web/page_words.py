@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from seamark.core.figures import figure
 from seamark.core.windows import format_duration
 
 
@@ -32,7 +33,7 @@ def number(value: float | None) -> str | None:
     if abs(value) >= 100:
         return f"{value:,.0f}"
     if value != 0 and abs(value) < 0.001:
-        return f"{value:.1e}"
+        return figure(value, 2)
     return f"{value:.3g}" if abs(value) < 99.95 else f"{value:.0f}"
 
 
