@@ -163,6 +163,7 @@ class RunPage:
     baseline: BaselineView | None
     answers: AnswersView | None
     notes: tuple[str, ...]
+    error_kinds: tuple[tuple[str, str], ...]  # what was told, and by how many requests
 
 
 _CHIPS = {
@@ -276,7 +277,12 @@ def run_page(run: RunFacts, progress: Sequence[Mapping[str, Any]], at: datetime)
         baseline=baseline_view(verdict.baseline) if verdict and verdict.baseline else None,
         answers=answers_view(verdict) if verdict else None,
         notes=verdict.notes if verdict else (),
+        error_kinds=_error_kinds(verdict) if verdict else (),
     )
+
+
+def _error_kinds(verdict: Verdict) -> tuple[tuple[str, str], ...]:
+    return tuple((kind.error, f"{kind.count:,}") for kind in getattr(verdict, "error_kinds", ()))
 
 
 def _attempt_words(run: RunFacts) -> str | None:
