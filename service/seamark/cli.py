@@ -148,7 +148,7 @@ def keys_create(client: Client, scope: str, model: str | None, local: bool, **st
 
 def _create_locally(settings: Settings, scope: str, model: str | None) -> str:
     from seamark.core.clock import SystemClock
-    from seamark.core.keys import RANDOM_BYTES, new_key
+    from seamark.core.keys import RANDOM_BYTES, first_key_problem, new_key
     from seamark.store.catalog import Catalog
     from seamark.store.catalog.database import Database
     from seamark.store.catalog.keys import KeyRecord
@@ -158,6 +158,10 @@ def _create_locally(settings: Settings, scope: str, model: str | None) -> str:
     try:
         catalog.database.upgrade()
         made = new_key(scope, secrets.token_bytes(RANDOM_BYTES))
+        # Who can write here can write an admin key after it as well: a word is enough.
+        problem = None if catalog.keys.any() else first_key_problem(scope, model)
+        if problem:
+            click.echo(f"seamark: {problem} --local", err=True)
         catalog.keys.add(KeyRecord(made.key_id, made.hash, scope, model, SystemClock().now(), None))
     finally:
         catalog.close()
