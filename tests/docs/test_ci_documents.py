@@ -185,7 +185,14 @@ def test_two_calls_of_curl_do_the_same(runner: Runner) -> None:
     assert runner.shell(SHELL).returncode == 1
     assert "failed" in (runner.folder / "summary.md").read_text()
     assert runner.shell(SHELL.replace("wait=900", "wait=0.1")).returncode == 5
-    assert runner.shell(SHELL, SEAMARK_API_KEY="wrong").returncode == 22, "curl -f: refused"
+    for refused in (
+        runner.shell(SHELL, SEAMARK_API_KEY="wrong"),
+        runner.shell(SHELL.replace("churn-smoke", "nowhere")),
+    ):
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert refused.stderr.startswith('no run was made: {"type": "urn:seamark:') and "curl" not in refused.stderr
+    silent = runner.shell(SHELL, SEAMARK_URL=f"http://127.0.0.1:{free_port()}")
+    assert (silent.returncode, silent.stdout) == (5, "")
 
 
 @pytest.mark.slow
