@@ -31,7 +31,7 @@ def router() -> APIRouter:
 
     @routes.post("", status_code=201)
     async def create(request: Request, who: Principal = admin) -> dict[str, Any]:
-        """Make a key of a scope (ingest, read, run, admin), bound to one model where `model` is given. The first: admin."""
+        """Make a key of a scope (ingest, read, run, admin), bound to `model` where given; the first is an admin's."""
         document = await read_object(request)
         return await run_in_threadpool(_make, services_of(request), document)
 

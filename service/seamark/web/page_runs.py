@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from seamark.core.findings import LatencySummary, RunStatus, ThresholdResult, Verdict
 from seamark.web.charts import Figure, progress_figures
+from seamark.web.documents import asks_rate
 from seamark.web.page_answers import AnswersView, answers_view
 from seamark.web.page_baseline import BaselineView, baseline_view
 from seamark.web.page_capacity import CapacityView, capacity_view
@@ -17,6 +18,16 @@ from seamark.web.page_views import Chip, model_url
 from seamark.web.page_words import Moment, known, milliseconds, moment, number, parameters, percent, plural, rate, span
 
 RUNS_PER_PLAN = 5
+LIVE_TILES = (
+    ("t_s", "Running for"),
+    ("asked_rps", "Asked"),
+    ("rate", "Answered"),
+    ("failed", "Failed so far"),
+    ("in_flight", "In flight"),
+    ("p99_ms", "p99, this second"),
+    ("lateness_p99_ms", "Sent late, p99"),
+    ("cpu_ratio", "Generator's CPU"),
+)
 
 
 @dataclass(frozen=True)
@@ -155,6 +166,7 @@ class RunPage:
     stop_requested: bool
     figures: Mapping[str, Figure]
     has_progress: bool
+    live: tuple[tuple[str, str], ...]  # a figure's key in a line of progress, and its name
     counts: tuple[tuple[str, str], ...]
     thresholds: tuple[ThresholdRow, ...]
     latencies: tuple[LatencyColumns, ...]
@@ -267,8 +279,9 @@ def run_page(run: RunFacts, progress: Sequence[Mapping[str, Any]], at: datetime)
         retry_of=_run_link(run.retry_of),
         retried_as=_run_link(run.retried_as),
         stop_requested=run.stop_requested,
-        figures=progress_figures(progress) if progress or not run.status.final else {},
+        figures=progress_figures(progress, asked=asks_rate(run.document)) if progress or not run.status.final else {},
         has_progress=bool(progress),
+        live=tuple(tile for tile in LIVE_TILES if tile[0] != "asked_rps" or asks_rate(run.document)),
         counts=_counts(verdict) if verdict else (),
         thresholds=tuple(_threshold_row(result) for result in verdict.thresholds) if verdict else (),
         latencies=_latencies(verdict) if verdict else (),

@@ -176,6 +176,8 @@ def parameters(values: Mapping[str, Any]) -> str:
 
     >>> parameters({"rate_rps": 20, "duration_s": 90.0})
     'rate 20/s · duration 1m30s'
+    >>> parameters({"count": 20, "spawn_per_s": 5})
+    'count 20 · spawn 5/s'
     """
     return " · ".join(_parameter(name, value) for name, value in values.items())
 
@@ -184,6 +186,8 @@ def _parameter(name: str, value: Any) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if name.endswith("_rps"):
             return f"{name.removesuffix('_rps')} {number(value)}/s".replace("_", " ")
+        if name.endswith("_per_s"):
+            return f"{name.removesuffix('_per_s')} {number(value)}/s".replace("_", " ")
         if name.endswith("_s"):
             return f"{name.removesuffix('_s')} {format_duration(float(value))}".replace("_", " ")
         return f"{name} {number(value)}".replace("_", " ")

@@ -7,12 +7,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sample_facts import AT, ago, alert, drift, overview, recommendation, slo, unknown
-from sample_source import DOCUMENT, all_runs, run, tokens, verdict
+from sample_facts import AT, ago, alert, capacity, drift, overview, recommendation, slo, unknown
+from sample_source import DOCUMENT, all_runs, progress_line, run, tokens, verdict
 
 from seamark.core.findings import AlertStatus, DriftState, LatencyPoint, RunStatus
 from seamark.core.measures import AdviceInput
-from seamark.web import charts
+from seamark.web import charts, documents
 from seamark.web.page_model import ModelFacts, advice_view, drift_rows, model_page, objective_view
 from seamark.web.page_runs import PlanFacts, plan_row, run_page, shape_words
 from seamark.web.page_views import (
@@ -46,7 +46,12 @@ def test_replicas(advice, before, value, state, tone):
 
 def test_unknown_headroom_says_what_is_missing():
     assert headroom_tile(None).words == "capacity not tested"
+    assert headroom_tile(recommendation("m", headroom_ratio=None, capacity_rps=None)).words == "capacity not tested"
     assert headroom_tile(recommendation("m", headroom_ratio=None)).words == "live load unknown"
+    tested = capacity()
+    assert headroom_tile(None, tested).words == "no replica advice yet"
+    unknown_replicas = recommendation("m", headroom_ratio=None, current=None)
+    assert headroom_tile(unknown_replicas, tested).words == "how many replicas run is unknown"
     assert headroom_tile(recommendation("m", headroom_ratio=-0.21)).state == "over"
 
 
@@ -182,6 +187,23 @@ def test_a_running_run_has_room_for_plots_and_no_verdict():
     page = run_page(run("r", RunStatus.RUNNING, 30), [], AT)
     assert (page.row.ended, set(page.figures), page.thresholds) == (False, {"latency", "rate"}, ())
     assert page.row.lasted == "30 s"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{"shape": {"users": {"count": 5, "spawn_per_s": 5, "duration_s": 60}}}, {"scenario": "mine.py", "shape": {}}],
+)
+def test_where_no_rate_was_asked_for_none_is_drawn_or_told(document):
+    line = documents.progress_line(document, progress_line(5) | {"asked_rps": 0.0})
+    assert (line["asked_rps"], line["done"]) == (None, progress_line(5)["done"])
+    page = run_page(run("r", RunStatus.RUNNING, 30, document=document), [line], AT)
+    assert "asked_rps" not in dict(page.live)
+    assert "asked" not in [trace["name"] for trace in page.figures["rate"]["traces"]]
+    pause = {"shape": {"stages": [{"rate_rps": 0, "duration_s": 5}]}}
+    assert documents.progress_line(pause, {"asked_rps": 0.0}) == {"asked_rps": 0.0}
+    open_loop = run_page(run("r", RunStatus.RUNNING, 30), [progress_line(5)], AT)
+    assert "asked_rps" in dict(open_loop.live)
+    assert "asked" in [trace["name"] for trace in open_loop.figures["rate"]["traces"]]
 
 
 def test_a_run_without_requests_claims_no_error_ratio():
