@@ -27,6 +27,7 @@ from seamark.core.errors import NotFound, StoreUnavailable
 from seamark.core.findings import (
     Alert,
     AlertStatus,
+    ErrorKind,
     LatencySummary,
     ModelOverview,
     RunStatus,
@@ -124,6 +125,7 @@ def progress_line(t_s: int) -> dict[str, Any]:
 def all_runs() -> list[RunFacts]:
     passed = verdict(RunStatus.PASSED, "both thresholds held; one replica carries 48 requests/s")
     failed = verdict(RunStatus.FAILED, "p99(latency_ms) < 300 did not hold: 421 ms was measured", p99=421.0)
+    failed = replace(failed, error_kinds=(ErrorKind("HTTP 500", 222), ErrorKind(f"refused: {HOSTILE}", 3)))
     unclear = verdict(
         RunStatus.INCONCLUSIVE, "the load generator was saturated: 61 % of the asked rate was sent", saturated=True
     )

@@ -144,7 +144,6 @@ def run(record: RunRecord, waiting: Waiting | None = None) -> dict[str, Any]:
         "generator_saturated": verdict.get("generator_saturated"),
         "tokens": verdict.get("tokens"),
         "goodput": verdict.get("goodput"),
-        "error_kinds": verdict.get("error_kinds", []),
         "answers": _answers(record.verdict.answers if record.verdict else None),
         "error_kinds": verdict.get("error_kinds", []),
         "notes": verdict.get("notes", []),

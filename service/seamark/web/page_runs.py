@@ -295,7 +295,7 @@ def run_page(run: RunFacts, progress: Sequence[Mapping[str, Any]], at: datetime)
 
 
 def _error_kinds(verdict: Verdict) -> tuple[tuple[str, str], ...]:
-    return tuple((kind.error, f"{kind.count:,}") for kind in getattr(verdict, "error_kinds", ()))
+    return tuple((kind.error, f"{kind.count:,}") for kind in verdict.error_kinds)
 
 
 def _attempt_words(run: RunFacts) -> str | None:

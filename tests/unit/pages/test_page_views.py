@@ -10,8 +10,9 @@ import pytest
 from sample_facts import AT, ago, alert, capacity, drift, overview, recommendation, slo, unknown
 from sample_source import DOCUMENT, all_runs, progress_line, run, tokens, verdict
 
-from seamark.core.findings import AlertStatus, DriftState, LatencyPoint, RunStatus
+from seamark.core.findings import AlertStatus, DriftState, ErrorKind, LatencyPoint, RunStatus
 from seamark.core.measures import AdviceInput
+from seamark.store.catalog.runs import RunRecord
 from seamark.web import charts, documents
 from seamark.web.page_model import ModelFacts, advice_view, drift_rows, model_page, objective_view
 from seamark.web.page_runs import PlanFacts, plan_row, run_page, shape_words
@@ -187,6 +188,24 @@ def test_a_running_run_has_room_for_plots_and_no_verdict():
     page = run_page(run("r", RunStatus.RUNNING, 30), [], AT)
     assert (page.row.ended, set(page.figures), page.thresholds) == (False, {"latency", "rate"}, ())
     assert page.row.lasted == "30 s"
+
+
+def test_a_run_tells_its_errors_by_kind_on_its_page_and_in_its_document(client):
+    kinds = (ErrorKind("HTTP 500", 2222), ErrorKind("<b>timed out</b>", 1))
+    found = run("r", RunStatus.FAILED, 300, replace(verdict(RunStatus.FAILED, "no"), error_kinds=kinds))
+    assert run_page(found, [], AT).error_kinds == (("HTTP 500", "2,222"), ("<b>timed out</b>", "1"))
+    assert run_page(run("r", RunStatus.RUNNING, 30), [], AT).error_kinds == ()
+    shown = client("full").get("/runs/bb00000000000002").text
+    assert 'id="errors"' in shown and "HTTP 500" in shown and "<img" not in shown
+    assert 'id="errors"' not in client("full").get("/runs/bb00000000000001").text
+    record = RunRecord(
+        "r", "p", "m", "api", {}, "api", None, found.status, "", AT, AT, AT, None, False, found.verdict, []
+    )
+    assert list(documents.run(record)["error_kinds"]) == [
+        {"error": "HTTP 500", "count": 2222},
+        {"error": "<b>timed out</b>", "count": 1},
+    ]
+    assert documents.run(replace(record, verdict=None))["error_kinds"] == []
 
 
 @pytest.mark.parametrize(
