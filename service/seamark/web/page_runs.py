@@ -16,6 +16,7 @@ from seamark.web.page_baseline import BaselineView, baseline_view
 from seamark.web.page_capacity import CapacityView, capacity_view
 from seamark.web.page_views import Chip, model_url
 from seamark.web.page_words import Moment, known, milliseconds, moment, number, parameters, percent, plural, rate, span
+from seamark.wire.plan import ERROR_LIMIT
 
 RUNS_PER_PLAN = 5
 LIVE_TILES = (
@@ -50,6 +51,7 @@ class RunFacts:
     retry_of: str | None = None
     retried_as: str | None = None
     waiting: str | None = None  # queued: what it waits for
+    waiting_run: str | None = None  # and which run that is, if it is one
 
 
 class MissedFacts(Protocol):
@@ -160,6 +162,7 @@ class RunPage:
     again_url: str
     api_url: str
     waiting: str | None
+    waiting_on: Link | None
     attempt: str | None
     retry_of: Link | None
     retried_as: Link | None
@@ -199,7 +202,7 @@ def plan_row(plan: PlanFacts, at: datetime) -> PlanRow:
         model_url=model_url(model),
         target=str(document.get("target", "")),
         shape=shape_words(document),
-        thresholds=tuple(str(text) for text in _items(document.get("thresholds"))),
+        thresholds=_conditions(document),
         schedule=_schedule(document),
         next=moment(plan.next_at, at),
         missed=_missed_words(plan.missed),
@@ -219,6 +222,12 @@ def _missed_words(missed: MissedFacts | None) -> str | None:
 
 def _items(value: object) -> Sequence[Any]:
     return value if isinstance(value, (list, tuple)) else ()
+
+
+def _conditions(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """The thresholds as written, and the one on errors that holds where none is."""
+    written = tuple(str(text) for text in _items(document.get("thresholds")))
+    return written if any("error_ratio" in text for text in written) else (*written, str(ERROR_LIMIT))
 
 
 def _schedule(document: Mapping[str, Any]) -> str | None:
@@ -275,6 +284,7 @@ def run_page(run: RunFacts, progress: Sequence[Mapping[str, Any]], at: datetime)
         again_url=f"/api/v1/loadtests/{quote(run.plan, safe='')}/runs",
         api_url=api_url,
         waiting=run.waiting,
+        waiting_on=_run_link(run.waiting_run),
         attempt=_attempt_words(run),
         retry_of=_run_link(run.retry_of),
         retried_as=_run_link(run.retried_as),

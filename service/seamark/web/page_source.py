@@ -123,7 +123,9 @@ class EngineSource:
         runs = self._services.catalog.runs
         record = runs.get(run_id)
         waiting = loadtests.waiting_for(self._services, record)
-        facts = replace(run_facts(record), waiting=waiting.reason if waiting else None)
+        facts = run_facts(record)
+        if waiting:
+            facts = replace(facts, waiting=waiting.reason, waiting_run=waiting.run_id)
         return facts, [documents.progress_line(facts.document, body) for _seq, body in runs.progress(run_id)]
 
     def alerts(self) -> Sequence[Alert]:

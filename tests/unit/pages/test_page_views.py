@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from sample_facts import AT, ago, alert, capacity, drift, overview, recommendation, slo, unknown
-from sample_source import DOCUMENT, all_runs, progress_line, run, tokens, verdict
+from sample_source import DOCUMENT, SampleSource, all_runs, progress_line, run, tokens, verdict
 
 from seamark.core.findings import AlertStatus, DriftState, ErrorKind, LatencyPoint, RunStatus
 from seamark.core.measures import AdviceInput
@@ -188,6 +188,27 @@ def test_a_running_run_has_room_for_plots_and_no_verdict():
     page = run_page(run("r", RunStatus.RUNNING, 30), [], AT)
     assert (page.row.ended, set(page.figures), page.thresholds) == (False, {"latency", "rate"}, ())
     assert page.row.lasted == "30 s"
+
+
+def test_a_plan_tells_the_threshold_that_nobody_wrote_and_a_queued_run_leads_to_the_one_ahead(client):
+    written = PlanFacts("p", {**DOCUMENT, "thresholds": ["p99(latency_ms) < 300"]}, "api", None, None, [])
+    assert plan_row(written, AT).thresholds == ("p99(latency_ms) < 300", "error_ratio < 0.01")
+    own = replace(written, document={**DOCUMENT, "thresholds": ["error_ratio < 0.2"]})
+    assert plan_row(own, AT).thresholds == ("error_ratio < 0.2",)
+    waiting = client("full").get("/runs/aa00000000000002").text
+    assert '<p data-live="ahead"><a href="/runs/aa00000000000001">' in waiting
+    running = client("full").get("/runs/aa00000000000001").text
+    assert '<p data-live="ahead" hidden>' in running
+
+
+def test_a_long_list_of_plans_begins_with_their_names(client, monkeypatch):
+    few = client("full").get("/loadtests").text
+    assert 'class="index"' not in few
+    broken = PlanFacts("pricing-smoke", DOCUMENT, "api", None, None, [])
+    many = [replace(broken, name=f"plan-{index}") for index in range(29)]
+    monkeypatch.setattr(SampleSource, "plans", lambda *_: many)
+    text = client("full").get("/loadtests").text
+    assert all(f'<a href="#plan-{n}">plan-{n - 1}</a>' in text and f'id="plan-{n}"' in text for n in range(1, 30))
 
 
 def test_a_run_tells_its_errors_by_kind_on_its_page_and_in_its_document(client):
