@@ -33,7 +33,12 @@ def _fail(error: SeamarkError) -> NoReturn:
     if not isinstance(error, StartRefused):
         for problem in error.problems:
             click.echo(f"  {problem}", err=True)
-    sys.exit(ExitCode.NO_ANSWER if error.kind in ("unreachable", "try-later", "internal") else ExitCode.BAD_INPUT)
+    sys.exit(exit_code(error))
+
+
+def exit_code(error: SeamarkError) -> ExitCode:
+    """2 for what the caller must change, 5 for a service that is silent or failed."""
+    return ExitCode.NO_ANSWER if error.kind in ("unreachable", "try-later", "internal") else ExitCode.BAD_INPUT
 
 
 def talks(command: Command) -> Command:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import secrets
 import sys
 from functools import wraps
@@ -16,7 +17,7 @@ import click
 from seamark import __version__
 from seamark.calling import Command, refusals, talks
 from seamark.client import Client
-from seamark.core.errors import ExitCode, StartRefused
+from seamark.core.errors import ExitCode, InputRefused, StartRefused
 from seamark.loadtest import loadtest
 from seamark.reference import reference
 from seamark.release import release
@@ -75,9 +76,10 @@ def check(path: Path) -> None:
     from seamark.app import known_names
     from seamark.wire.config import parse_config
 
-    config = parse_config(_read(path), known_names())
-    counts = f"{len(config.models)} models, {len(config.loadtests)} load tests, {len(config.channels)} channels"
-    click.echo(f"{path} is good: {counts}")
+    config = parse_config(_read(path), known_names(), str(path))
+    found = {"model": config.models, "load test": config.loadtests, "channel": config.channels}
+    counts = (f"{len(some)} {noun if len(some) == 1 else noun + 's'}" for noun, some in found.items())
+    click.echo(f"{path} is good: {', '.join(counts)}")
 
 
 @main.command()
@@ -86,7 +88,11 @@ def check(path: Path) -> None:
 @talks
 def apply(client: Client, path: Path, dry_run: bool) -> None:
     """Put a seamark.yaml in force; prints what changes."""
-    answer = client.put("/api/v1/config", text=_read(path), params={"dry_run": dry_run})
+    try:
+        answer = client.put("/api/v1/config", text=_read(path), params={"dry_run": dry_run})
+    except InputRefused as error:  # the service knows the text, and not what its file is called
+        words = re.sub(r"^seamark\.yaml(?= has )", lambda _: str(path), str(error))
+        raise InputRefused(words, error.problems) from None
     for line in answer["changes"]:
         click.echo(line)
     word = "would change" if dry_run else "changed"
@@ -148,7 +154,7 @@ def keys_create(client: Client, scope: str, model: str | None, local: bool, **st
 
 def _create_locally(settings: Settings, scope: str, model: str | None) -> str:
     from seamark.core.clock import SystemClock
-    from seamark.core.keys import RANDOM_BYTES, new_key
+    from seamark.core.keys import RANDOM_BYTES, first_key_problem, new_key
     from seamark.store.catalog import Catalog
     from seamark.store.catalog.database import Database
     from seamark.store.catalog.keys import KeyRecord
@@ -158,6 +164,10 @@ def _create_locally(settings: Settings, scope: str, model: str | None) -> str:
     try:
         catalog.database.upgrade()
         made = new_key(scope, secrets.token_bytes(RANDOM_BYTES))
+        # Who can write here can write an admin key after it as well: a word is enough.
+        problem = None if catalog.keys.any() else first_key_problem(scope, model)
+        if problem:
+            click.echo(f"seamark: {problem} --local", err=True)
         catalog.keys.add(KeyRecord(made.key_id, made.hash, scope, model, SystemClock().now(), None))
     finally:
         catalog.close()

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx
 
 from seamark.core.clock import SystemClock
-from seamark.core.errors import InputRefused, Problem, SeamarkError
+from seamark.core.errors import InputRefused, Problem, SeamarkError, StartRefused
 
 UPLOAD_S = 600.0
 RECONNECT_S = 1.0
@@ -23,6 +23,10 @@ class Unreachable(SeamarkError):
     """The service did not answer, or failed."""
 
     kind = "unreachable"
+
+
+class NotSeamark(StartRefused):
+    """Something answers there, and it is not a Seamark."""
 
 
 class _Following:
@@ -53,7 +57,7 @@ class Client:
     """A client of one service. Refusals raise InputRefused with the service's own words; silence raises Unreachable."""
 
     def __init__(self, url: str, api_key: str | None) -> None:
-        self.url = url.rstrip("/")
+        self.url = _checked(url)
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._http = httpx.Client(base_url=self.url, headers=headers, timeout=60.0, trust_env=False)
 
@@ -65,12 +69,14 @@ class Client:
 
     @staticmethod
     def quoted(name: str) -> str:
-        """A name as one part of a path."""
+        """A name as one part of a path; StartRefused for one that would lead to another path: empty, or dots."""
+        if name.strip(". ") == "":
+            raise StartRefused(f"{name[:100]!r} is not a name")
         return quote(name, safe="")
 
     def get(self, path: str, params: dict[str, Any] | None = None) -> Any:
         """GET a JSON document."""
-        return self._call("GET", path, params=params).json()
+        return self._json("GET", path, params=params)
 
     def text(self, path: str, params: dict[str, Any] | None = None) -> str:
         """GET text."""
@@ -78,18 +84,18 @@ class Client:
 
     def post(self, path: str, document: Any = None, params: dict[str, Any] | None = None) -> Any:
         """POST JSON and return the JSON answer."""
-        return self._call("POST", path, json=document, params=params).json()
+        return self._json("POST", path, json=document, params=params)
 
     def put(self, path: str, text: str, params: dict[str, Any] | None = None) -> Any:
         """PUT text and return the JSON answer."""
-        return self._call("PUT", path, content=text.encode(), params=params).json()
+        return self._json("PUT", path, content=text.encode(), params=params)
 
     def upload(self, path: str, body: bytes | dict[str, Any], media_type: str = "", *, params: dict[str, Any]) -> Any:
         """PUT a file of a media type, or a JSON document, that may take minutes; return the JSON answer."""
         if isinstance(body, dict):
-            return self._call("PUT", path, json=body, params=params, timeout=UPLOAD_S).json()
+            return self._json("PUT", path, json=body, params=params, timeout=UPLOAD_S)
         headers = {"Content-Type": media_type}
-        return self._call("PUT", path, content=body, headers=headers, params=params, timeout=UPLOAD_S).json()
+        return self._json("PUT", path, content=body, headers=headers, params=params, timeout=UPLOAD_S)
 
     def delete(self, path: str) -> None:
         """DELETE."""
@@ -135,6 +141,13 @@ class Client:
                 if following.overdue:
                     return
 
+    def _json(self, method: str, path: str, **kwargs: Any) -> Any:
+        response = self._call(method, path, **kwargs)
+        try:
+            return response.json()
+        except ValueError:
+            raise _not_seamark(self.url, response) from None
+
     def _call(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
         try:
             response = self._http.request(method, path, **kwargs)
@@ -144,15 +157,43 @@ class Client:
             ) from None
         if response.is_success:
             return response
-        raise _refusal(response)
+        raise _refusal(self.url, response)
 
 
-def _refusal(response: httpx.Response) -> SeamarkError:
+def _checked(url: str) -> str:
+    """The service's URL without its last slashes; StartRefused for one that is none."""
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        parts = httpx.URL("")
+    if parts.scheme not in ("http", "https") or not parts.host:
+        right = f"http://{url[:200]}" if url and "/" not in url else "http://HOST:PORT"
+        raise StartRefused(f"{url[:200]!r} is not the URL of a service (--url, SEAMARK_URL); write {right}")
+    return url.rstrip("/")
+
+
+def _not_seamark(url: str, response: httpx.Response) -> SeamarkError:
+    """What to say of an answer that is not in Seamark's words."""
+    code, kind = response.status_code, response.headers.get("content-type", "no type").partition(";")[0]
+    if response.is_redirect:
+        where = response.headers.get("location", "elsewhere")[:300]
+        return NotSeamark(f"{url} leads on to {where}; give the service's own URL (--url, SEAMARK_URL)")
+    if code in (502, 503, 504):
+        return Unreachable(f"{url} answered HTTP {code}, and not as Seamark does: is it a proxy whose Seamark is away?")
+    told = f"{url} answered, but not as Seamark does (HTTP {code}, {kind[:60]})"
+    return NotSeamark(f"{told}; is it the URL of the service (--url, SEAMARK_URL), and not of a model?")
+
+
+def _refusal(url: str, response: httpx.Response) -> SeamarkError:
     try:
         document = response.json()
-        detail = str(document["detail"])
+        # Other services have a `detail` too; a problem has its type.
+        detail = str(document["detail"]) if "type" in document else None
     except (ValueError, KeyError, TypeError):
-        document, detail = {}, f"HTTP {response.status_code}"
+        detail = None
+        document = {}
+    if detail is None:
+        return _not_seamark(url, response)
     if response.status_code >= 500:
         return Unreachable(f"the service failed: {detail}")
     problems = [Problem(p.get("field", ""), p.get("message", ""), p.get("line")) for p in document.get("errors", [])]

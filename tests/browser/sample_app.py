@@ -71,9 +71,10 @@ def make_app(source: LiveSource, *, open_access: bool = True, progress_every_s: 
     @app.get("/api/v1/runs/{run_id}/events")
     async def events(run_id: str) -> StreamingResponse:
         async def lines() -> AsyncIterator[str]:
-            waiting = source.run(run_id)[0].waiting
-            if waiting:
-                yield f"event: waiting\ndata: {json.dumps({'reason': waiting, 'run_id': None})}\n\n"
+            facts = source.run(run_id)[0]
+            if facts.waiting:
+                told = {"reason": facts.waiting, "run_id": facts.waiting_run}
+                yield f"event: waiting\ndata: {json.dumps(told)}\n\n"
                 while not source.taken:
                     await asyncio.sleep(0.05)
             for t_s in range(1, 100):

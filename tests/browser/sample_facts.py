@@ -61,13 +61,13 @@ def capacity(rps: float = 48.0) -> Capacity:
             reason,
         )
         for asked, p99, held, reason in (
-            (10.0, 41.0, True, ""),
-            (20.0, 58.0, True, ""),
-            (40.0, 120.0, True, ""),
+            (10.0, 41.0, True, "every threshold held"),
+            (20.0, 58.0, True, "every threshold held"),
+            (40.0, 120.0, True, "every threshold held"),
             (80.0, 2210.0, False, "p99 2.21 s is over 300 ms"),
             (60.0, 640.0, False, "p99 640 ms is over 300 ms"),
             (50.0, 296.0, None, "too few samples"),
-            (rps, 212.0, True, ""),
+            (rps, 212.0, True, "every threshold held"),
         )
     )
     return Capacity(rps, rps, 52.0, "slo", steps, True)

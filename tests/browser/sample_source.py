@@ -23,10 +23,12 @@ from sample_facts import (
 from sample_quality import drift_history, explained, performance_history
 from sample_traces import sample_requests, sample_trace
 
+from seamark.core.baseline import BaselineFinding, BaselineMetric, BaselineState, PastRun
 from seamark.core.errors import NotFound, StoreUnavailable
 from seamark.core.findings import (
     Alert,
     AlertStatus,
+    ErrorKind,
     LatencySummary,
     ModelOverview,
     RunStatus,
@@ -121,9 +123,37 @@ def progress_line(t_s: int) -> dict[str, Any]:
     }
 
 
+def baseline() -> BaselineFinding:
+    """Twelve earlier runs and one that is worse than they were."""
+    names = ("p50(latency_ms)", "p95(latency_ms)", "p99(latency_ms)")
+    history = tuple(
+        PastRun(
+            f"bb{index:014d}",
+            ago(86_400.0 * (14 - index)),
+            "baseline" if index < 12 else "candidate",
+            {name: level * (1 + 0.1 * (index % 3)) for name, level in zip(names, (14.0, 71.0, 350.0), strict=True)},
+        )
+        for index in range(13)
+    )
+    metrics = tuple(
+        BaselineMetric(name, state, value, before, value / before - 1, 0.02, 0.3, 0.001, 0.05, 0.11, 9, 12)
+        for name, state, value, before in (
+            (names[0], BaselineState.NO_CHANGE, 14.2, 14.1),
+            (names[1], BaselineState.NO_CHANGE, 71.0, 69.8),
+            (names[2], BaselineState.REGRESSION, 421.0, 366.0),
+        )
+    )
+    reason = (
+        "worse than the last 12 passed runs: p99(latency_ms) 421 against 366, +15.0 % (95 % interval +2.0 to +30.0 %)"
+    )
+    return BaselineFinding(BaselineState.REGRESSION, reason, False, 12, 1, metrics, history)
+
+
 def all_runs() -> list[RunFacts]:
     passed = verdict(RunStatus.PASSED, "both thresholds held; one replica carries 48 requests/s")
     failed = verdict(RunStatus.FAILED, "p99(latency_ms) < 300 did not hold: 421 ms was measured", p99=421.0)
+    failed = replace(failed, error_kinds=(ErrorKind("HTTP 500", 222), ErrorKind(f"refused: {HOSTILE}", 3)))
+    failed = replace(failed, baseline=baseline())
     unclear = verdict(
         RunStatus.INCONCLUSIVE, "the load generator was saturated: 61 % of the asked rate was sent", saturated=True
     )
@@ -143,6 +173,7 @@ def all_runs() -> list[RunFacts]:
             5,
             trigger="api",
             waiting="waiting for run aa00000000000001 of churn-nightly against the same target",
+            waiting_run="aa00000000000001",
         ),
         run("bb00000000000001", RunStatus.PASSED, 41_400, passed),
         run("bb00000000000002", RunStatus.FAILED, 127_800, failed),

@@ -185,7 +185,14 @@ def test_two_calls_of_curl_do_the_same(runner: Runner) -> None:
     assert runner.shell(SHELL).returncode == 1
     assert "failed" in (runner.folder / "summary.md").read_text()
     assert runner.shell(SHELL.replace("wait=900", "wait=0.1")).returncode == 5
-    assert runner.shell(SHELL, SEAMARK_API_KEY="wrong").returncode == 22, "curl -f: refused"
+    for refused in (
+        runner.shell(SHELL, SEAMARK_API_KEY="wrong"),
+        runner.shell(SHELL.replace("churn-smoke", "nowhere")),
+    ):
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert refused.stderr.startswith('no run was made: {"type": "urn:seamark:') and "curl" not in refused.stderr
+    silent = runner.shell(SHELL, SEAMARK_URL=f"http://127.0.0.1:{free_port()}")
+    assert (silent.returncode, silent.stdout) == (5, "")
 
 
 @pytest.mark.slow
@@ -204,18 +211,25 @@ def test_what_is_no_verdict_has_exit_codes_of_its_own(runner: Runner) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_cancelled_job_stops_its_run(runner: Runner, number: signal.Signals) -> None:
+@pytest.mark.parametrize("numbers", [[signal.SIGTERM], [signal.SIGINT], [signal.SIGINT, signal.SIGTERM]])
+def test_a_cancelled_job_stops_its_run_and_keeps_its_files(runner: Runner, numbers: list[signal.Signals]) -> None:
     runner.plan(duration_s=60)
-    command = [sys.executable, "-m", "seamark.cli", "loadtest", "run", "churn-smoke", "--wait"]
+    file = runner.folder / "junit.xml"
+    command = [sys.executable, "-m", "seamark.cli", "loadtest", "run", "churn-smoke", "--wait", "--junit", str(file)]
     job = subprocess.Popen(command, env=runner.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert job.stderr is not None
     for line in job.stderr:
         if " done," in line:
             break
-    job.send_signal(number)
+    job.send_signal(numbers[0])
+    for number in numbers[1:]:  # as runners do that are in a hurry: the first was heard, the run has not ended yet
+        for line in job.stderr:
+            if "stopping the run" in line:
+                break
+        job.send_signal(number)
     out, _ = job.communicate(timeout=30)
     assert (job.returncode, out.splitlines()[0]) == (4, "aborted: stopped before its end")
+    assert junit_counts(runner.folder)[0] == 3
 
 
 def test_the_exit_codes_are_told() -> None:

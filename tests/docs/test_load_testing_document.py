@@ -66,7 +66,11 @@ def test_the_walk_works_as_it_is_typed(tmp_path: Path) -> None:
 
         write(FIRST)
         told = typed(TRY)
-        assert "is good: 1 models, 1 load tests" in told and "+ load test churn-smoke" in told and "\npassed: " in told
+        assert (
+            "is good: 1 model, 1 load test, 0 channels" in told
+            and "+ load test churn-smoke" in told
+            and "\npassed: " in told
+        )
         assert "<svg" in (tmp_path / "report.html").read_text()
         write(FIRST + SECOND)
         assert "+ load test churn-nightly" in typed("seamark apply -f seamark.yaml")

@@ -10,6 +10,7 @@ import numpy as np
 from seamark.compute.load_shape import SegmentResult
 from seamark.compute.queue_fit import Queue, Steps, limit_rps, queue_fit, read
 from seamark.compute.usl import usl
+from seamark.core.figures import figure
 from seamark.core.findings import Capacity
 from seamark.core.scaling import Interval, ReplicaGain, Scaling
 from seamark.core.thresholds import Threshold
@@ -57,13 +58,14 @@ def _pooled(
 def _one_more(capacity: Capacity, pooled: Interval | None, replicas: int) -> ReplicaGain:
     linear = Interval(capacity.rps, capacity.low, capacity.high)
     words = (
-        f"one more replica brings about +{linear.value:.3g} requests/s ({_range(linear)}), taken that replicas share "
-        "nothing and each has its own queue; that was not tested"
+        f"one more replica brings about +{figure(linear.value, 3)} requests/s ({_range(linear)}), taken that replicas "
+        "share nothing and each has its own queue; that was not tested"
     )
     if pooled is not None:
-        words += f"; if one queue feeds them all, about +{pooled.value:.3g} ({_range(pooled)}), by the G/G/c fit"
+        words += f"; if one queue feeds them all, about +{figure(pooled.value, 3)} ({_range(pooled)}), by the G/G/c fit"
     return ReplicaGain(replicas, capacity.rps * replicas, linear, pooled, words)
 
 
 def _range(interval: Interval) -> str:
-    return f"{interval.low:.3g}–{interval.high:.3g}" if interval.high is not None else f"at least {interval.low:.3g}"
+    low = figure(interval.low, 3)
+    return f"{low}–{figure(interval.high, 3)}" if interval.high is not None else f"at least {low}"

@@ -52,6 +52,21 @@ def new_key(scope: str, random_bytes: bytes) -> NewKey:
     return NewKey(f"smk_{key_id}_{secret}", key_id, _hash(secret))
 
 
+def first_key_problem(scope: str, model: str | None) -> str | None:
+    """What is wrong with a service's first key: from it on every call needs one, and only an admin can make more.
+
+    >>> first_key_problem("admin", None) is None
+    True
+    """
+    if scope == "admin" and model is None:
+        return None
+    held = f"{scope}, bound to a model," if model is not None else scope
+    return (
+        f"from the first key on every call needs one, and with a key of scope {held} nobody could make another; "
+        "make an admin key first: seamark keys create --scope admin"
+    )
+
+
 def key_id(plain: str) -> str | None:
     """Return the id inside a key, or None where `plain` has not the shape of one.
 

@@ -8,6 +8,8 @@ from datetime import UTC, date, datetime
 from math import isfinite
 from typing import Any
 
+from seamark.core.figures import figure
+
 
 @dataclass(frozen=True)
 class TargetSpec:
@@ -28,7 +30,8 @@ class TargetSpec:
         peak = peak_rps(params)
         if self.max_rps is None or peak is None or peak <= self.max_rps:
             return None
-        return f"asks for {peak:g} requests/s, but {self.url} takes at most {self.max_rps:g} (max_rps in targets.allow)"
+        most = f"{figure(self.max_rps)} (max_rps in targets.allow)"
+        return f"asks for {figure(peak)} requests/s, but {self.url} takes at most {most}"
 
 
 def peak_rps(params: Any) -> float | None:

@@ -71,7 +71,7 @@ class Threshold:
 
     def __str__(self) -> str:
         tail = f" for {format_duration(self.hold_s)}" if self.hold_s else ""
-        return f"{self.measure} {self.operator} {self.limit:g}{tail}"
+        return f"{self.measure} {self.operator} {self.limit:.12g}{tail}"
 
 
 def parse_threshold(text: str, *, with_hold: bool = False) -> Threshold:

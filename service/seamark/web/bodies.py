@@ -46,7 +46,7 @@ OBJECT_BYTES_MAX = 1024 * 1024
 
 async def read_object(request: Request, limit: int = OBJECT_BYTES_MAX) -> dict[str, Any]:
     """Return a small JSON object: read, bounded, only once the handler runs, so after the key was checked."""
-    body = await read_body(request, limit)
+    body = await read_written(request, limit)
     try:
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -54,6 +54,15 @@ async def read_object(request: Request, limit: int = OBJECT_BYTES_MAX) -> dict[s
     if not isinstance(document, dict):
         raise InputRefused("the body is not a JSON object")
     return document
+
+
+async def read_written(request: Request, limit: int) -> bytes:
+    """Return the body of what a person writes, as a plan or a seamark.yaml: its limit is no setting."""
+    try:
+        return await read_body(request, limit)
+    except BodyTooLarge:
+        right = "rows of a load test belong in a file (payload: {file: NAME}) or a template"
+        raise BodyTooLarge(f"the body is larger than {limit:,} bytes, the most that is read here; {right}") from None
 
 
 async def read_body(request: Request, limit: int) -> bytes:

@@ -52,8 +52,11 @@ def traffic_figure(points: Sequence[LatencyPoint], step_s: float) -> Figure:
     }
 
 
-def progress_figures(lines: Sequence[Mapping[str, Any]]) -> dict[str, Figure]:
-    """Return the plots of a run from its lines of progress; the browser appends to them while it runs."""
+def progress_figures(lines: Sequence[Mapping[str, Any]], *, asked: bool = True) -> dict[str, Figure]:
+    """Return the plots of a run from its lines of progress; the browser appends to them while it runs.
+
+    `asked` False: no rate was asked for, and none is drawn.
+    """
     seconds = [_number(line, "t_s") for line in lines]
     latency = [
         _line(name, seconds, [_number(line, field) for line in lines], color=0, dash=dash, unit=" ms", key=field)
@@ -78,6 +81,8 @@ def progress_figures(lines: Sequence[Mapping[str, Any]]) -> dict[str, Figure]:
         _line("failed", seconds, _per_second(lines, seconds, "failed"), color="bad", key="failed", unit="/s"),
         {**_line("in flight", seconds, _series(lines, "in_flight"), color=1, dash="dot", key="in_flight"), "axis": 2},
     ]
+    if not asked:
+        rates = [line for line in rates if line["key"] != "asked_rps"]
     x = {"title": "seconds since the start", "numbers": True}
     return {
         "latency": {"traces": latency, "y": {"title": "latency, ms", "from_zero": True}, "x": x},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -149,6 +149,18 @@ def run(record: RunRecord, waiting: Waiting | None = None) -> dict[str, Any]:
         "notes": verdict.get("notes", []),
         "baseline": verdict.get("baseline"),
     }
+
+
+def progress_line(document: Mapping[str, Any], body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A line of a run's progress. Users that wait for their answers ask for no rate: null, where the line has 0."""
+    return body if asks_rate(document) else {**body, "asked_rps": None}
+
+
+def asks_rate(document: Mapping[str, Any]) -> bool:
+    """Whether a plan asks for a rate: users, and a locustfile of one's own, send as answers come."""
+    shape = document.get("shape")
+    closed = isinstance(shape, Mapping) and "users" in shape
+    return not closed and not str(document.get("scenario", "")).endswith(".py")
 
 
 def _answers(check: AnswerCheck | None) -> dict[str, Any] | None:

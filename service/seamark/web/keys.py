@@ -9,9 +9,9 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from seamark.core.errors import Invalid, Problem
+from seamark.core.errors import Conflict, Invalid, Problem
 from seamark.core.findings import to_document
-from seamark.core.keys import RANDOM_BYTES, new_key
+from seamark.core.keys import RANDOM_BYTES, first_key_problem, new_key
 from seamark.engine.services import Services
 from seamark.store.catalog.keys import KeyRecord
 from seamark.web.asking import services_of
@@ -31,7 +31,7 @@ def router() -> APIRouter:
 
     @routes.post("", status_code=201)
     async def create(request: Request, who: Principal = admin) -> dict[str, Any]:
-        """Make a key of a scope (ingest, read, run, admin), bound to one model where `model` is given."""
+        """Make a key of a scope (ingest, read, run, admin), bound to `model` where given; the first is an admin's."""
         document = await read_object(request)
         return await run_in_threadpool(_make, services_of(request), document)
 
@@ -57,6 +57,9 @@ def _make(services: Services, document: dict[str, Any]) -> dict[str, Any]:
         right = 'send {"scope": "ingest|read|run|admin", "model": optional}'
         raise Invalid(f"the key is not usable: {error}; {right}", [Problem("body", str(error))]) from None
     made = new_key(wanted.scope, secrets.token_bytes(RANDOM_BYTES))
+    problem = None if services.catalog.keys.any() else first_key_problem(wanted.scope, wanted.model)
+    if problem:
+        raise Conflict(problem)
     record = KeyRecord(made.key_id, made.hash, wanted.scope, wanted.model, services.clock.now(), None)
     services.catalog.keys.add(record)
     return {**_shown(record), "key": made.plain}

@@ -237,7 +237,7 @@ async def _stream(services: Services, run_id: str, after: int, stopping: asyncio
     while not stopping.is_set():
         record = await run_in_threadpool(services.catalog.runs.get, run_id)
         for seq, body in await run_in_threadpool(services.catalog.runs.progress, run_id, seq):  # noqa: B020
-            yield f"id: {seq}\nevent: progress\ndata: {json.dumps(body)}\n\n"
+            yield f"id: {seq}\nevent: progress\ndata: {json.dumps(documents.progress_line(record.document, body))}\n\n"
         if record.status.final:
             ended = {"status": record.status.value, "reason": record.reason, "retried_as": record.retried_as}
             yield f"event: end\ndata: {json.dumps(ended)}\n\n"

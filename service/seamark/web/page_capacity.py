@@ -61,7 +61,7 @@ def capacity_view(capacity: Capacity) -> CapacityView:
             p95=milliseconds(step.latency.p95),
             p99=milliseconds(step.latency.p99),
             chip=chips[step.held],
-            reason=step.reason,
+            reason="" if step.held else step.reason,  # what held is told by its chip
         )
         for step in capacity.steps
     )

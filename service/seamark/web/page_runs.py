@@ -10,13 +10,25 @@ from urllib.parse import quote
 
 from seamark.core.findings import LatencySummary, RunStatus, ThresholdResult, Verdict
 from seamark.web.charts import Figure, progress_figures
+from seamark.web.documents import asks_rate
 from seamark.web.page_answers import AnswersView, answers_view
 from seamark.web.page_baseline import BaselineView, baseline_view
 from seamark.web.page_capacity import CapacityView, capacity_view
 from seamark.web.page_views import Chip, model_url
 from seamark.web.page_words import Moment, known, milliseconds, moment, number, parameters, percent, plural, rate, span
+from seamark.wire.plan import ERROR_LIMIT
 
 RUNS_PER_PLAN = 5
+LIVE_TILES = (
+    ("t_s", "Running for"),
+    ("asked_rps", "Asked"),
+    ("rate", "Answered"),
+    ("failed", "Failed so far"),
+    ("in_flight", "In flight"),
+    ("p99_ms", "p99, this second"),
+    ("lateness_p99_ms", "Sent late, p99"),
+    ("cpu_ratio", "Generator's CPU"),
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,7 @@ class RunFacts:
     retry_of: str | None = None
     retried_as: str | None = None
     waiting: str | None = None  # queued: what it waits for
+    waiting_run: str | None = None  # and which run that is, if it is one
 
 
 class MissedFacts(Protocol):
@@ -149,12 +162,14 @@ class RunPage:
     again_url: str
     api_url: str
     waiting: str | None
+    waiting_on: Link | None
     attempt: str | None
     retry_of: Link | None
     retried_as: Link | None
     stop_requested: bool
     figures: Mapping[str, Figure]
     has_progress: bool
+    live: tuple[tuple[str, str], ...]  # a figure's key in a line of progress, and its name
     counts: tuple[tuple[str, str], ...]
     thresholds: tuple[ThresholdRow, ...]
     latencies: tuple[LatencyColumns, ...]
@@ -163,6 +178,7 @@ class RunPage:
     baseline: BaselineView | None
     answers: AnswersView | None
     notes: tuple[str, ...]
+    error_kinds: tuple[tuple[str, str], ...]  # what was told, and by how many requests
 
 
 _CHIPS = {
@@ -186,7 +202,7 @@ def plan_row(plan: PlanFacts, at: datetime) -> PlanRow:
         model_url=model_url(model),
         target=str(document.get("target", "")),
         shape=shape_words(document),
-        thresholds=tuple(str(text) for text in _items(document.get("thresholds"))),
+        thresholds=_conditions(document),
         schedule=_schedule(document),
         next=moment(plan.next_at, at),
         missed=_missed_words(plan.missed),
@@ -206,6 +222,12 @@ def _missed_words(missed: MissedFacts | None) -> str | None:
 
 def _items(value: object) -> Sequence[Any]:
     return value if isinstance(value, (list, tuple)) else ()
+
+
+def _conditions(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """The thresholds as written, and the one on errors that holds where none is."""
+    written = tuple(str(text) for text in _items(document.get("thresholds")))
+    return written if any("error_ratio" in text for text in written) else (*written, str(ERROR_LIMIT))
 
 
 def _schedule(document: Mapping[str, Any]) -> str | None:
@@ -262,12 +284,14 @@ def run_page(run: RunFacts, progress: Sequence[Mapping[str, Any]], at: datetime)
         again_url=f"/api/v1/loadtests/{quote(run.plan, safe='')}/runs",
         api_url=api_url,
         waiting=run.waiting,
+        waiting_on=_run_link(run.waiting_run),
         attempt=_attempt_words(run),
         retry_of=_run_link(run.retry_of),
         retried_as=_run_link(run.retried_as),
         stop_requested=run.stop_requested,
-        figures=progress_figures(progress) if progress or not run.status.final else {},
+        figures=progress_figures(progress, asked=asks_rate(run.document)) if progress or not run.status.final else {},
         has_progress=bool(progress),
+        live=tuple(tile for tile in LIVE_TILES if tile[0] != "asked_rps" or asks_rate(run.document)),
         counts=_counts(verdict) if verdict else (),
         thresholds=tuple(_threshold_row(result) for result in verdict.thresholds) if verdict else (),
         latencies=_latencies(verdict) if verdict else (),
@@ -276,7 +300,12 @@ def run_page(run: RunFacts, progress: Sequence[Mapping[str, Any]], at: datetime)
         baseline=baseline_view(verdict.baseline) if verdict and verdict.baseline else None,
         answers=answers_view(verdict) if verdict else None,
         notes=verdict.notes if verdict else (),
+        error_kinds=_error_kinds(verdict) if verdict else (),
     )
+
+
+def _error_kinds(verdict: Verdict) -> tuple[tuple[str, str], ...]:
+    return tuple((kind.error, f"{kind.count:,}") for kind in verdict.error_kinds)
 
 
 def _attempt_words(run: RunFacts) -> str | None:

@@ -21,6 +21,7 @@ from seamark.engine.services import Services
 from seamark.store import spans, tokens, traces
 from seamark.store.catalog.runs import RunRecord
 from seamark.store.traces import Search, Trace
+from seamark.web import documents
 from seamark.web.page_model import ModelFacts
 from seamark.web.page_runs import RUNS_PER_PLAN, PlanFacts, RunFacts
 
@@ -122,8 +123,10 @@ class EngineSource:
         runs = self._services.catalog.runs
         record = runs.get(run_id)
         waiting = loadtests.waiting_for(self._services, record)
-        facts = replace(run_facts(record), waiting=waiting.reason if waiting else None)
-        return facts, [body for _seq, body in runs.progress(run_id)]
+        facts = run_facts(record)
+        if waiting:
+            facts = replace(facts, waiting=waiting.reason, waiting_run=waiting.run_id)
+        return facts, [documents.progress_line(facts.document, body) for _seq, body in runs.progress(run_id)]
 
     def alerts(self) -> Sequence[Alert]:
         """Every alert that ever left inactive."""

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 from seamark.core.findings import (
     Alert,
     AlertStatus,
+    Capacity,
     DriftFinding,
     DriftState,
     ModelOverview,
@@ -91,7 +92,7 @@ def model_card(seen: ModelOverview) -> ModelCard:
         line=load_line(seen),
         tiles=(
             replicas_tile(seen.recommendation),
-            headroom_tile(seen.recommendation),
+            headroom_tile(seen.recommendation, seen.capacity),
             budget_tile(seen.slo),
             drift_tile(seen.drift),
         ),
@@ -138,16 +139,28 @@ def replicas_tile(advice: Recommendation | None) -> Tile:
     return Tile("Replicas", f"{advice.replicas}", words, "warn" if more else "good", before=f"{now} →")
 
 
-def headroom_tile(advice: Recommendation | None) -> Tile:
+def headroom_tile(advice: Recommendation | None, capacity: Capacity | None = None) -> Tile:
     """How much of the tested capacity is free now."""
     ratio = known(advice.headroom_ratio) if advice else None
     if ratio is None:
-        missing = "capacity not tested" if advice is None or advice.capacity_rps is None else "live load unknown"
-        return Tile("Headroom", None, missing, "quiet")
+        return Tile("Headroom", None, _no_headroom(advice, capacity), "quiet")
     if ratio < 0:
         return Tile("Headroom", whole_percent(ratio), "over the tested capacity", "bad", state="over")
     words = "free of the tested capacity"
     return Tile("Headroom", whole_percent(ratio), words, "warn" if ratio < 0.15 else "good")
+
+
+def _no_headroom(advice: Recommendation | None, capacity: Capacity | None) -> str:
+    """Why the headroom is unknown."""
+    if capacity is None and (advice is None or advice.capacity_rps is None):
+        return "capacity not tested"
+    if advice is None:
+        return "no replica advice yet"
+    if advice.capacity_rps is None:
+        return "no advice since the capacity was tested"
+    if advice.current is None:
+        return "how many replicas run is unknown"
+    return "live load unknown"
 
 
 def budget_tile(objectives: Sequence[SloStatus]) -> Tile:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from seamark.core.figures import figure
 from seamark.core.windows import format_duration
 
 
@@ -32,7 +33,7 @@ def number(value: float | None) -> str | None:
     if abs(value) >= 100:
         return f"{value:,.0f}"
     if value != 0 and abs(value) < 0.001:
-        return f"{value:.1e}"
+        return figure(value, 2)
     return f"{value:.3g}" if abs(value) < 99.95 else f"{value:.0f}"
 
 
@@ -175,6 +176,8 @@ def parameters(values: Mapping[str, Any]) -> str:
 
     >>> parameters({"rate_rps": 20, "duration_s": 90.0})
     'rate 20/s · duration 1m30s'
+    >>> parameters({"count": 20, "spawn_per_s": 5})
+    'count 20 · spawn 5/s'
     """
     return " · ".join(_parameter(name, value) for name, value in values.items())
 
@@ -183,6 +186,8 @@ def _parameter(name: str, value: Any) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if name.endswith("_rps"):
             return f"{name.removesuffix('_rps')} {number(value)}/s".replace("_", " ")
+        if name.endswith("_per_s"):
+            return f"{name.removesuffix('_per_s')} {number(value)}/s".replace("_", " ")
         if name.endswith("_s"):
             return f"{name.removesuffix('_s')} {format_duration(float(value))}".replace("_", " ")
         return f"{name} {number(value)}".replace("_", " ")

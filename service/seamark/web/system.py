@@ -17,7 +17,7 @@ from seamark.engine.exposition import metrics_text
 from seamark.engine.services import Services
 from seamark.web.asking import services_of
 from seamark.web.auth import Principal, require
-from seamark.web.bodies import read_body
+from seamark.web.bodies import read_written
 
 CONFIG_BYTES_MAX = 1024 * 1024
 FREE_BYTES_MIN = 1024 * 1024  # below it the disk is as good as full
@@ -78,7 +78,7 @@ def router() -> APIRouter:
     ) -> dict[str, Any]:
         """Put a seamark.yaml in force; the answer lists what changes. A wrong one changes nothing."""
         services = services_of(request)
-        body = await read_body(request, min(CONFIG_BYTES_MAX, services.max_body_bytes))
+        body = await read_written(request, min(CONFIG_BYTES_MAX, services.max_body_bytes))
         try:
             text = body.decode()
         except UnicodeDecodeError as error:

@@ -35,8 +35,11 @@ _PERFORMANCE_MOST_S = 31 * 86_400.0
 _CLASS_LENGTH_MAX = 1_000
 
 
-def parse_config(text: str, known: Known) -> Config:
-    """Return what a seamark.yaml asks for; ConfigInvalid lists every mistake with its line. An empty file is one."""
+def parse_config(text: str, known: Known, name: str = "seamark.yaml") -> Config:
+    """Return what a seamark.yaml asks for; ConfigInvalid lists every mistake with its line. An empty file is one.
+
+    `name` is the file's, for the sentence that says how many mistakes there are.
+    """
     document = read_yaml(text)
     checker = Checker(document.lines, document.problems)
     config = Config()
@@ -47,7 +50,7 @@ def parse_config(text: str, known: Known) -> Config:
     problems = checker.problems
     if problems:
         count = "a mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
-        raise ConfigInvalid(f"seamark.yaml has {count}", problems)
+        raise ConfigInvalid(f"{name} has {count}", problems)
     return config
 
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sample_facts import AT, ago, alert, drift, overview, recommendation, slo, unknown
-from sample_source import DOCUMENT, all_runs, run, tokens, verdict
+from sample_facts import AT, ago, alert, capacity, drift, overview, recommendation, slo, unknown
+from sample_source import DOCUMENT, SampleSource, all_runs, progress_line, run, tokens, verdict
 
-from seamark.core.findings import AlertStatus, DriftState, LatencyPoint, RunStatus
+from seamark.core.findings import AlertStatus, DriftState, ErrorKind, LatencyPoint, RunStatus
 from seamark.core.measures import AdviceInput
-from seamark.web import charts
+from seamark.store.catalog.runs import RunRecord
+from seamark.web import charts, documents
 from seamark.web.page_model import ModelFacts, advice_view, drift_rows, model_page, objective_view
 from seamark.web.page_runs import PlanFacts, plan_row, run_page, shape_words
 from seamark.web.page_views import (
@@ -46,7 +47,12 @@ def test_replicas(advice, before, value, state, tone):
 
 def test_unknown_headroom_says_what_is_missing():
     assert headroom_tile(None).words == "capacity not tested"
+    assert headroom_tile(recommendation("m", headroom_ratio=None, capacity_rps=None)).words == "capacity not tested"
     assert headroom_tile(recommendation("m", headroom_ratio=None)).words == "live load unknown"
+    tested = capacity()
+    assert headroom_tile(None, tested).words == "no replica advice yet"
+    unknown_replicas = recommendation("m", headroom_ratio=None, current=None)
+    assert headroom_tile(unknown_replicas, tested).words == "how many replicas run is unknown"
     assert headroom_tile(recommendation("m", headroom_ratio=-0.21)).state == "over"
 
 
@@ -182,6 +188,62 @@ def test_a_running_run_has_room_for_plots_and_no_verdict():
     page = run_page(run("r", RunStatus.RUNNING, 30), [], AT)
     assert (page.row.ended, set(page.figures), page.thresholds) == (False, {"latency", "rate"}, ())
     assert page.row.lasted == "30 s"
+
+
+def test_a_plan_tells_the_threshold_that_nobody_wrote_and_a_queued_run_leads_to_the_one_ahead(client):
+    written = PlanFacts("p", {**DOCUMENT, "thresholds": ["p99(latency_ms) < 300"]}, "api", None, None, [])
+    assert plan_row(written, AT).thresholds == ("p99(latency_ms) < 300", "error_ratio < 0.01")
+    own = replace(written, document={**DOCUMENT, "thresholds": ["error_ratio < 0.2"]})
+    assert plan_row(own, AT).thresholds == ("error_ratio < 0.2",)
+    waiting = client("full").get("/runs/aa00000000000002").text
+    assert '<p data-live="ahead"><a href="/runs/aa00000000000001">' in waiting
+    running = client("full").get("/runs/aa00000000000001").text
+    assert '<p data-live="ahead" hidden>' in running
+
+
+def test_a_long_list_of_plans_begins_with_their_names(client, monkeypatch):
+    few = client("full").get("/loadtests").text
+    assert 'class="index"' not in few
+    broken = PlanFacts("pricing-smoke", DOCUMENT, "api", None, None, [])
+    many = [replace(broken, name=f"plan-{index}") for index in range(29)]
+    monkeypatch.setattr(SampleSource, "plans", lambda *_: many)
+    text = client("full").get("/loadtests").text
+    assert all(f'<a href="#plan-{n}">plan-{n - 1}</a>' in text and f'id="plan-{n}"' in text for n in range(1, 30))
+
+
+def test_a_run_tells_its_errors_by_kind_on_its_page_and_in_its_document(client):
+    kinds = (ErrorKind("HTTP 500", 2222), ErrorKind("<b>timed out</b>", 1))
+    found = run("r", RunStatus.FAILED, 300, replace(verdict(RunStatus.FAILED, "no"), error_kinds=kinds))
+    assert run_page(found, [], AT).error_kinds == (("HTTP 500", "2,222"), ("<b>timed out</b>", "1"))
+    assert run_page(run("r", RunStatus.RUNNING, 30), [], AT).error_kinds == ()
+    shown = client("full").get("/runs/bb00000000000002").text
+    assert 'id="errors"' in shown and "HTTP 500" in shown and "<img" not in shown
+    assert 'id="errors"' not in client("full").get("/runs/bb00000000000001").text
+    record = RunRecord(
+        "r", "p", "m", "api", {}, "api", None, found.status, "", AT, AT, AT, None, False, found.verdict, []
+    )
+    assert list(documents.run(record)["error_kinds"]) == [
+        {"error": "HTTP 500", "count": 2222},
+        {"error": "<b>timed out</b>", "count": 1},
+    ]
+    assert documents.run(replace(record, verdict=None))["error_kinds"] == []
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{"shape": {"users": {"count": 5, "spawn_per_s": 5, "duration_s": 60}}}, {"scenario": "mine.py", "shape": {}}],
+)
+def test_where_no_rate_was_asked_for_none_is_drawn_or_told(document):
+    line = documents.progress_line(document, progress_line(5) | {"asked_rps": 0.0})
+    assert (line["asked_rps"], line["done"]) == (None, progress_line(5)["done"])
+    page = run_page(run("r", RunStatus.RUNNING, 30, document=document), [line], AT)
+    assert "asked_rps" not in dict(page.live)
+    assert "asked" not in [trace["name"] for trace in page.figures["rate"]["traces"]]
+    pause = {"shape": {"stages": [{"rate_rps": 0, "duration_s": 5}]}}
+    assert documents.progress_line(pause, {"asked_rps": 0.0}) == {"asked_rps": 0.0}
+    open_loop = run_page(run("r", RunStatus.RUNNING, 30), [progress_line(5)], AT)
+    assert "asked_rps" in dict(open_loop.live)
+    assert "asked" in [trace["name"] for trace in open_loop.figures["rate"]["traces"]]
 
 
 def test_a_run_without_requests_claims_no_error_ratio():

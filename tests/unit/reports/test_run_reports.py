@@ -216,7 +216,7 @@ def test_markdown_tells_verdict_thresholds_both_latencies_and_capacity() -> None
     text = reports.markdown(report())
     assert text.startswith("## ✅ Load test churn-nightly: passed\n")
     assert "| p99(latency\\_ms) \\< 300 | 250 ms | ✅ passed |" in text
-    assert "| from the due instant (corrected) | 12.3 ms | 40 ms | 250 ms | 1234 ms |" in text
+    assert "| from the due instant (corrected) | 12.3 ms | 40 ms | 250 ms | 1,234 ms |" in text
     assert "| send lateness | unknown | unknown | unknown | unknown |" in text
     assert "100 requests per second per replica (between 100 and not found)" in text
     assert "nothing \\| came" in text

@@ -114,6 +114,6 @@ def test_a_curve_that_leaves_the_plot_ends_at_its_top() -> None:
 
 def test_a_long_figure_at_the_right_end_is_not_cut_off() -> None:
     axis = svg.logarithmic("x", [1.0, 10_000.0])
-    last = [e for e in parsed(svg.Plot("p", axis, axis)).iter("text") if e.text == "10000"]
+    last = [e for e in parsed(svg.Plot("p", axis, axis)).iter("text") if e.text == "10,000"]
     assert {e.attrib["text-anchor"] for e in last} == {"end"}
     assert max(float(e.attrib["x"]) for e in last) <= svg.WIDTH

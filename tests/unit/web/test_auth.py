@@ -14,6 +14,7 @@ from seamark.core.errors import NotPermitted, StoreUnavailable
 from seamark.core.keys import RANDOM_BYTES, SCOPES, allows, new_key
 from seamark.store.catalog.keys import KeyRecord
 from seamark.web.auth import CACHE_MAX, CACHE_S, COOKIE, Gate, Principal, local_path, require
+from seamark.web.keys import router as keys_router
 
 
 def add_key(services: Any, scope: str, model: str | None = None, seed: int = 1) -> str:
@@ -267,3 +268,19 @@ def test_an_old_cookie_is_refused_after_the_clock_moves(ask, services) -> None:
     plain = add_key(services, "read")
     services.clock.advance(timedelta(days=400).total_seconds())
     assert ask("GET", "/models", headers={"Cookie": f"{COOKIE}={plain}"}).status_code == 200  # keys end by revocation
+
+
+@pytest.mark.parametrize("asked", [{"scope": "run"}, {"scope": "read"}, {"scope": "admin", "model": "churn"}])
+def test_the_first_key_of_all_is_an_admins_so_that_nobody_is_locked_out(
+    app: FastAPI, ask, services, asked: dict[str, str]
+) -> None:
+    app.include_router(keys_router())
+    refused = ask("POST", "/api/v1/keys", json=asked)
+    assert refused.status_code == 409, refused.text
+    assert "make an admin key first: seamark keys create --scope admin" in refused.json()["detail"]
+    assert not services.catalog.keys.any()
+    assert ask("GET", "/api/admin").json()["scope"] == "admin", "the service is as open as before"
+    admin = ask("POST", "/api/v1/keys", json={"scope": "admin"}).json()["key"]
+    services.clock.advance(CACHE_S + 1)
+    made = ask("POST", "/api/v1/keys", json=asked, headers={"X-API-Key": admin})
+    assert made.status_code == 201, made.text

@@ -13,7 +13,7 @@ import pytest
 from fastapi import FastAPI
 
 from seamark.store.lakes import open_ducklake
-from seamark.web import system
+from seamark.web import loadtests, system
 
 
 def test_a_service_whose_disk_is_full_is_not_ready(
@@ -30,3 +30,15 @@ def test_a_service_whose_disk_is_full_is_not_ready(
     assert "4,096 bytes are free" in answer.json()["checks"]["lake"]
     services.lake.close()
     assert ask("GET", "/readyz").json()["checks"]["lake"] == "the lake is closed"
+
+
+def test_a_plan_with_thousands_of_rows_is_told_where_rows_belong(
+    app: FastAPI, ask: Callable[..., httpx.Response]
+) -> None:
+    app.include_router(loadtests.router())
+    plan = {"model": "churn", "payload": {"rows": [{"text": "x" * 120} for _ in range(9_000)]}}
+    answer = ask("PUT", "/api/v1/loadtests/large", json=plan)
+    assert answer.status_code == 413
+    told = answer.json()["detail"]
+    assert "1,048,576 bytes" in told and "payload: {file: NAME}" in told
+    assert "SEAMARK_MAX_BODY_BYTES" not in told and "batches" not in told

@@ -404,3 +404,8 @@ def test_a_metric_that_cannot_be_read_is_told_with_its_line(line, path, message)
     ((at_line, field, told),) = problems(autoscale(line))
     assert (field, at_line) == (f"models[0].autoscale.{path}", 4)
     assert told.startswith(message)
+
+
+def test_the_file_is_called_as_it_is_called() -> None:
+    with pytest.raises(ConfigInvalid, match=r"^other.yaml has a mistake"):
+        parse_config("modls: []", KNOWN, "other.yaml")

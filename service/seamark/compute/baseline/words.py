@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from seamark.core.baseline import RUNS_MIN, BaselineFinding, BaselineMetric, BaselineState
+from seamark.core.figures import figure, percent
 
 _WORDS = {BaselineState.REGRESSION: "worse", BaselineState.IMPROVEMENT: "better"}
 
@@ -52,11 +53,11 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.4g}"
+    return "unknown" if value is None else figure(value)
 
 
 def _percent(value: float | None) -> str:
-    return "unknown" if value is None else f"{value * 100:.2g} %"
+    return "unknown" if value is None else percent(value, 2)
 
 
 def _signed(value: float | None) -> str:

@@ -20,6 +20,7 @@ from seamark.compute.arrivals import (
 )
 from seamark.compute.load_shape import Segment, Segments, Shape
 from seamark.core.errors import Problem
+from seamark.core.figures import figure
 from seamark.core.thresholds import Threshold
 from seamark.core.windows import format_duration
 
@@ -52,7 +53,7 @@ def segments(params: Mapping[str, Any], thresholds: Sequence[Threshold], seed: i
 def describe(params: Mapping[str, Any]) -> str:
     """One line."""
     arrivals = params.get("arrivals", "poisson")
-    return f"{params['rate_rps']:g} requests/s for {format_duration(params['duration_s'])}, {arrivals} arrivals"
+    return f"{figure(params['rate_rps'])} requests/s for {format_duration(params['duration_s'])}, {arrivals} arrivals"
 
 
 def longest_s(params: Mapping[str, Any]) -> float:

@@ -18,6 +18,7 @@ from seamark.compute.arrivals import (
 )
 from seamark.compute.load_shape import Segment, Segments, Shape
 from seamark.core.errors import Problem
+from seamark.core.figures import figure
 from seamark.core.thresholds import Threshold
 from seamark.core.windows import format_duration
 
@@ -47,7 +48,7 @@ def segments(params: Mapping[str, Any], thresholds: Sequence[Threshold], seed: i
 
 def describe(params: Mapping[str, Any]) -> str:
     """One line."""
-    return f"soak: {params['rate_rps']:g} requests/s for {format_duration(params['duration_s'])} in {PARTS} parts"
+    return f"soak: {figure(params['rate_rps'])} requests/s for {format_duration(params['duration_s'])} in {PARTS} parts"
 
 
 def longest_s(params: Mapping[str, Any]) -> float:

@@ -19,6 +19,7 @@ from seamark.compute.arrivals import (
 )
 from seamark.compute.load_shape import Segment, Segments, Shape
 from seamark.core.errors import Problem
+from seamark.core.figures import figure
 from seamark.core.thresholds import Threshold
 from seamark.core.windows import format_duration
 
@@ -36,7 +37,7 @@ def check(params: Mapping[str, Any]) -> list[Problem]:
         if name in params or name == "spike_s":
             check_number(params, name, problems, least=DURATION_MIN_S, most=DURATION_MAX_S, unit="seconds")
     if base and peak and base >= peak:
-        problems.append(Problem("peak_rps", f"{peak:g} is no peak over base_rps {base:g}"))
+        problems.append(Problem("peak_rps", f"{figure(peak)} is no peak over base_rps {figure(base)}"))
     if not problems:
         check_total(sum(rps * span for rps, span in _parts(params)), longest_s(params), problems)
     return problems
@@ -59,7 +60,7 @@ def segments(params: Mapping[str, Any], thresholds: Sequence[Threshold], seed: i
 def describe(params: Mapping[str, Any]) -> str:
     """One line."""
     spike = format_duration(params["spike_s"])
-    return f"{params['base_rps']:g} requests/s with a spike of {params['peak_rps']:g} for {spike}"
+    return f"{figure(params['base_rps'])} requests/s with a spike of {figure(params['peak_rps'])} for {spike}"
 
 
 def longest_s(params: Mapping[str, Any]) -> float:

@@ -19,6 +19,7 @@ from seamark.compute.arrivals import (
 )
 from seamark.compute.load_shape import Segment, Segments, Shape
 from seamark.core.errors import Problem
+from seamark.core.figures import figure
 from seamark.core.thresholds import Threshold
 from seamark.core.windows import format_duration
 
@@ -83,7 +84,7 @@ def describe(params: Mapping[str, Any]) -> str:
 
 
 def _told(stage: Mapping[str, Any]) -> str:
-    return f"{stage['rate_rps']:g}" + (f"…{stage['to_rps']:g}" if "to_rps" in stage else "")
+    return f"{figure(stage['rate_rps'])}" + (f"…{figure(stage['to_rps'])}" if "to_rps" in stage else "")
 
 
 def longest_s(params: Mapping[str, Any]) -> float:

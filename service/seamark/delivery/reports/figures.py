@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from seamark.core.figures import figure
 from seamark.core.findings import Capacity, RunStatus, ThresholdResult
 
 UNKNOWN = "unknown"
@@ -28,14 +29,12 @@ LIMITS = {
 def number(value: float | None) -> str:
     """Three significant digits, or all of an integer part.
 
-    >>> number(1234.56), number(0.01234), number(12.0), number(None)
-    ('1235', '0.0123', '12', 'unknown')
+    >>> number(1234.56), number(999.9), number(0.01234), number(12.0), number(None)
+    ('1,235', '1,000', '0.0123', '12', 'unknown')
     """
     if value is None or not math.isfinite(value):
         return UNKNOWN
-    if abs(value) >= 1000:
-        return f"{value:.0f}"
-    return f"{value:.3g}"
+    return figure(value, 3)
 
 
 def milliseconds(value: float | None) -> str:

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from seamark.delivery.reports.figures import number
 
 WIDTH, HEIGHT = 640, 280  # the drawing's own units; the page scales it
-LEFT, RIGHT, TOP, BOTTOM = 58, 18, 12, 46
+LEFT, RIGHT, TOP, BOTTOM = 68, 18, 12, 46
 LOG_OVER = 50.0  # values that span more than this are drawn on a log scale: a linear one would hide the lower half
 TICKS = 5
 
@@ -259,7 +259,7 @@ def _rule(plot: Plot, rule: Rule) -> Markup:
         return Markup(
             '<path class="line {} dashed" d="M{} {}V{}"/><text class="note" x="{}" y="{}" text-anchor="{}">{}</text>'
         ).format(
-            rule.css, x, TOP, HEIGHT - BOTTOM, x - 5 if left else x + 5, TOP + 12, "end" if left else "start", rule.name
+            rule.css, x, TOP, HEIGHT - BOTTOM, x - 6 if left else x + 6, TOP + 17, "end" if left else "start", rule.name
         )
     y = _y(plot, rule.at)
     return Markup('<path class="line {} dashed" d="M{} {}H{}"/><text class="note" x="{}" y="{}">{}</text>').format(

@@ -14,7 +14,7 @@
       line: { color: shade(t.color), width: t.dash === "solid" ? 2.2 : 1.6, dash: t.dash, shape: t.step ? "hv" : "linear" },
       ...(t.markers && { marker: { symbol: t.markers, size: 11, color: shade(t.color), line: { width: 2, color: shade(t.color) } } }),
       ...(t.fill && { fill: "tozeroy", fillcolor: shade(t.color) + "26" }),
-      yaxis: t.axis === 2 ? "y2" : "y", connectgaps: false, hovertemplate: `%{y:,.4~g}${t.unit}`,
+      yaxis: t.axis === 2 ? "y2" : "y", connectgaps: false, cliponaxis: !t.markers, hovertemplate: `%{y:,.4~g}${t.unit}`,
     };
   }
 

@@ -52,12 +52,22 @@
     set("cpu_ratio", known(line.cpu_ratio) ? `${digits(line.cpu_ratio * 100, 0)} %` : "–");
   }
 
+  // The run that this one waits for, or none.
+  function ahead(runId) {
+    const line = part("ahead");
+    line.hidden = !runId;
+    if (!runId) return;
+    line.firstElementChild.href = `/runs/${encodeURIComponent(runId)}`;
+    line.firstElementChild.textContent = `See run ${runId}`;
+  }
+
   // The lines that the page was drawn with come again: begin anew with the first one, so that each is drawn once.
   function begin() {
     const hidden = document.querySelectorAll("[data-begun][hidden]"); // it waited until now
     for (const node of hidden) node.hidden = false;
     if (hidden.length) dispatchEvent(new Event("resize")); // the plots were drawn without knowing their width
     panel.classList.replace("quiet", "live");
+    ahead(null);
     for (const name of ["rate", "latency"]) {
       window.seamark.plots.change(name, (figure) => figure.traces.forEach((t) => { t.x = []; t.y = []; }));
     }
@@ -75,8 +85,9 @@
     if (!timer) timer = setTimeout(show, 250);
   });
   events.addEventListener("waiting", (event) => {
-    const { reason } = JSON.parse(event.data);
+    const { reason, run_id: runId } = JSON.parse(event.data);
     set("note", `${reason[0].toUpperCase()}${reason.slice(1)}.`);
+    ahead(runId);
   });
   events.addEventListener("end", async (event) => {
     events.close();

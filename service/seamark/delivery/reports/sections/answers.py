@@ -26,8 +26,8 @@ def _tokens(tokens: TokenSummary) -> Markup:
     rate = "" if tokens.tokens_per_s is None else f", {figures.number(tokens.tokens_per_s)} tokens per second"
     by = f", counted by {tokens.counted_by}" if tokens.counted_by else ""
     told = (
-        f"{tokens.tokens} tokens in {tokens.requests} answers{rate}{by}. The first token counts from the send; between "
-        f"tokens are {tokens.gaps} gaps of all streams."
+        f"{tokens.tokens:,} tokens in {tokens.requests:,} answers{rate}{by}. The first token counts from the send; "
+        f"between tokens are {tokens.gaps:,} gaps of all streams."
     )
     rows = [
         (name, *(figures.milliseconds(getattr(times, quantile)) for quantile in NAMES))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from seamark.core.baseline import BaselineFinding
-from seamark.delivery.reports import baseline, svg
+from seamark.delivery.reports import baseline, figures, svg
 from seamark.delivery.reports.report import RunReport
 from seamark.delivery.reports.section import Section, figure, paragraph, table, word
 
@@ -45,7 +45,13 @@ def _history(finding: BaselineFinding) -> Markup:
         for (name, column), css in zip(series, _LINES, strict=False)
     ]
     marks = [
-        svg.Mark(index, value, "hollow" if role == "baseline" else "solid", css, f"{at}: {name} {value:.4g} {unit}")
+        svg.Mark(
+            index,
+            value,
+            "hollow" if role == "baseline" else "solid",
+            css,
+            f"{at}: {name} {figures.number(value)} {unit}",
+        )
         for (name, column), css in zip(series, _LINES, strict=False)
         for index, (at, role, value) in enumerate(zip(told["at"], told["role"], column, strict=True), 1)
         if value is not None

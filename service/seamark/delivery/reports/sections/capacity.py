@@ -12,6 +12,7 @@ from seamark.delivery.reports.section import Section, figure, paragraph, table
 
 _QUANTILES = {0.5: "p50", 0.95: "p95", 0.99: "p99"}
 MARKS = {True: ("solid", "good"), False: ("cross", "bad"), None: ("hollow", "plain")}
+ROOM = 1.05
 HEADS = ("Asked per s", "Achieved per s", "Requests", "Errors", "p50", "p99", "Held", "Why")
 
 
@@ -70,14 +71,15 @@ def _plot(capacity: Capacity, steps: Sequence[CapacityStep], quantile: str, limi
         )
         for step, (rate, value) in zip(ordered, points, strict=True)
     ]
-    x = svg.linear("requests per second asked for", [rate for rate, _ in points])
+    # Room beyond the last mark and above the highest one: on the edge of the plot neither could be read.
+    x = svg.linear("requests per second asked for", [rate * ROOM for rate, _ in points])
     rules = [svg.Rule(f"{figures.number(capacity.rps)} per s", "good", capacity.rps, upright=True)]
     if limit_ms is not None:
         rules.append(svg.Rule(f"limit {figures.milliseconds(limit_ms)}", "bad", limit_ms))
     return svg.Plot(
         f"{quantile} latency against the rate of each of {len(points)} steps; {figures.capacity_sentence(capacity)}.",
         x,
-        svg.either(f"{quantile}, ms", [limit_ms, *(value for _, value in points)]),
+        svg.either(f"{quantile}, ms", [limit_ms, *(value * ROOM for _, value in points)]),
         marks=marks,
         rules=rules,
         band=(capacity.low, capacity.high if capacity.high is not None else x.high),

@@ -15,13 +15,18 @@ def section(report: RunReport) -> Section | None:
         return None
     lateness = report.verdict.lateness_ms
     cpus = [point.cpu_ratio for point in report.generator if point.cpu_ratio is not None]
-    busiest = f"at most {figures.percent(max(cpus))} of a core in a second" if cpus else "its CPU was not told"
+    busiest = f"at most {figures.percent(max(cpus))} of a core in a second" if cpus else None
     limit = (
         "The load generator was the limit: these figures say more about it than about the target."
         if report.verdict.generator_saturated
         else "The load generator kept up."
+        if busiest is not None
+        else "The load generator was not found to be the limit; how busy it was is not recorded."
     )
-    told = f"{limit} Requests left {figures.milliseconds(lateness.p99)} late at the 99th percentile; {busiest}."
+    left = f"Requests left {figures.milliseconds(lateness.p99)} late at the 99th percentile"
+    if report.verdict.asked_rate is None:
+        left = "No rate was asked for, so no request could be late"
+    told = f"{limit} {left}{f'; {busiest}' if busiest else ''}."
     late = [(point.t_s, point.lateness_p99_ms) for point in report.series]
     x = svg.linear("seconds since the start", [late[-1][0] + 1.0, *(point.t_s for point in report.generator)])
     plots = []
