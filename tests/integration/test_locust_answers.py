@@ -92,9 +92,9 @@ def test_streamed_tokens_are_timed_where_they_come(
 ) -> None:
     server = answering(first_ms=60, gap_ms=20, tokens=6, piece=piece)
     thresholds = [
-        "p50(first_token_ms) > 59",
-        "p50(time_per_token_ms) > 19",
-        "p99(inter_token_ms) > 19",
+        "p50(first_token_ms) < 2500",
+        "p50(time_per_token_ms) < 2500",
+        "p99(inter_token_ms) < 2500",
         "tokens_per_s > 50",
         "max(first_token_ms) < 3000",
         "goodput_ratio > 0.9",
@@ -109,7 +109,12 @@ def test_streamed_tokens_are_timed_where_they_come(
     assert (np.array(table["time_per_token_ms"]) >= 19).all()
     assert verdict.tokens is not None and verdict.tokens.tokens == 240 and verdict.tokens.gaps == 40 * 5
     assert verdict.tokens.counted_by == "usage"
-    assert verdict.goodput is not None and verdict.goodput.limits == ("max(first_token_ms) < 3000",)
+    assert [limit.actual for limit in verdict.thresholds if limit.actual is None] == []
+    assert all((limit.actual or 0) > 19 for limit in verdict.thresholds[:3])
+    assert verdict.goodput is not None and verdict.goodput.limits == (
+        "max(first_token_ms) < 3000",
+        "p50(time_per_token_ms) < 2500",
+    )
     assert verdict.status == RunStatus.PASSED, verdict.reason
     bodies = server.seen()["bodies"]
     assert all(body["stream"] and body["stream_options"] == {"include_usage": True} for body in bodies)

@@ -12,6 +12,7 @@ from scipy.special import betainc
 from seamark.compute.crossing import LOWER, UPPER
 from seamark.compute.load_shape import FloatArray, SegmentResult
 from seamark.compute.threshold_tallies import believe, over_limit
+from seamark.core.figures import figure
 from seamark.core.findings import Capacity, CapacityStep, LatencySummary
 from seamark.core.thresholds import OF_TOKENS_BY_REQUEST, Threshold
 
@@ -71,7 +72,7 @@ def _decide(
         if actual is not None and not threshold.holds(actual):
             if late_ms is not None and late_ms > late_limit_ms and not _slow_from_the_send(threshold, result):
                 return None, f"requests were sent {late_ms:.0f} ms late (p99): the load generator was the bottleneck"
-            return False, f"{threshold.measure} was {actual:.4g}, the limit is {threshold}"
+            return False, f"{threshold.measure} was {figure(actual)}, the limit is {threshold}"
     if _saturated(result, latency):
         return False, "saturated: requests in flight and latency kept rising through the step"
     return True, "every threshold held"

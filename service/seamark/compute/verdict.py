@@ -20,6 +20,7 @@ from seamark.compute.load_shape import FloatArray, Segment, SegmentResult
 from seamark.compute.run_answers import RunAnswers
 from seamark.compute.scaling import explain
 from seamark.compute.token_notes import TokenNotes
+from seamark.core.figures import figure
 from seamark.core.findings import Capacity, CapacityStep, ErrorKind, RunStatus, ThresholdResult, Verdict
 from seamark.core.load_errors import GIVEN_UP
 from seamark.core.specs import LoadTestPlan
@@ -275,7 +276,7 @@ def _status(
 
 
 def _measured(actual: float | None) -> str:
-    return "beyond measure" if actual is None else f"{actual:,.0f}" if actual >= 1000 else format(actual, ".4g")
+    return "beyond measure" if actual is None else figure(actual)
 
 
 def _each_part(parts: Sequence[SegmentResult], thresholds: Sequence[Threshold], held: str) -> tuple[RunStatus, str]:
@@ -328,14 +329,15 @@ def _search_status(
         first = next((step for step in reversed(steps) if step.held is False), steps[-1] if steps else None)
         if first is None or first.held is None:
             return RunStatus.INCONCLUSIVE, first.reason if first else "no step was made"
-        return RunStatus.FAILED, f"not even {first.asked_rps:.3g} requests/s hold: {first.reason}"
+        return RunStatus.FAILED, f"not even {figure(first.asked_rps, 3)} requests/s hold: {first.reason}"
     if capacity.limited_by == "generator":
-        told = f"at least {capacity.rps:.3g} requests/s per replica hold; beyond, the load generator was the bottleneck"
+        carried = f"at least {figure(capacity.rps, 3)} requests/s per replica hold"
+        told = f"{carried}; beyond, the load generator was the bottleneck"
         return RunStatus.INCONCLUSIVE, told
-    carried = f"one replica carries {capacity.rps:.3g} requests/s within the thresholds"
+    carried = f"one replica carries {figure(capacity.rps, 3)} requests/s within the thresholds"
     if capacity.high is None:
         return RunStatus.PASSED, f"{carried}; the highest rate asked for"
-    return RunStatus.PASSED, f"{carried} (95 %: {capacity.low:.3g} to {capacity.high:.3g})"
+    return RunStatus.PASSED, f"{carried} (95 %: {figure(capacity.low, 3)} to {figure(capacity.high, 3)})"
 
 
 def _best_step(
