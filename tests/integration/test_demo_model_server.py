@@ -351,7 +351,7 @@ def test_the_configuration_is_one_that_the_service_takes(tmp_path):
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'service'}{os.pathsep}{ROOT / 'sdk'}"}
     done = subprocess.run(check, env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "1 models, 2 load tests, 2 channels" in done.stdout
+    assert "1 model, 2 load tests, 2 channels" in done.stdout
 
 
 def test_the_readmes_lines_are_those_of_the_model_server():
