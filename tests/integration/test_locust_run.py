@@ -358,8 +358,8 @@ def test_a_capacity_search_is_told_each_steps_whole_result(dial: Callable[[], Di
 def test_a_capacity_search_finds_what_a_server_of_known_slots_carries(dial: Callable[[], Dial], tmp_path: Path) -> None:
     """Four slots of 40 ms: p95 < 100 ms truly holds up to what a simulation with the measured slot time says.
 
-    15 %, where the study on simulated servers has 5: the steps are of a few seconds. Where the machine did something else
-    in the middle of a search, which a server cannot tell from being slow, it is made once more.
+    15 %, where the study on simulated servers has 5: the steps are of a few seconds. Where the machine did something
+    else in the middle of a search, which nobody can tell from a slow server, it is made once more.
     """
     for attempt in ("first", "second"):
         (tmp_path / attempt).mkdir()
