@@ -49,7 +49,12 @@ def latest(services: Services, model: str) -> Recommendation:
     found = current_advice(services, model, services.clock.now())
     if found is not None:
         return found
+    asked_for(services, model)
+    raise NotFound(f"{model[:100]} has no recommendation yet; the first comes within seconds of an apply")
+
+
+def asked_for(services: Services, model: str) -> None:
+    """NotFound where nobody asked for recommendations of this model."""
     spec = services.configuration.model(model)
     if spec is None or spec.autoscale is None:
         raise NotFound(f"{model[:100]} has no `autoscale:` in seamark.yaml; give it min and max and apply")
-    raise NotFound(f"{model[:100]} has no recommendation yet; the first comes within seconds of an apply")
