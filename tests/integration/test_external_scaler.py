@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
@@ -47,10 +48,7 @@ class Stub:
         for file in FileDescriptorSet.FromString(compiled).file:
             pool.AddSerializedFile(file.SerializeToString())
         service = pool.FindServiceByName("externalscaler.ExternalScaler")
-        self.messages = {
-            name: GetMessageClass(message)
-            for name, message in service.file.message_types_by_name.items()
-        }
+        self.messages = {name: GetMessageClass(message) for name, message in service.file.message_types_by_name.items()}
         for method in service.methods:
             make = channel.unary_stream if method.server_streaming else channel.unary_unary
             call = make(
@@ -296,6 +294,16 @@ def test_a_stream_speaks_at_once_again_and_ends_when_nothing_is_known(
     assert over_grpc(services, scenario) == (True, set(), True, "UNAVAILABLE")
 
 
+async def freed(running: Running, ref: Any) -> Any:
+    """A stream that was let in, once the place of one that left is given back."""
+    for _ in range(1_000):
+        stream = running.stub.StreamIsActive(ref, timeout=20)
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            await stream.read()
+            return stream
+    raise AssertionError("a stream that ended keeps its place")
+
+
 def test_streams_are_bounded_and_given_back_and_end_with_the_service(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -310,13 +318,7 @@ def test_streams_are_bounded_and_given_back_and_end_with_the_service(
         refused = await code(running.stub.StreamIsActive(ref, timeout=20).read())
         polled = await running.stub.value(ref)
         streams[0].cancel()
-        while True:  # bounded by the stream's own time limit
-            late = running.stub.StreamIsActive(ref, timeout=20)
-            try:
-                await late.read()
-                break
-            except grpc.aio.AioRpcError as error:
-                assert error.code().name == "UNAVAILABLE"
+        late = await freed(running, ref)
         running.stopping.set()
         return refused, polled.metricValue, await code(late.read())
 

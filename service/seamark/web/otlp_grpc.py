@@ -1,4 +1,4 @@
-"""gRPC's port, and OTLP on it: a call's message becomes the intake's answer, or a status that says whether a retry helps.
+"""gRPC's port, and OTLP on it: a call's message becomes the intake's answer, or a status that says if a retry helps.
 
 Messages are taken as the bytes they are: the intake decodes them, once, and gzip is unpacked here and not by gRPC, so
 that the limit holds while a message is unpacked and not only after it.
