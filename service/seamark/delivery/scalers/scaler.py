@@ -20,7 +20,7 @@ TOLERANCE_NOTES = (
 _DOWN_NOTES = (
     "When Seamark is down, or does not know a number, the fleet stays as it is: after fallback.failureThreshold failed",
     "polls KEDA keeps what runs, and no less than fallback.replicas, the advice when this was written. It then neither",
-    "grows nor shrinks with the load until Seamark answers again: alert on SeamarkDown (docs/alerts.md).",
+    "grows nor shrinks with the load until Seamark answers again: alert on SeamarkDown (docs/autoscale.md).",
 )
 _DNS_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)
 _SURELY_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9./-]{5,}", re.ASCII)  # longer than any of YAML's words for true or null
