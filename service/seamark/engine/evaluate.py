@@ -14,6 +14,7 @@ from seamark.core.performance import Estimate, Performance
 from seamark.core.specs import ModelSpec
 from seamark.core.windows import Window, format_duration
 from seamark.engine import estimates
+from seamark.engine.advice_notices import tell_change
 from seamark.engine.alerts import Condition, advance, slo_rule
 from seamark.engine.drift import Together
 from seamark.engine.inputs import read_inputs
@@ -178,6 +179,7 @@ def advise(services: Services, spec: ModelSpec, at: datetime) -> list[Condition]
         inputs=read_inputs(services, spec, at),
     )
     services.catalog.findings.put(spec.name, "recommendation", at, recommendation)
+    tell_change(services, spec, recent[0].finding if recent else None, recommendation)
     return []
 
 
