@@ -14,7 +14,6 @@ from seamark.core.specs import AutoscaleSpec
 LAG_TICKS = 1  # spans are exported and committed, and the HPA that follows the advice asks each 15 s
 MINUTE_S = 60.0
 HISTORY_S = 3600.0
-DECISION_LAG_S = 15.0
 _START = datetime(2000, 1, 3, tzinfo=UTC)
 
 
@@ -30,7 +29,7 @@ def begin(fleet: Fleet) -> Decide:
         at = _START + timedelta(seconds=len(seen.arrivals) * fleet.tick_s)
         last_minute = known[-minute:]
         live = float(last_minute.mean()) if last_minute.any() else None
-        coming = forecast.forecast(known[-history:], fleet.tick_s, fleet.cold_start_s + DECISION_LAG_S, at)
+        coming = forecast.forecast(known[-history:], fleet.tick_s, fleet.cold_start_s + autoscale.DECISION_LAG_S, at)
         advice = autoscale.recommend(
             "backtest",
             at,
