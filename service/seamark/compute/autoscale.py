@@ -32,7 +32,7 @@ from seamark.core.specs import AutoscaleSpec
 UTILISATION = 0.85  # of the tested capacity: arrivals between two looks are not even
 SCALE_IN_UTILISATION = 0.7  # after scaling in, the present load may use so much of what is left
 FORESEEN_UTILISATION = 0.95  # in place of both where a forecast's errors have made the margin
-UNDER_TO_OVER = 400.0  # what a replica too few costs, in replicas too many
+UNDER_TO_OVER = 200.0  # what a replica too few costs, in replicas too many
 FORESEEN_QUANTILE = UNDER_TO_OVER / (UNDER_TO_OVER + 1)
 DECISION_LAG_S = 30.0  # spans are a few seconds on their way, advice waits for the next look of KEDA or the HPA
 SCALE_IN_HOLD_S = 300.0  # also the most, where the forecast's horizon tells how long a start takes

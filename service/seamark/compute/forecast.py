@@ -31,7 +31,7 @@ SMOOTHED_STEPS = 3  # the present level is the mean of so many steps
 LEVEL_S = 45.0
 TREND_S = 210.0
 TREND_STEPS_MIN = 6  # a trend through fewer is noise
-DAMPING = 0.8  # of a rise until the horizon
+DAMPING = 0.7  # of a rise until the horizon
 RISE_MOST = 3.0  # times the level: no trend is carried on beyond
 QUIET = 0.2  # of the mean level; with stretches below it errors are not taken relative
 

@@ -24,7 +24,7 @@ from seamark.engine.services import Services
 from seamark.store import spans
 
 ARRIVAL_STEP_S = 10.0
-ARRIVAL_HISTORY_S = 3600.0
+ARRIVAL_HISTORY_S = 7200.0  # rare misses are what the margin is made of: an hour has too few of them
 COLD_START_DEFAULT_S = 60.0
 LIVE_S = 120.0
 STALE_S = 180.0

@@ -13,7 +13,7 @@ from seamark.core.specs import AutoscaleSpec
 
 LAG_TICKS = 1  # spans are exported and committed, and the HPA that follows the advice asks each 15 s
 MINUTE_S = 60.0
-HISTORY_S = 3600.0
+HISTORY_S = 7200.0
 _START = datetime(2000, 1, 3, tzinfo=UTC)
 
 
