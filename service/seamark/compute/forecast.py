@@ -57,8 +57,18 @@ def forecast(arrivals_rps: FloatArray, step_s: float, horizon_s: float, at: date
         seasonal = _seasonal(rates, steps, season)
         if np.abs(seasonal[1]).mean() < np.abs(changes).mean():
             level, changes, method = *seasonal, "seasonal_naive"
-    p10, p50, p90, p99 = (max(float(level + change), 0.0) for change in np.quantile(changes, (0.1, 0.5, 0.9, 0.99)))
+    p10, p50, p90, p99 = (max(float(level + change), 0.0) for change in np.quantile(changes, _ranks(len(changes))))
     return Forecast(target, horizon_s, "ok", method, p10, p50, p90, p99)
+
+
+def _ranks(count: int) -> tuple[float, float, float, float]:
+    """Return where the 10, 50, 90 and 99 % quantiles stand in `count` errors.
+
+    Of few errors the next one is beyond the largest more often than of many: the outer quantiles move out by
+    (n + 1) / n (split conformal prediction), at most to the largest error.
+    """
+    more = (count + 1) / count
+    return max(1 - 0.9 * more, 0.0), 0.5, min(0.9 * more, 1.0), min(0.99 * more, 1.0)
 
 
 def _trend(rates: FloatArray, steps: int, trend: int, smoothed: int) -> tuple[float, FloatArray, str]:

@@ -12,6 +12,8 @@ from seamark.compute.backtest.policy import Decide, Policy, Seen
 from seamark.compute.backtest.queues import Queue
 from seamark.core.backtest import UTILISATION, Fleet, FloatArray, IntArray
 
+BEFORE_S = 300.0  # the first minutes tell the load before them: a single tick may be all noise
+
 
 @dataclass(frozen=True)
 class Course:
@@ -37,7 +39,7 @@ def _steer(decide: Decide, rates: FloatArray, queue: Queue, fleet: Fleet) -> Cou
     waits, used = np.zeros(count), np.zeros(count)
     delay = ceil(fleet.cold_start_s / fleet.tick_s)
     starting: deque[tuple[int, int]] = deque()  # (tick from which they serve, how many)
-    ready = _within(ceil(rates[0] / (fleet.capacity_rps * UTILISATION)), fleet)  # all begin alike, and warm
+    ready = _within(ceil(_first_rate(rates, fleet) / (fleet.capacity_rps * UTILISATION)), fleet)
     actions = 0
     for tick in range(count):
         while starting and starting[0][0] <= tick:
@@ -58,6 +60,11 @@ def _steer(decide: Decide, rates: FloatArray, queue: Queue, fleet: Fleet) -> Cou
                 starting.append((since, kept))
         ready += min(change, 0)
     return Course(paid, readies, waits, actions)
+
+
+def _first_rate(rates: FloatArray, fleet: Fleet) -> float:
+    """What a fleet that ran before the trace began would be sized for; all policies begin with the same one, warm."""
+    return float(rates[: max(round(BEFORE_S / fleet.tick_s), 1)].mean())
 
 
 def _follow(schedule: IntArray, queue: Queue, fleet: Fleet) -> Course:
