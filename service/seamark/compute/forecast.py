@@ -16,7 +16,7 @@ quantiles cover what they say as long as traffic goes on as it did.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from math import ceil
+from math import ceil, sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ SMOOTHED_STEPS = 3  # the present level is the mean of so many steps
 LEVEL_S = 45.0
 TREND_S = 210.0
 TREND_STEPS_MIN = 6  # a trend through fewer is noise
+DOUBTED = 0.7  # standard errors of a rise
 DAMPING = 0.7  # of a rise until the horizon
 RISE_MOST = 3.0  # times the level: no trend is carried on beyond
 QUIET = 0.2  # of the mean level; with stretches below it errors are not taken relative
@@ -77,6 +78,9 @@ def _trend(rates: FloatArray, steps: int, trend: int, smoothed: int) -> tuple[fl
     levels = (sums[smoothed:] - sums[:-smoothed])[trend - smoothed :] / smoothed
     places = np.arange(trend) - (trend - 1) / 2
     slopes = np.convolve(rates, (places / (places**2).sum())[::-1], mode="valid")  # by least squares
+    # By chance a slope is of the size of its standard error: so much of a rise is not believed.
+    noise = float(np.diff(rates).std()) / sqrt(2.0)
+    slopes -= DOUBTED * noise / sqrt(float((places**2).sum()))
     lead = (smoothed - 1) / 2 + steps
     foreseen = np.clip(levels + DAMPING * lead * np.maximum(slopes, 0.0), 0.0, RISE_MOST * levels)
     later, before = rates[trend - 1 + steps :], foreseen[:-steps]
