@@ -65,8 +65,8 @@ _NOTES = (
     ),
     "HPA, KEDA and the predictive policy aim at 70 %; Seamark's functions are the service's, applied a tick late.",
     (
-        "the numbers Seamark decides by were picked by searches on made traffic; ServeGen's and Azure's traces were looked "
-        "at in between (docs/decisions/0029), so they are no unseen test."
+        "the numbers Seamark decides by were picked by searches on made traffic; ServeGen's and Azure's traces were "
+        "looked at in between (docs/decisions/0029), so they are no unseen test."
     ),
 )
 
