@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from seamark import __version__
+from seamark.backtest import backtest
 from seamark.calling import Command, refusals, talks
 from seamark.client import Client
 from seamark.core.errors import ExitCode, InputRefused, StartRefused
@@ -118,6 +119,9 @@ main.add_command(release)
 @main.group()
 def autoscale() -> None:
     """Replica recommendations."""
+
+
+autoscale.add_command(backtest)
 
 
 @autoscale.command("recommend")
