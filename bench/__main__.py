@@ -1,7 +1,7 @@
 """`python -m bench [NAME ...] [options]` -> Markdown tables, and bench/results/<name>.json.
 
-Names are drift, drift_speed, vectors, loadgen, capacity, baseline, release, ingest, queries, performance;
-all by default.
+Names are drift, drift_speed, vectors, loadgen, capacity, baseline, release, ingest, queries, performance,
+autoscale; all by default.
 
 * --quick: seconds each; shows that everything runs. Its figures are marked and are no result.
 * --only KIND ... (ingest): of protobuf, json, ndjson, arrow, logs.
@@ -12,6 +12,7 @@ all by default.
 * --rate R (queries): the maximum in spans/s of whose half comes in meanwhile; by default what ingest last found here.
 * --lakes FOLDER (queries): keep the lakes there, and use those that are there; each run adds what it sends.
 * --data FILE (performance): bicycles rented per hour, UCI's hour.csv, as a further case.
+* --traces FILE ... (autoscale): traffic as `seamark autoscale backtest --trace` reads it; synthetic traffic without.
 * --write FILE: also put the tables of goals into this document, between its markers (bench/document.py).
 
 Leave the machine alone meanwhile: every figure has `load_1m` beside it in the JSON to tell whether you did.
@@ -41,6 +42,7 @@ BENCHES = {
     "ingest": ("quick", "peers", "minutes", "only"),
     "queries": ("quick", "spans", "rate", "lakes"),
     "performance": ("quick", "data"),
+    "autoscale": ("quick", "traces"),
 }
 
 
@@ -74,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rate", type=float, help="queries: the maximum in spans/s, half of which comes in")
     parser.add_argument("--lakes", type=Path, help="queries: where lakes are kept from run to run")
     parser.add_argument("--data", type=Path, metavar="FILE", help="performance: bicycles rented per hour (hour.csv)")
+    parser.add_argument("--traces", nargs="+", type=Path, metavar="FILE", help="autoscale: traffic to play")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the goals into this document")
     return parser
 

@@ -20,6 +20,7 @@ BANNED_NAMES = {"util", "utils", "helper", "helpers", "common", "manager", "misc
 # A folder whose every file is one of a kind -> the files in it that are none, and where the visible lines stand.
 REGISTRIES = {
     "compute/drift": ({"method"}, "compute/drift/__init__.py"),
+    "compute/backtest/policies": (set(), "compute/backtest/policies/__init__.py"),
     "compute/shapes": ({"shape"}, "compute/shapes/__init__.py"),
     "delivery/channels": (set(), "delivery/channels/__init__.py"),
     "delivery/scalers": ({"scaler"}, "delivery/scalers/__init__.py"),

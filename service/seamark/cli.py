@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from seamark import __version__
+from seamark.backtest import backtest
 from seamark.calling import Command, refusals, talks
 from seamark.client import Client
 from seamark.core.errors import ExitCode, InputRefused, StartRefused
@@ -22,6 +23,13 @@ from seamark.loadtest import loadtest
 from seamark.reference import reference
 from seamark.release import release
 from seamark.settings import SECRETS, Settings, read_settings
+
+MANIFESTS = (
+    "hpa",
+    "keda",
+    "keda-external",
+    "keda-prometheus",
+)  # those of delivery/scalers, not imported for their names
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -47,7 +55,11 @@ def local_settings(command: Command) -> Command:
 @click.option("--host", help="Address to bind; not loopback: API keys are needed.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [default: 8000]")
 @click.option("--otlp-port", type=click.IntRange(0, 65535), help="Also listened to when free; 0: not.  [default: 4318]")
-@click.option("--grpc-port", type=click.IntRange(0, 65535), help="OTLP over gRPC; 0: not.  [default: 4317 when free]")
+@click.option(
+    "--grpc-port",
+    type=click.IntRange(0, 65535),
+    help="gRPC: OTLP and KEDA's external scaler; 0: not.  [default: 4317 when free]",
+)
 @click.option("--config", type=click.Path(path_type=Path), help="A seamark.yaml to apply at start.")
 @click.option(
     "--loadtests-dir", type=click.Path(path_type=Path), help="Folder of payload files and locustfiles that plans name."
@@ -109,16 +121,17 @@ def autoscale() -> None:
     """Replica recommendations."""
 
 
+autoscale.add_command(backtest)
+
+
 @autoscale.command("recommend")
 @click.argument("model")
-@click.option(
-    "--format", "kind", type=click.Choice(["table", "json", "hpa", "keda"]), default="table", show_default=True
-)
+@click.option("--format", "kind", type=click.Choice(["table", "json", *MANIFESTS]), default="table", show_default=True)
 @talks
 def autoscale_recommend(client: Client, model: str, kind: str) -> None:
     """Say how many replicas a model needs, and why. Exit 3 where it is not known."""
     path = f"/api/v1/models/{client.quoted(model)}/recommendation"
-    if kind in ("hpa", "keda"):
+    if kind in MANIFESTS:
         click.echo(client.text(f"{path}/manifest", params={"kind": kind}), nl=False)
         return
     advice = client.get(path)

@@ -138,9 +138,9 @@ def _grpc_door(app: FastAPI, settings: Settings) -> GrpcDoor | None:
     except StartRefused:
         if settings.grpc_port is not None:
             raise
-        log.info("port %d is taken; OTLP is not received over gRPC", GRPC_PORT)
+        log.info("port %d is taken; gRPC (OTLP, KEDA's external scaler) is not served", GRPC_PORT)
         return None
-    log.info("OTLP over gRPC is received on port %d", port)
+    log.info("gRPC is served on port %d: OTLP, and KEDA's external scaler", port)
     return door
 
 

@@ -21,7 +21,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     otlp_port: int = 4318  # also listened to when free; 0: not
-    grpc_port: int | None = None  # OTLP over gRPC; None: GRPC_PORT when it is free; 0: not
+    grpc_port: int | None = None  # OTLP and KEDA's scaler over gRPC; None: GRPC_PORT when it is free; 0: not
     config: Path | None = None
     loadtests_dir: Path | None = None  # payload files and locustfiles of plans; None: loadtests/ in the data folder
     loadtest_bind: str = "127.0.0.1:5557"  # where a run's master listens for workers of other machines

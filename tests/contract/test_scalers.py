@@ -16,6 +16,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from seamark.cli import MANIFESTS
 from seamark.core.findings import Recommendation
 from seamark.delivery import scalers
 from seamark.delivery.scalers import SCALERS
@@ -55,9 +56,11 @@ NAMES = [
     "*anchor &a !!python/object:os.system",
 ]
 # The kind each output must be, and what proves its form.
-EXPECTED = {"keda": "ScaledObject", "hpa": "HorizontalPodAutoscaler"}
+KEDAS = ("keda", "keda-external", "keda-prometheus")
+EXPECTED = {**dict.fromkeys(KEDAS, "ScaledObject"), "hpa": "HorizontalPodAutoscaler"}
 
 every_scaler = pytest.mark.parametrize("scaler", SCALERS.values(), ids=SCALERS.keys())
+every_keda = pytest.mark.parametrize("kind", KEDAS)
 every_name = pytest.mark.parametrize("model", NAMES, ids=range(len(NAMES)))
 
 
@@ -80,11 +83,12 @@ def read(text: str) -> dict[str, Any]:
 def test_registry_and_folder_name_the_same_scalers() -> None:
     folder = Path(scalers.__file__).parent
     files = {path.stem for path in folder.glob("*.py")} - {"__init__", "scaler"}
-    assert files == set(SCALERS), "a file in delivery/scalers without its line in __init__.py, or a line without a file"
+    names = {name.replace("-", "_") for name in SCALERS}
+    assert files == names, "a file in delivery/scalers without its line in __init__.py, or a line without a file"
     assert EXPECTED.keys() == set(SCALERS)
     for name, scaler in SCALERS.items():
         assert isinstance(scaler, Scaler) and scaler.name == name
-        assert scaler in vars(importlib.import_module(f"{scalers.__name__}.{name}")).values()
+        assert scaler in vars(importlib.import_module(f"{scalers.__name__}.{name.replace('-', '_')}")).values()
 
 
 @every_scaler
@@ -139,13 +143,52 @@ def test_keda_polls_exactly_this_models_advice(model: str) -> None:
     assert unquote(name) == model.encode("utf-8", "replace").decode()
 
 
+@every_name
+def test_the_external_trigger_names_exactly_this_model(model: str) -> None:
+    document = read(SCALERS["keda-external"].render(dataclasses.replace(ADVICE, model=model), URL))
+    [trigger] = document["spec"]["triggers"]
+    assert trigger["type"] == "external" and trigger["metricType"] == "AverageValue"
+    assert trigger["metadata"] == {
+        "scalerAddress": "seamark.test:4317",
+        "model": model.encode("utf-8", "replace").decode(),
+    }
+
+
+@pytest.mark.parametrize(
+    "url, address", [("http://[::1]:8000", "[::1]:4317"), ("https://x/y", "x:4317"), ("", "seamark:4317")]
+)
+def test_the_external_scaler_is_on_the_services_host(url: str, address: str) -> None:
+    [trigger] = read(SCALERS["keda-external"].render(ADVICE, url))["spec"]["triggers"]
+    assert trigger["metadata"]["scalerAddress"] == address
+
+
+@every_name
+def test_prometheus_is_asked_for_exactly_this_model_and_an_absent_metric_is_no_zero(model: str) -> None:
+    document = read(SCALERS["keda-prometheus"].render(dataclasses.replace(ADVICE, model=model), URL))
+    [trigger] = document["spec"]["triggers"]
+    metadata = trigger["metadata"]
+    assert trigger["type"] == "prometheus" and trigger["metricType"] == "AverageValue"
+    assert (metadata["threshold"], metadata["ignoreNullValues"]) == ("1", "false")
+    name = re.fullmatch(r'max\(seamark_recommended_replicas\{model=("(?:[^"\\\x00-\x1f]|\\.)*")\}\)', metadata["query"])
+    assert name is not None and json.loads(name[1]) == model.encode("utf-8", "replace").decode()
+
+
+@every_keda
 @pytest.mark.parametrize(
     "replicas, current, floor", [(7, 5, 7), (None, 5, 5), (None, None, 2), (None, 1, 2), (None, 99, 20)]
 )
-def test_keda_keeps_what_runs_when_nobody_answers(replicas: int | None, current: int | None, floor: int) -> None:
+def test_keda_keeps_what_runs_when_nobody_answers(
+    kind: str, replicas: int | None, current: int | None, floor: int
+) -> None:
     advice = dataclasses.replace(ADVICE, replicas=replicas, current=current)
-    fallback = read(SCALERS["keda"].render(advice, URL))["spec"]["fallback"]
+    text = SCALERS[kind].render(advice, URL)
+    fallback = read(text)["spec"]["fallback"]
     assert fallback == {"failureThreshold": 3, "replicas": floor, "behavior": "currentReplicasIfHigher"}
+    assert "# When Seamark is down, or does not know a number, the fleet stays as it is" in text
+
+
+def test_the_command_offers_every_output() -> None:
+    assert set(MANIFESTS) == set(SCALERS)
 
 
 @every_name

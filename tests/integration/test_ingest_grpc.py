@@ -359,7 +359,7 @@ def test_the_usual_port_may_be_taken_and_a_worker_has_none(services, monkeypatch
         monkeypatch.setattr(serving, "GRPC_PORT", taken.getsockname()[1])
         with caplog.at_level("INFO"):
             assert asyncio.run(bound(Settings())) is None
-    assert "is taken; OTLP is not received over gRPC" in caplog.text
+    assert "is taken; gRPC (OTLP, KEDA's external scaler) is not served" in caplog.text
     assert asyncio.run(bound(Settings(role="worker"))) is None
     assert asyncio.run(bound(Settings(grpc_port=0))) is None
 

@@ -1,13 +1,20 @@
 """Measured load, a forecast and the tested capacity of one replica -> replicas, with the sentence that says why.
 
-replicas = ceil(load / (capacity x utilisation)). Capacity is the lower end of the test's interval: the estimate is too
-high as often as too low, and by what it is too high the SLO breaks. Load is the larger of the last minute's arrivals
-(reactive), the forecast's 90 % quantile at the moment a replica asked for now would serve, and the arrivals with what
-waits in a queue, drained in a minute. A utilisation that was measured asks, as the HPA has it, for
-ceil(current x utilisation / limit); the largest need counts. A forecast alone never scales in. Scaling in waits until
-less has been enough for a while, and is checked by a what-if: the smaller count must carry the present load with room
-to spare. What is unknown makes the advice `hold`, keep what runs; while the load is unknown, a queue or a utilisation
-may ask for more, never for less.
+Capacity is the lower end of the test's interval: the estimate is too high as often as too low, and by what it is too
+high the SLO breaks. The largest of these needs counts:
+
+* ceil(q / capacity), q the quantile of the forecast for the moment a replica asked for now would serve. Which one, is
+  the newsvendor's answer: cost of a replica too few / (that + cost of one too many). The forecast's own errors make the
+  margin: steady traffic needs little of it, wild traffic much.
+* ceil(arrivals / (capacity x utilisation)), the last minute's arrivals, whatever the forecast says. Without a forecast
+  the utilisation leaves the room that the quantile would have.
+* the arrivals with what waits in a queue, drained in a minute.
+* ceil(current x utilisation / limit), as the HPA has it, where a utilisation is measured.
+
+A forecast alone never scales in. Scaling in waits until less has been enough for as long as a replica takes to start
+(one given up sooner and needed again costs its start for nothing), and is checked by a what-if: the smaller count must
+carry the present load with room to spare. What is unknown makes the advice `hold`, keep what runs; while the load is
+unknown, a queue or a utilisation may ask for more, never for less.
 """
 
 from __future__ import annotations
@@ -15,7 +22,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from math import ceil
+from math import ceil, isfinite
+from statistics import NormalDist
 
 from seamark.core.findings import Capacity, Forecast, Recommendation
 from seamark.core.measures import AdviceInput
@@ -23,9 +31,16 @@ from seamark.core.specs import AutoscaleSpec
 
 UTILISATION = 0.85  # of the tested capacity: arrivals between two looks are not even
 SCALE_IN_UTILISATION = 0.7  # after scaling in, the present load may use so much of what is left
-SCALE_IN_HOLD_S = 300.0
+FORESEEN_UTILISATION = 0.95  # in place of both where a forecast's errors have made the margin
+UNDER_TO_OVER = 200.0  # what a replica too few costs, in replicas too many
+FORESEEN_QUANTILE = UNDER_TO_OVER / (UNDER_TO_OVER + 1)
+DECISION_LAG_S = 30.0  # spans are a few seconds on their way, advice waits for the next look of KEDA or the HPA
+SCALE_IN_HOLD_S = 300.0  # also the most, where the forecast's horizon tells how long a start takes
+SCALE_IN_HOLD_LEAST_S = 120.0
 SCALE_IN_WATCHED = 0.9  # of the hold: advice is not given at its very edge
 DRAIN_S = 60.0  # in which what waits now should be gone
+REPLICAS_MOST = 10**9  # a need is told as no more than this
+_BEYOND_P99 = NormalDist().inv_cdf(FORESEEN_QUANTILE) / NormalDist().inv_cdf(0.99)
 _ROUNDING = 1e-9  # 4 x 0.8 / 0.8 is 4 and not a little more
 
 
@@ -36,6 +51,8 @@ class _Standing:
     at: datetime
     current: int | None
     recent: Sequence[Recommendation]
+    hold_s: float
+    what_if: float  # the utilisation that the present load may come to by scaling in
 
     @property
     def replicas(self) -> int | None:
@@ -82,7 +99,13 @@ def recommend(
     headroom = _headroom(arrivals_rps_last_minute, capacity, current)
     needed: int | None = None
     unknown = _unknown(arrivals_rps_last_minute, capacity)
-    standing = _Standing(at, current, recent)
+    foreseen = _foreseen_rps(forecast)
+    hold_s, what_if = SCALE_IN_HOLD_S, SCALE_IN_UTILISATION
+    if forecast is not None and foreseen is not None:
+        hold_s = min(max(forecast.horizon_s, SCALE_IN_HOLD_LEAST_S), SCALE_IN_HOLD_S)
+        what_if = FORESEEN_UTILISATION
+    recent = [advice for advice in recent if (at - advice.at).total_seconds() <= hold_s]
+    standing = _Standing(at, current, recent, hold_s, what_if)
     asked = _asked(arrivals_rps_last_minute, capacity, current, spec, measured)
     if unknown is not None or capacity is None or arrivals_rps_last_minute is None:
         replicas, state, reason = _hold_or_grow(unknown or "", asked, spec, standing)
@@ -124,11 +147,11 @@ def _asked(
     if queue is not None and queue.value and capacity is not None and capacity.safe_rps > 0:
         load = (arrivals or 0.0) + queue.value / DRAIN_S
         words = f"{queue.value:.0f} requests wait ({queue.metric}) and should be gone in {DRAIN_S:.0f} s"
-        needs.append(_Need(ceil(load / (capacity.safe_rps * UTILISATION)), f"{words}, and {_carried(capacity)}"))
+        needs.append(_Need(_replicas(load, capacity.safe_rps * UTILISATION), f"{words}, and {_carried(capacity)}"))
     limit = spec.utilisation.limit if spec.utilisation else None
     if used is not None and used.value is not None and limit and current:
         words = f"utilisation is {used.value:.3g} ({used.metric}) on {_plural(current)} and should be {limit:g} at most"
-        needs.append(_Need(ceil(current * used.value / limit - _ROUNDING), words))
+        needs.append(_Need(_replicas(current * used.value, limit), words))
     return needs
 
 
@@ -165,15 +188,29 @@ def _unknown(arrivals: float | None, capacity: Capacity | None) -> str | None:
     return None
 
 
+def _foreseen_rps(forecast: Forecast | None) -> float | None:
+    """Return the load that FORESEEN_QUANTILE of the outcomes stay below; None where there is no forecast.
+
+    Beyond the 99 % quantile errors are too few to count; it is drawn out as far as a normal one's would be.
+    """
+    if forecast is None or forecast.state != "ok" or forecast.p50 is None or forecast.p99 is None:
+        return None
+    found = forecast.p50 + _BEYOND_P99 * (forecast.p99 - forecast.p50)
+    return found if isfinite(found) else None
+
+
 def _need(arrivals: float, forecast: Forecast | None, capacity: Capacity) -> _Need:
-    reactive = ceil(arrivals / (capacity.safe_rps * UTILISATION))
-    words = f"{arrivals:.1f} requests/s arrived in the last minute, and {_carried(capacity)}"
-    if forecast is not None and forecast.state == "ok" and forecast.p90 is not None:
-        ahead = ceil(forecast.p90 / (capacity.safe_rps * UTILISATION))
+    foreseen = _foreseen_rps(forecast)
+    used = UTILISATION if foreseen is None else FORESEEN_UTILISATION
+    reactive = _replicas(arrivals, capacity.safe_rps * used)
+    if forecast is not None and foreseen is not None:
+        ahead = _replicas(foreseen, capacity.safe_rps)
         if ahead > reactive:
-            words = f"up to {forecast.p90:.1f} requests/s (90 %) are expected in {forecast.horizon_s:.0f} s"
-            return _Need(ahead, f"{words}, and {_carried(capacity)}")
-    return _Need(reactive, words)
+            told = (
+                f"up to {foreseen:.1f} requests/s ({FORESEEN_QUANTILE:.2%}) are expected in {forecast.horizon_s:.0f} s"
+            )
+            return _Need(ahead, f"{told}, and one replica was tested to carry {capacity.safe_rps:.1f} requests/s")
+    return _Need(reactive, f"{arrivals:.1f} requests/s arrived in the last minute, and {_carried(capacity, used)}")
 
 
 def _settle(
@@ -185,12 +222,12 @@ def _settle(
     needs = [_within(advice.needed, spec) for advice in standing.recent if advice.needed is not None]
     lately = max(needs, default=0)
     kept = _within(standing.replicas or 0, spec)
-    if standing.watched_s < SCALE_IN_WATCHED * SCALE_IN_HOLD_S:  # too short a while to say that less was enough
+    if standing.watched_s < SCALE_IN_WATCHED * standing.hold_s:  # too short a while to say that less was enough
         lately = max(lately, kept)
     if lately > wanted:
-        return lately, f"{_plural(lately)}: {because}; {wanted} would do now, scaling in waits {SCALE_IN_HOLD_S:.0f} s."
+        return lately, f"{_plural(lately)}: {because}; {wanted} would do now, scaling in waits {standing.hold_s:.0f} s."
     if wanted < kept:
-        roomy = max(wanted, _within(ceil(arrivals / (capacity.safe_rps * SCALE_IN_UTILISATION)), spec))
+        roomy = max(wanted, _within(_replicas(arrivals, capacity.safe_rps * standing.what_if), spec))
         if roomy >= kept:
             used = arrivals / (wanted * capacity.safe_rps)
             told = f"with {wanted} they would run at {used:.0%}, too much to scale in"
@@ -203,8 +240,16 @@ def _settle(
     return wanted, f"{_plural(wanted)}: {because}."
 
 
-def _carried(capacity: Capacity) -> str:
-    return f"one replica was tested to carry {capacity.safe_rps:.1f} requests/s and is used to {UTILISATION:.0%}"
+def _carried(capacity: Capacity, used: float = UTILISATION) -> str:
+    return f"one replica was tested to carry {capacity.safe_rps:.1f} requests/s and is used to {used:.0%}"
+
+
+def _replicas(load: float, each: float) -> int:
+    """Return how many of `each` carry the load: whole, from 0 to REPLICAS_MOST, whatever the numbers are."""
+    if load <= 0:
+        return 0
+    needed = load / each if each > 0 else REPLICAS_MOST
+    return ceil(needed - _ROUNDING) if needed < REPLICAS_MOST else REPLICAS_MOST
 
 
 def _within(replicas: int, spec: AutoscaleSpec) -> int:

@@ -93,6 +93,7 @@ class AutoscaleSpec:
     replicas: MetricInput | None = None
     queue_length: MetricInput | None = None
     utilisation: MetricInput | None = None
+    notify: str | None = None  # the channel that is told of changed advice
 
 
 @dataclass(frozen=True)

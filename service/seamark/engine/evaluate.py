@@ -14,6 +14,7 @@ from seamark.core.performance import Estimate, Performance
 from seamark.core.specs import ModelSpec
 from seamark.core.windows import Window, format_duration
 from seamark.engine import estimates
+from seamark.engine.advice_notices import tell_change
 from seamark.engine.alerts import Condition, advance, slo_rule
 from seamark.engine.drift import Together
 from seamark.engine.inputs import read_inputs
@@ -24,8 +25,7 @@ from seamark.engine.services import Services
 from seamark.store import spans
 
 ARRIVAL_STEP_S = 10.0
-ARRIVAL_HISTORY_S = 3600.0
-DECISION_LAG_S = 15.0
+ARRIVAL_HISTORY_S = 7200.0  # rare misses are what the margin is made of: an hour has too few of them
 COLD_START_DEFAULT_S = 60.0
 LIVE_S = 120.0
 STALE_S = 180.0
@@ -161,7 +161,7 @@ def advise(services: Services, spec: ModelSpec, at: datetime) -> list[Condition]
     """Make the replica recommendation of now and keep it."""
     assert spec.autoscale is not None
     cold_start_s = spec.autoscale.cold_start_s
-    horizon_s = (COLD_START_DEFAULT_S if cold_start_s is None else cold_start_s) + DECISION_LAG_S
+    horizon_s = (COLD_START_DEFAULT_S if cold_start_s is None else cold_start_s) + autoscale.DECISION_LAG_S
     live_rps, coming = traffic(services, spec.name, at, horizon_s)
     found = services.catalog.findings.latest(spec.name, "capacity", Capacity)
     since = at - timedelta(seconds=autoscale.SCALE_IN_HOLD_S)
@@ -178,6 +178,7 @@ def advise(services: Services, spec: ModelSpec, at: datetime) -> list[Condition]
         inputs=read_inputs(services, spec, at),
     )
     services.catalog.findings.put(spec.name, "recommendation", at, recommendation)
+    tell_change(services, spec, recent[0].finding if recent else None, recommendation)
     return []
 
 

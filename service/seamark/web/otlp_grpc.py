@@ -1,4 +1,4 @@
-"""OTLP over gRPC: a call's message becomes the intake's answer, or a status that says whether a retry helps.
+"""gRPC's port, and OTLP on it: a call's message becomes the intake's answer, or a status that says if a retry helps.
 
 Messages are taken as the bytes they are: the intake decodes them, once, and gzip is unpacked here and not by gRPC, so
 that the limit holds while a message is unpacked and not only after it.
@@ -18,11 +18,12 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from seamark.core.errors import BufferFull, InputRefused, SeamarkError, StartRefused, TryLater
-from seamark.web.auth import Principal, admitted, gate_of, presented_in
+from seamark.web.auth import Principal, admitted, gate_of
 from seamark.web.bodies import inflate
+from seamark.web.external_scaler import ExternalScaler
+from seamark.web.grpc_calls import end, key_of
 from seamark.web.intake import UNFORESEEN, Intake
 from seamark.wire.otlp import Encoding
-from seamark.wire.otlp_answers import retry_info, status_code, status_message
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +37,7 @@ READS_AT_ONCE = 8  # each may hold a message of the largest size before it is co
 ARRIVAL_S = 20.0  # exporters give a call up after 10 s
 CONNECTIONS_MAX = 500  # half of the files a process may usually open
 UNPACK_INLINE_BYTES = 4_096  # above it, unpacking leaves the event loop
-DETAILS_BYTES_MAX = 500  # percent-encoded, and again in the status, it must fit the 8 KiB of headers a client reads
 _GZIP_MAGIC = b"\x1f\x8b"  # no protobuf message begins like this: 7 is not a wire type
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 def options(max_body_bytes: int) -> list[tuple[str, int]]:
@@ -61,7 +60,7 @@ def options(max_body_bytes: int) -> list[tuple[str, int]]:
 
 
 class GrpcDoor:
-    """The three Export services on one port, in the running event loop."""
+    """The three Export services and KEDA's external scaler on one port, in the running event loop."""
 
     def __init__(self, app: FastAPI, grace_s: float) -> None:
         """Calls under way when the service stops get `grace_s`."""
@@ -72,8 +71,10 @@ class GrpcDoor:
         self._calls = 0
         self._reads = asyncio.Semaphore(READS_AT_ONCE)
         self._storing: set[asyncio.Task[bytes]] = set()
+        self._scaler = ExternalScaler(app)
+        exports = [_service(name, partial(self._answer, signal)) for signal, name in SERVICES.items()]
         self._server = grpc.aio.server(
-            handlers=[_service(name, partial(self._answer, signal)) for signal, name in SERVICES.items()],
+            handlers=[*exports, self._scaler.handler()],
             options=options(self._limit),
         )
 
@@ -91,6 +92,7 @@ class GrpcDoor:
     @asynccontextmanager
     async def serving(self, stopping: asyncio.Event) -> AsyncIterator[None]:
         """Answer calls within the block. From `stopping` on no new one is taken; those under way are finished."""
+        self._scaler.stopping = stopping
         await self._server.start()
         ending = asyncio.create_task(self._end(stopping), name="grpc-stop")
         try:
@@ -123,16 +125,14 @@ class GrpcDoor:
             refused = TryLater(UNFORESEEN)
         finally:
             self._calls -= 1
-        await _abort(call, refused)
+        await end(call, refused)
         raise AssertionError("abort() does not return")
 
     async def _export(self, signal: str, call: Any) -> bytes:
         if self._calls > CALLS_AT_ONCE:
             raise BufferFull(f"more than {CALLS_AT_ONCE} calls are under way; send this one again in a moment")
-        # The last of equal names is kept, so the first is given last.
-        metadata = {name: value for name, value in reversed(call.invocation_metadata()) if isinstance(value, str)}
         # Who may not send does not get to have a message read.
-        who = await admitted(gate_of(self._app), presented_in(metadata), "ingest")
+        who = await admitted(gate_of(self._app), key_of(call), "ingest")
         message = await self._message(call)
         # A sender that gives up sends again: what was begun is finished, and its second try is then answered from
         # memory instead of being stored twice.
@@ -175,16 +175,3 @@ class GrpcDoor:
 def _service(name: str, answer: Any) -> Any:
     # Export is unary; taken as a stream of messages, so that the key is checked before a message is read.
     return grpc.method_handlers_generic_handler(name, {"Export": grpc.stream_unary_rpc_method_handler(answer)})
-
-
-async def _abort(call: Any, error: SeamarkError) -> None:
-    """End the call. Only where a retry can help is there a RetryInfo, which makes a sender try again."""
-    code = status_code(error.status)
-    text = error.message.encode("ascii", "backslashreplace")[:DETAILS_BYTES_MAX].decode("ascii")
-    trailing: tuple[tuple[str, bytes], ...] = ()
-    if error.retry_after_s is not None:
-        trailing = (
-            ("grpc-status-details-bin", status_message(code, text, error.retry_after_s)),
-            ("google.rpc.retryinfo-bin", retry_info(error.retry_after_s)),  # where OpenTelemetry's Python looks
-        )
-    await call.abort(_CODES[code], text, trailing)

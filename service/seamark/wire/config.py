@@ -26,7 +26,7 @@ SLO_KEYS = ("latency", "availability", "over")
 DRIFT_KEYS = ("window", "false_alarms", "rows_min", "methods", "kinds", "multivariate", "reference", "segments")
 PERFORMANCE_KEYS = ("window", "positive")
 INPUT_KEYS = ("replicas", "queue_length", "utilisation")
-AUTOSCALE_KEYS = ("min", "max", "cost_per_replica_hour", "cold_start_s", *INPUT_KEYS)
+AUTOSCALE_KEYS = ("min", "max", "cost_per_replica_hour", "cold_start_s", "notify", *INPUT_KEYS)
 
 SLO_OVER_S = 30 * 86_400.0
 REPLICAS_MAX = 100_000
@@ -77,6 +77,7 @@ def _config(checker: Checker, data: Any, known: Known) -> Config:
         ("alerts.channels", alerts.get("channels")),
     ):
         checker.unique(entries if isinstance(entries, list) else (), path)
+    _check_notified(checker, found.get("models"), _names(alerts.get("channels")))
     return Config(models=models, loadtests=plans, targets=allow, channels=channels)
 
 
@@ -88,6 +89,18 @@ def _section(checker: Checker, found: Mapping[str, Any], name: str, keys: tuple[
 def _names(entries: Any) -> frozenset[str]:
     named = [entry.get("name") for entry in entries if isinstance(entry, Mapping)] if isinstance(entries, list) else []
     return frozenset(name for name in named if isinstance(name, str))
+
+
+def _check_notified(checker: Checker, models: Any, channels: frozenset[str]) -> None:
+    """Tell of every `autoscale.notify` that names no channel of this file."""
+    for index, model in enumerate(models if isinstance(models, list) else ()):
+        autoscale = model.get("autoscale") if isinstance(model, Mapping) else None
+        notify = autoscale.get("notify") if isinstance(autoscale, Mapping) else None
+        if notify is not None and (not isinstance(notify, str) or notify not in channels):
+            known = f"known are {', '.join(sorted(channels))}" if channels else "there is none"
+            checker.wrong(
+                f"models[{index}].autoscale.notify", f"{shown(notify)} is no channel of alerts.channels; {known}"
+            )
 
 
 def _model(checker: Checker, value: Any, path: str, known: Known) -> ModelSpec | None:
@@ -206,7 +219,7 @@ def _autoscale(checker: Checker, value: Any, path: str) -> AutoscaleSpec | None:
         for key in INPUT_KEYS
         if key in found
     }
-    return AutoscaleSpec(least, most, cost, cold_start_s, **inputs)
+    return AutoscaleSpec(least, most, cost, cold_start_s, **inputs, notify=found.get("notify"))
 
 
 def _channel(checker: Checker, value: Any, path: str, known: Known) -> ChannelSpec | None:

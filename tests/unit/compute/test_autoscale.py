@@ -6,9 +6,16 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
-from seamark.compute.autoscale import SCALE_IN_HOLD_S, SCALE_IN_UTILISATION, UTILISATION, recommend
+from seamark.compute.autoscale import (
+    SCALE_IN_HOLD_LEAST_S,
+    SCALE_IN_HOLD_S,
+    SCALE_IN_UTILISATION,
+    UTILISATION,
+    recommend,
+)
 from seamark.core.findings import Capacity, Forecast, Recommendation
 from seamark.core.measures import AdviceInput
 from seamark.core.specs import AutoscaleSpec, MetricInput
@@ -52,13 +59,64 @@ def test_the_reason_is_a_sentence_with_its_figures() -> None:
 
 
 def test_a_forecast_scales_out_and_says_so() -> None:
+    """p50 is 53.3, p99 is 96: the newsvendor's quantile lies beyond, as far as a normal one's would."""
     found = advise(20.0, forecast=coming(80.0))
-    assert found.replicas == 10 and "80.0 requests/s (90 %) are expected in 75 s" in found.reason
+    assert found.replicas == 11 and "requests/s (99.50%) are expected in 75 s" in found.reason
     assert found.forecast == coming(80.0)
 
 
 def test_a_forecast_alone_never_scales_in() -> None:
     assert advise(42.0, forecast=coming(1.0), current=5, recent=steady(5)).replicas == 5
+
+
+def test_the_margin_is_the_forecasts_own_error() -> None:
+    steady, wild = (replace(coming(0.0), p50=80.0, p99=p99) for p99 in (82.0, 100.0))
+    assert [advise(80.0, forecast=one).replicas for one in (steady, wild)] == [9, 11]
+    assert advise(80.0).replicas == 10  # without a forecast the utilisation leaves the room
+    assert advise(80.0, forecast=replace(steady, p99=80.0)).replicas == 9  # never to the last request
+
+
+def test_with_a_forecast_scaling_in_waits_as_long_as_a_start_takes() -> None:
+    for horizon_s, hold_s in ((40.0, SCALE_IN_HOLD_LEAST_S), (210.0, 210.0), (3600.0, SCALE_IN_HOLD_S)):
+        calm = replace(coming(0.0), horizon_s=horizon_s, p50=20.0, p99=21.0)
+        busy = [advice(hold_s - 5, 8, 8), *[advice(ago, 3, 8) for ago in range(10, int(hold_s) - 10, 10)]]
+        kept = advise(20.0, current=8, recent=busy, forecast=calm)
+        assert kept.replicas == 8 and f"scaling in waits {hold_s:.0f} s" in kept.reason
+        older = [advice(hold_s + 5, 8, 8), *[advice(ago, 3, 8) for ago in range(10, int(hold_s) + 1, 10)]]
+        assert advise(20.0, current=8, recent=older, forecast=calm).replicas == 3
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_advice_lies_within_its_bounds_whatever_it_is_told(seed: int) -> None:
+    """Wild numbers of every kind, and what is unknown; a count is given, or it is a hold of what runs."""
+    rng = np.random.default_rng(seed)
+
+    def one_of(*values: Any) -> Any:
+        return values[rng.integers(len(values))]
+
+    wild = (0.0, 1e-300, 1e-9, 0.3, 7.0, 1e9, 1e300)
+    for _ in range(400):
+        least = int(rng.integers(0, 5))
+        spec = replace(READS, min=least, max=least + int(rng.integers(1, 2000)))
+        p50, more = one_of(*wild), one_of(*wild)
+        told = Forecast(
+            AT, one_of(*wild), one_of("ok", "ok", "stale"), "trend", p50 / 2, p50, p50 + more, p50 + 2 * more
+        )
+        rps = one_of(*wild)
+        found = advise(
+            one_of(None, *wild),
+            spec=spec,
+            forecast=one_of(None, told),
+            capacity=one_of(None, Capacity(rps, rps, None, "slo", (), supported=True)),
+            current=one_of(None, 0, 3, 10**7),
+            recent=[advice(float(ago), one_of(None, 0, 9, 10**9), one_of(None, 0, 9)) for ago in (10, 100, 290, 10**6)],
+            inputs=[read(name, one_of(*wild)) for name in ("utilisation", "queue_length") if rng.random() < 0.5],
+        )
+        if found.state == "ok":
+            assert spec.min <= found.replicas <= spec.max
+        else:
+            assert found.state == "hold" and found.replicas == found.current
+        assert found.reason.endswith(".") and len(found.reason) < 1500
 
 
 def test_a_forecast_that_says_nothing_is_left_out() -> None:

@@ -18,7 +18,7 @@ def test_it_says_for_when_it_is() -> None:
         AT + timedelta(seconds=75),
         75.0,
         "ok",
-        "persistence",
+        "trend",
     )
     assert (found.p10, found.p50, found.p90, found.p99) == pytest.approx((5, 5, 5, 5))
 
@@ -81,6 +81,22 @@ def test_two_days_of_a_daily_wave_are_enough_to_see_it_come() -> None:
     assert found.p50 == pytest.approx(wave[now + 5], rel=0.1)
     covered = coverage(series, range(0, 2 * day, 5), 2 * day + 20, 6, step_s)
     assert 0.8 <= covered["p90"] <= 1.0
+
+
+def test_a_rise_is_carried_on_and_a_fall_is_not() -> None:
+    rates = np.concatenate([np.full(300, 100.0), 100 + 2.0 * np.arange(1, 31)])
+    rising = forecast(rates, 10.0, 90.0, AT)
+    assert rising.p50 > 165 and rising.p99 > 174  # it stands at 160 and will be at 178
+    falling = forecast(rates[::-1], 10.0, 90.0, AT)
+    assert falling.p50 == pytest.approx(100, rel=0.1)
+    spike = np.concatenate([np.full(300, 1.0), np.full(3, 1000.0)])
+    assert forecast(spike, 10.0, 3600 / 4, AT).p50 < 4 * 1000  # no trend goes on for ever
+
+
+def test_traffic_that_stops_and_starts_has_quantiles_of_its_own_size() -> None:
+    rng = np.random.default_rng(8)
+    found = forecast(rng.exponential(3, 360) * (rng.random(360) < 0.2), 10.0, 90.0, AT)
+    assert 0 <= found.p50 <= found.p99 < 40
 
 
 def test_history_that_repeats_nothing_stays_with_persistence() -> None:

@@ -364,6 +364,33 @@ def test_any_text_is_read_or_refused(text):
         assert problems(text)
 
 
+# --- who is told of changed advice ---------------------------------------------------------------------------------
+
+
+def test_changed_advice_is_told_to_a_channel_of_the_file():
+    channels = "alerts: {channels: [{name: chat, webhook: 'http://x.test'}]}"
+    config = parse_config(
+        f"models: [{{name: m, autoscale: {{notify: chat}}}}, {{name: n, autoscale: {{}}}}]\n{channels}", KNOWN
+    )
+    assert [model.autoscale.notify for model in config.models] == ["chat", None]
+
+
+@pytest.mark.parametrize("value, shown", [("chta", "'chta'"), ("[chat]", "['chat']"), ("true", "True"), ("''", "''")])
+def test_a_channel_that_is_none_is_told_with_its_line(value, shown):
+    text = f"""\
+        models:
+          - name: m
+            autoscale:
+              notify: {value}
+        """
+    channels = "alerts: {channels: [{name: chat, webhook: 'http://x.test'}]}"
+    told = f"{shown} is no channel of alerts.channels; "
+    [(line, field, message)] = problems(text)
+    assert (line, field, message) == (4, "models[0].autoscale.notify", f"{told}there is none")
+    [(line, field, message)] = problems(textwrap.dedent(text) + channels)
+    assert (line, message) == (4, f"{told}known are chat")
+
+
 # --- metrics that advice reads ------------------------------------------------------------------------------------
 
 

@@ -17,6 +17,11 @@ TOLERANCE_NOTES = (
     "tolerance: 0 needs Kubernetes 1.33 with its gate HPAConfigurableTolerance (later versions have it on by default),",
     "and a KEDA that knows the field. Elsewhere delete both lines; counts within 10 % of the present are then ignored.",
 )
+_DOWN_NOTES = (
+    "When Seamark is down, or does not know a number, the fleet stays as it is: after fallback.failureThreshold failed",
+    "polls KEDA keeps what runs, and no less than fallback.replicas, the advice when this was written. It then neither",
+    "grows nor shrinks with the load until Seamark answers again: alert on SeamarkDown (docs/autoscale.md).",
+)
 _DNS_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)
 _SURELY_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9./-]{5,}", re.ASCII)  # longer than any of YAML's words for true or null
 _COMMENT_MAX = 600
@@ -67,8 +72,9 @@ def bounds(recommendation: Recommendation) -> tuple[int, int]:
 
 
 def behavior(most: int) -> dict[str, Any]:
-    """Return the HPA behaviour that follows a recommended count at once upwards and carefully downwards.
+    """Return the HPA behaviour that follows a recommended count at once: the advice itself waits before scaling in.
 
+    A window of the HPA's own would keep the largest count of its 300 s on top of that: twice the wait, and paid for.
     Without tolerance 0 the HPA ignores a count within 10 % of the present one: at 20 replicas, 19 to 22.
     """
     return {
@@ -78,11 +84,46 @@ def behavior(most: int) -> dict[str, Any]:
             "tolerance": "0",
         },
         "scaleDown": {
-            "stabilizationWindowSeconds": 300,
+            "stabilizationWindowSeconds": 0,
             "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
             "tolerance": "0",
         },
     }
+
+
+def scaled_object(recommendation: Recommendation, trigger: Mapping[str, Any], notes: Sequence[str]) -> str:
+    """Return a KEDA ScaledObject (keda.sh/v1alpha1) with one trigger, `notes` on it, and what holds for every trigger.
+
+    `fallback` is for a trigger that fails, so the trigger has to fail, and not say 0, where nothing is known.
+    """
+    name = dns_name(recommendation.model)
+    least, most = bounds(recommendation)
+    document: dict[str, Any] = {
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledObject",
+        "metadata": {"name": name, "annotations": {"seamark.model": recommendation.model}},
+        "spec": {
+            "scaleTargetRef": {"name": name},
+            "pollingInterval": 15,
+            "minReplicaCount": least,
+            "maxReplicaCount": most,
+            "fallback": {
+                "failureThreshold": 3,
+                "replicas": _floor(recommendation, least, most),
+                "behavior": "currentReplicasIfHigher",
+            },
+            "advanced": {"horizontalPodAutoscalerConfig": {"behavior": behavior(most)}},
+            "triggers": [dict(trigger)],
+        },
+    }
+    target = "scaleTargetRef: put the name of your Deployment there if it is another."
+    return manifest([*headline(recommendation), target, *_DOWN_NOTES, *notes, *TOLERANCE_NOTES], document)
+
+
+def _floor(recommendation: Recommendation, least: int, most: int) -> int:
+    """Return the fewest replicas while nobody answers: the advice, else what runs, else the least."""
+    known = recommendation.replicas if recommendation.replicas is not None else recommendation.current
+    return least if known is None else min(max(known, least), most)
 
 
 def headline(recommendation: Recommendation) -> list[str]:

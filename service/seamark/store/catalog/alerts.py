@@ -158,6 +158,15 @@ class Outbox:
             rows = connection.execute(query)
             return {(row.fingerprint, row.channel): LastWritten(row.at, bool(row.pending)) for row in rows}
 
+    def newest(self, fingerprint: str, channel: str) -> tuple[LastWritten, Mapping[str, Any]] | None:
+        """When an alert's last message to a channel was written, and its body; None where there is none."""
+        query = sa.select(outbox).where(outbox.c.fingerprint == fingerprint, outbox.c.channel == channel)
+        with self._db.read() as connection:
+            row = connection.execute(query.order_by(outbox.c.id.desc()).limit(1)).first()
+        if row is None:
+            return None
+        return LastWritten(row.created_at, row.state == "pending"), row.body
+
     def deliveries(self, fingerprint: str | None = None, limit: int = 50) -> list[dict[str, Any]]:
         """What was sent where, newest first."""
         shown = (outbox.c.key, outbox.c.channel, outbox.c.fingerprint, outbox.c.state, outbox.c.attempts)

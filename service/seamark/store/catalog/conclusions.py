@@ -55,16 +55,45 @@ class Findings:
         return found[0] if found else None
 
     def history(
-        self, model: str, kind: str, type_: type[Finding], *, since: datetime | None = None, limit: int = 200
+        self,
+        model: str,
+        kind: str,
+        type_: type[Finding],
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 200,
     ) -> list[Found[Finding]]:
-        """Findings of a kind, newest first."""
+        """Findings of a kind made at `since` or later and at `until` or earlier, newest first."""
         query = sa.select(findings).where(findings.c.model == model, findings.c.kind == kind)
         if since is not None:
             query = query.where(findings.c.at >= since)
+        if until is not None:
+            query = query.where(findings.c.at <= until)
         query = query.order_by(findings.c.at.desc(), findings.c.id.desc()).limit(limit)
         with self._db.read() as connection:
             rows = connection.execute(query).all()
         return [Found(row.at, msgspec.convert(row.body, type_), row.run_id) for row in rows]
+
+    def thinned(
+        self, model: str, kind: str, type_: type[Finding], window: Window, limit: int
+    ) -> tuple[list[Found[Finding]], int]:
+        """Return (findings of a window, oldest first; how many there are): all, or every n-th back from the newest."""
+        of_window = (
+            findings.c.model == model,
+            findings.c.kind == kind,
+            findings.c.at >= window.start,
+            findings.c.at < window.end,
+        )
+        place = sa.func.row_number().over(order_by=(findings.c.at.desc(), findings.c.id.desc())).label("place")
+        with self._db.read() as connection:
+            total = int(connection.execute(sa.select(sa.func.count()).where(*of_window)).scalar_one())
+            stride = max(-(-total // limit), 1)
+            placed = sa.select(findings.c.id, place).where(*of_window).subquery()
+            wanted = sa.select(placed.c.id).where((placed.c.place - 1) % stride == 0).limit(limit)
+            query = sa.select(findings).where(findings.c.id.in_(wanted))
+            rows = connection.execute(query.order_by(findings.c.at, findings.c.id)).all()
+        return [Found(row.at, msgspec.convert(row.body, type_), row.run_id) for row in rows], total
 
     def near(
         self, model: str, kind: str, type_: type[Finding], instants: Sequence[datetime], reach: timedelta

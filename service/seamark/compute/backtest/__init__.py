@@ -1,0 +1,1 @@
+"""A trace and policies become what each would have cost and broken."""
