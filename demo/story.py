@@ -358,7 +358,7 @@ def config_text(urls: dict[str, str], cron_at: datetime, alertmanager: str | Non
             {
                 "name": CAPACITY,
                 **target,
-                "shape": {"capacity": {"start_rps": 40, "stop_rps": 400, "step_s": 4}},
+                "shape": {"capacity": {"start_rps": 40, "stop_rps": 400, "step_s": 1.5}},
                 "thresholds": thresholds,
                 "schedule": f"{cron_at.minute} {cron_at.hour} * * *",
                 "timezone": "UTC",
