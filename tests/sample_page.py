@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from prometheus_client.parser import text_string_to_metric_families as parse_classic
 
+from seamark.core.advice import Forecast, Recommendation
 from seamark.core.findings import (
     Alert,
     AlertRule,
@@ -20,10 +21,8 @@ from seamark.core.findings import (
     DriftFinding,
     DriftState,
     FeatureDrift,
-    Forecast,
     LatencySummary,
     ModelOverview,
-    Recommendation,
     RunStatus,
     SloStatus,
 )

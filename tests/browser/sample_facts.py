@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from seamark.core.advice import Forecast, Recommendation
 from seamark.core.findings import (
     Alert,
     AlertRule,
@@ -18,12 +19,10 @@ from seamark.core.findings import (
     DriftFinding,
     DriftState,
     FeatureDrift,
-    Forecast,
     LatencyPoint,
     LatencySummary,
     ModelOverview,
     ModelSeen,
-    Recommendation,
     SloStatus,
 )
 from seamark.core.performance import Estimate, EstimateState, Performance, PerformanceMetric

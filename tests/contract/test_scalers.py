@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from seamark.cli import MANIFESTS
-from seamark.core.findings import Recommendation
+from seamark.core.advice import Recommendation
 from seamark.delivery import scalers
 from seamark.delivery.scalers import SCALERS
 from seamark.delivery.scalers.scaler import NAME_MAX, Scaler, dns_name

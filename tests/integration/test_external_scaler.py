@@ -23,8 +23,8 @@ from tests.memory_services import memory_services
 
 from seamark.app import known_names
 from seamark.core import keys
+from seamark.core.advice import Recommendation
 from seamark.core.clock import ManualClock
-from seamark.core.findings import Recommendation
 from seamark.engine.configuration import Configuration
 from seamark.engine.services import Services
 from seamark.store.catalog import Catalog

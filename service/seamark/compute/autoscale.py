@@ -25,8 +25,7 @@ from datetime import datetime
 from math import ceil, isfinite
 from statistics import NormalDist
 
-from seamark.core.findings import Capacity, Forecast, Recommendation
-from seamark.core.measures import AdviceInput
+from seamark.core.advice import AdviceInput, Forecast, Recommendation, ReplicaCapacity
 from seamark.core.specs import AutoscaleSpec
 
 UTILISATION = 0.85  # of the tested capacity: arrivals between two looks are not even
@@ -83,7 +82,7 @@ def recommend(
     *,
     arrivals_rps_last_minute: float | None,
     forecast: Forecast | None,
-    capacity: Capacity | None,
+    capacity: ReplicaCapacity | None,
     current: int | None,
     recent: Sequence[Recommendation],
     inputs: Sequence[AdviceInput] = (),
@@ -136,7 +135,7 @@ def recommend(
 
 def _asked(
     arrivals: float | None,
-    capacity: Capacity | None,
+    capacity: ReplicaCapacity | None,
     current: int | None,
     spec: AutoscaleSpec,
     measured: Mapping[str, AdviceInput],
@@ -178,7 +177,7 @@ def _not_read(inputs: Sequence[AdviceInput], current: int | None) -> str:
     return out
 
 
-def _unknown(arrivals: float | None, capacity: Capacity | None) -> str | None:
+def _unknown(arrivals: float | None, capacity: ReplicaCapacity | None) -> str | None:
     if arrivals is None:
         return "no requests were heard of in the last two minutes, and silence is not zero traffic"
     if capacity is None:
@@ -199,7 +198,7 @@ def _foreseen_rps(forecast: Forecast | None) -> float | None:
     return found if isfinite(found) else None
 
 
-def _need(arrivals: float, forecast: Forecast | None, capacity: Capacity) -> _Need:
+def _need(arrivals: float, forecast: Forecast | None, capacity: ReplicaCapacity) -> _Need:
     foreseen = _foreseen_rps(forecast)
     used = UTILISATION if foreseen is None else FORESEEN_UTILISATION
     reactive = _replicas(arrivals, capacity.safe_rps * used)
@@ -214,7 +213,7 @@ def _need(arrivals: float, forecast: Forecast | None, capacity: Capacity) -> _Ne
 
 
 def _settle(
-    need: _Need, spec: AutoscaleSpec, arrivals: float, capacity: Capacity, standing: _Standing
+    need: _Need, spec: AutoscaleSpec, arrivals: float, capacity: ReplicaCapacity, standing: _Standing
 ) -> tuple[int, str]:
     """Return (replicas, reason) after bounds, the wait before scaling in, and its what-if."""
     wanted = _within(need.replicas, spec)
@@ -240,7 +239,7 @@ def _settle(
     return wanted, f"{_plural(wanted)}: {because}."
 
 
-def _carried(capacity: Capacity, used: float = UTILISATION) -> str:
+def _carried(capacity: ReplicaCapacity, used: float = UTILISATION) -> str:
     return f"one replica was tested to carry {capacity.safe_rps:.1f} requests/s and is used to {used:.0%}"
 
 
@@ -256,7 +255,7 @@ def _within(replicas: int, spec: AutoscaleSpec) -> int:
     return min(max(replicas, spec.min), spec.max)
 
 
-def _headroom(arrivals: float | None, capacity: Capacity | None, current: int | None) -> float | None:
+def _headroom(arrivals: float | None, capacity: ReplicaCapacity | None, current: int | None) -> float | None:
     if arrivals is None or capacity is None or current is None or capacity.safe_rps * current <= 0:
         return None
     total = capacity.safe_rps * current

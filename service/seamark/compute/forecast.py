@@ -21,7 +21,7 @@ from math import ceil, sqrt
 import numpy as np
 import numpy.typing as npt
 
-from seamark.core.findings import Forecast
+from seamark.core.advice import Forecast
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
+from seamark.core.advice import Recommendation
 from seamark.core.baseline import BaselineFinding
 from seamark.core.drift_parts import DriftPart
 from seamark.core.load_answers import AnswerCheck, Goodput, TokenSummary
-from seamark.core.measures import AdviceInput
 from seamark.core.performance import Estimate, Performance
 from seamark.core.quality import QualityFinding
 from seamark.core.scaling import Scaling
@@ -248,44 +248,6 @@ class Verdict:
     error_kinds: tuple[ErrorKind, ...] = ()  # the most frequent, in order
     notes: tuple[str, ...] = ()  # what a reader must know beside the figures; changes no status
     baseline: BaselineFinding | None = None  # beside earlier runs; None: it measured nothing to hold against them
-
-
-# --- autoscale ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """Arrivals per second at `at`: quantiles, or `state` says why there are none (`too_few_points`)."""
-
-    at: datetime
-    horizon_s: float
-    state: str  # "ok" | "too_few_points" | "stale"
-    method: str
-    p10: float | None = None
-    p50: float | None = None
-    p90: float | None = None
-    p99: float | None = None
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """How many replicas, and why in one sentence. `hold` means: keep what runs, the reason says what is unknown."""
-
-    model: str
-    at: datetime
-    state: str  # "ok" | "hold"
-    replicas: int | None
-    current: int | None
-    min: int
-    max: int
-    reason: str
-    capacity_rps: float | None
-    arrivals_rps: float | None
-    forecast: Forecast | None
-    headroom_ratio: float | None  # (capacity of the current replicas - live load) / capacity; None: unknown
-    cost_per_hour: float | None = None
-    needed: int | None = None  # before bounds and hysteresis; what scaling in waits by
-    inputs: tuple[AdviceInput, ...] = ()  # metrics it was to read, as seamark.yaml names them
 
 
 # --- alerts ------------------------------------------------------------------------------------------------------

@@ -55,17 +55,6 @@ class MetricStep:
 
 
 @dataclass(frozen=True)
-class AdviceInput:
-    """A metric that advice was to read. `value` is None unless the state is `fresh`."""
-
-    name: str  # replicas | queue_length | utilisation
-    metric: str
-    state: str  # fresh | stale (heard of within the hour) | unknown
-    value: float | None = None
-    at: datetime | None = None  # of the newest point
-
-
-@dataclass(frozen=True)
 class TokenStep:
     """Tokens of one step and group, with quantiles of the time to the first token."""
 

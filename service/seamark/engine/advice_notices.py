@@ -6,7 +6,8 @@ import hashlib
 from datetime import timedelta
 from urllib.parse import quote
 
-from seamark.core.findings import AlertStatus, Recommendation, to_document
+from seamark.core.advice import Recommendation
+from seamark.core.findings import AlertStatus, to_document
 from seamark.core.specs import ModelSpec
 from seamark.engine.services import Services
 from seamark.store.catalog.alerts import NewMessage

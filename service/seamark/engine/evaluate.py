@@ -4,30 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from urllib.parse import urlencode
 
-from seamark.compute import autoscale, forecast, slo
-from seamark.core.findings import Capacity, Forecast, Recommendation, SloStatus
+from seamark.compute import slo
+from seamark.core.findings import SloStatus
 from seamark.core.performance import Estimate, Performance
 from seamark.core.specs import ModelSpec
 from seamark.core.windows import Window, format_duration
 from seamark.engine import estimates
-from seamark.engine.advice_notices import tell_change
+from seamark.engine.advice import ADVISED_EVERY_S, advise
 from seamark.engine.alerts import Condition, advance, slo_rule
 from seamark.engine.drift import Together
-from seamark.engine.inputs import read_inputs
 from seamark.engine.monitors import DriftWindows, drift_every_s, judge_drift, judge_quality, quality_every_s
 from seamark.engine.performance import both
 from seamark.engine.scheduler import slot
 from seamark.engine.services import Services
 from seamark.store import spans
 
-ARRIVAL_STEP_S = 10.0
-ARRIVAL_HISTORY_S = 7200.0  # rare misses are what the margin is made of: an hour has too few of them
-COLD_START_DEFAULT_S = 60.0
-LIVE_S = 120.0
 STALE_S = 180.0
 
 
@@ -89,7 +84,7 @@ def _parts(spec: ModelSpec, together: DriftWindows) -> list[tuple[str, float, Pa
     parts.append(("performance", performance_every_s(spec), judge_performance))
     parts.append(("estimates", spec.performance.window_s, keep_estimates))
     if spec.autoscale:
-        parts.append(("recommendation", 10.0, advise))
+        parts.append(("recommendation", ADVISED_EVERY_S, advise))
     return parts
 
 
@@ -155,47 +150,6 @@ def keep_estimates(services: Services, spec: ModelSpec, at: datetime) -> list[Co
     end = slot(at, spec.performance.window_s)
     estimates.keep(services, spec.name, Window.trailing(end, spec.performance.window_s), at)
     return []
-
-
-def advise(services: Services, spec: ModelSpec, at: datetime) -> list[Condition]:
-    """Make the replica recommendation of now and keep it."""
-    assert spec.autoscale is not None
-    cold_start_s = spec.autoscale.cold_start_s
-    horizon_s = (COLD_START_DEFAULT_S if cold_start_s is None else cold_start_s) + autoscale.DECISION_LAG_S
-    live_rps, coming = traffic(services, spec.name, at, horizon_s)
-    found = services.catalog.findings.latest(spec.name, "capacity", Capacity)
-    since = at - timedelta(seconds=autoscale.SCALE_IN_HOLD_S)
-    recent = services.catalog.findings.history(spec.name, "recommendation", Recommendation, since=since)
-    recommendation = autoscale.recommend(
-        spec.name,
-        at,
-        spec.autoscale,
-        arrivals_rps_last_minute=live_rps,
-        forecast=coming,
-        capacity=found.finding if found else None,
-        current=spans.instances(services.lake, spec.name, Window.trailing(at, 60.0)),
-        recent=[found.finding for found in recent],
-        inputs=read_inputs(services, spec, at),
-    )
-    services.catalog.findings.put(spec.name, "recommendation", at, recommendation)
-    tell_change(services, spec, recent[0].finding if recent else None, recommendation)
-    return []
-
-
-def traffic(services: Services, model: str, at: datetime, horizon_s: float) -> tuple[float | None, Forecast]:
-    """Return (arrivals per second over the last minute, forecast at the horizon); silence is None, not 0."""
-    end = slot(at, ARRIVAL_STEP_S)
-    steps = spans.arrivals(services.lake, model, Window.trailing(end, ARRIVAL_HISTORY_S), ARRIVAL_STEP_S)
-    heard = steps.nonzero()[0]
-    if len(heard) == 0:
-        return None, Forecast(at, horizon_s, "stale", "none")
-    since_first = steps[heard[0] :]
-    if (len(steps) - heard[-1]) * ARRIVAL_STEP_S > LIVE_S:
-        return None, Forecast(at, horizon_s, "stale", "none")
-    last_minute = since_first[-6:]
-    if not last_minute.any():
-        return None, Forecast(at, horizon_s, "stale", "none")  # a minute's silence may be an outage of telemetry
-    return float(last_minute.mean()), forecast.forecast(since_first, ARRIVAL_STEP_S, horizon_s, at)
 
 
 def latest_performance(services: Services, spec: ModelSpec, at: datetime) -> Performance | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from seamark.core.measures import AdviceInput, MetricValue
+from seamark.core.advice import AdviceInput
+from seamark.core.measures import MetricValue
 from seamark.core.specs import AutoscaleSpec, MetricInput, ModelSpec
 from seamark.core.windows import Window
 from seamark.engine.services import Services

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from seamark.core.advice import Recommendation
 from seamark.core.errors import NotFound
 from seamark.core.findings import (
     Alert,
@@ -14,12 +15,12 @@ from seamark.core.findings import (
     LatencyPoint,
     ModelOverview,
     ModelSeen,
-    Recommendation,
     SloStatus,
 )
 from seamark.core.quality import QualityFinding
 from seamark.core.windows import Window
-from seamark.engine.evaluate import LIVE_S, STALE_S, latest_estimate, latest_performance, slo_every_s, traffic
+from seamark.engine.advice import LIVE_S, traffic
+from seamark.engine.evaluate import STALE_S, latest_estimate, latest_performance, slo_every_s
 from seamark.engine.monitors import drift_every_s, quality_every_s
 from seamark.engine.services import Services
 from seamark.store import spans

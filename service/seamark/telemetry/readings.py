@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from seamark.core.advice import Recommendation
 from seamark.core.findings import (
     Alert,
     AlertStatus,
@@ -15,7 +16,6 @@ from seamark.core.findings import (
     FeatureDrift,
     LatencySummary,
     ModelOverview,
-    Recommendation,
     RunStatus,
     SloStatus,
 )

@@ -7,8 +7,9 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from seamark.core.advice import Recommendation
 from seamark.core.errors import Invalid, NotFound, Problem
-from seamark.core.findings import Recommendation, to_document
+from seamark.core.findings import to_document
 from seamark.core.windows import format_duration
 from seamark.delivery.scalers import SCALERS
 from seamark.engine.maintain import ADVICE_KEPT

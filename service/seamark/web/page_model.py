@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from seamark.core.advice import AdviceInput, Recommendation
 from seamark.core.drift_history import DriftColumn
 from seamark.core.findings import (
     BurnRate,
@@ -14,10 +15,9 @@ from seamark.core.findings import (
     FeatureDrift,
     LatencyPoint,
     ModelOverview,
-    Recommendation,
     SloStatus,
 )
-from seamark.core.measures import AdviceInput, TokenStep
+from seamark.core.measures import TokenStep
 from seamark.core.quality import FeatureQuality
 from seamark.core.windows import format_duration
 from seamark.engine.performance_history import PerformanceStep

@@ -7,16 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote, urlsplit
 
-from seamark.core.findings import (
-    Alert,
-    AlertStatus,
-    Capacity,
-    DriftFinding,
-    DriftState,
-    ModelOverview,
-    Recommendation,
-    SloStatus,
-)
+from seamark.core.advice import Recommendation
+from seamark.core.findings import Alert, AlertStatus, Capacity, DriftFinding, DriftState, ModelOverview, SloStatus
 from seamark.core.windows import format_duration
 from seamark.web.load_line import LoadLine, load_line
 from seamark.web.page_words import Moment, known, listed, moment, number, plural, rate, span, whole_percent

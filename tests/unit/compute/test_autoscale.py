@@ -16,12 +16,11 @@ from seamark.compute.autoscale import (
     UTILISATION,
     recommend,
 )
-from seamark.core.findings import Capacity, Forecast, Recommendation
-from seamark.core.measures import AdviceInput
+from seamark.core.advice import AdviceInput, Forecast, Recommendation, ReplicaCapacity
 from seamark.core.specs import AutoscaleSpec, MetricInput
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
-TEN = Capacity(10.0, 10.0, 11.0, "slo", (), supported=True)
+TEN = ReplicaCapacity(10.0, rps=10.0, high_rps=11.0)
 SPEC = AutoscaleSpec(min=1, max=20)
 
 
@@ -107,7 +106,7 @@ def test_advice_lies_within_its_bounds_whatever_it_is_told(seed: int) -> None:
             one_of(None, *wild),
             spec=spec,
             forecast=one_of(None, told),
-            capacity=one_of(None, Capacity(rps, rps, None, "slo", (), supported=True)),
+            capacity=one_of(None, ReplicaCapacity(rps)),
             current=one_of(None, 0, 3, 10**7),
             recent=[advice(float(ago), one_of(None, 0, 9, 10**9), one_of(None, 0, 9)) for ago in (10, 100, 290, 10**6)],
             inputs=[read(name, one_of(*wild)) for name in ("utilisation", "queue_length") if rng.random() < 0.5],
@@ -125,7 +124,7 @@ def test_a_forecast_that_says_nothing_is_left_out() -> None:
 
 
 def test_advice_goes_by_the_lower_end_of_the_interval() -> None:
-    sure, unsure = (advise(40.0, capacity=Capacity(10.0, low, 12.0, "slo", (), supported=True)) for low in (10.0, 7.0))
+    sure, unsure = (advise(40.0, capacity=ReplicaCapacity(low, rps=10.0, high_rps=12.0)) for low in (10.0, 7.0))
     assert (sure.replicas, unsure.replicas) == (5, 7) and unsure.capacity_rps == 7.0
     assert "one replica was tested to carry 7.0 requests/s" in unsure.reason
 
@@ -135,12 +134,12 @@ def test_advice_goes_by_the_lower_end_of_the_interval() -> None:
     [
         (None, TEN, "silence is not zero traffic"),
         (5.0, None, "run a load test"),
-        (5.0, replace(TEN, rps=0.0, low=0.0), "no rate that holds"),
+        (5.0, replace(TEN, rps=0.0, safe_rps=0.0), "no rate that holds"),
     ],
 )
 @pytest.mark.parametrize("current", [None, 3])
 def test_what_is_unknown_holds_what_runs(
-    arrivals: float | None, capacity: Capacity | None, words: str, current: int | None
+    arrivals: float | None, capacity: ReplicaCapacity | None, words: str, current: int | None
 ) -> None:
     found = advise(arrivals, capacity=capacity, current=current, forecast=coming(1000.0))
     assert found.state == "hold" and found.replicas == current and found.needed is None
@@ -255,7 +254,7 @@ def test_utilisation_without_a_count_of_replicas_asks_for_nothing() -> None:
 
 @pytest.mark.parametrize("arrivals, capacity", [(None, TEN), (5.0, None)])
 def test_while_the_load_is_unknown_a_metric_may_ask_for_more_but_not_for_less(
-    arrivals: float | None, capacity: Capacity | None
+    arrivals: float | None, capacity: ReplicaCapacity | None
 ) -> None:
     busy = advise(arrivals, capacity=capacity, spec=READS, current=4, inputs=[read("utilisation", 1.2)])
     assert (busy.state, busy.replicas, busy.needed) == ("ok", 6, None)

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from tests.lake_rows import AT, rows_of
 
-from seamark.core.findings import Capacity, Recommendation
+from seamark.core.advice import Recommendation
+from seamark.core.findings import Capacity
 from seamark.core.specs import AutoscaleSpec, ModelSpec
 from seamark.delivery.channels import CHANNELS
 from seamark.delivery.message import AlertMessage, Channel
 from seamark.engine import dispatch
+from seamark.engine.advice import advise
 from seamark.engine.advice_notices import tell_change
-from seamark.engine.evaluate import advise
 from seamark.engine.services import Services
 
 SPEC = ModelSpec("org/m", autoscale=AutoscaleSpec(notify="chat"))

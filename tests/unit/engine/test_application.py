@@ -9,7 +9,8 @@ import httpx
 import pytest
 import yaml
 
-from seamark.core.findings import AlertStatus, Recommendation
+from seamark.core.advice import Recommendation
+from seamark.core.findings import AlertStatus
 from seamark.engine.alerts import Condition, advance, drift_rule
 from seamark.engine.evaluate import Evaluator
 from seamark.engine.services import Services

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from tests.lake_rows import AT, rows_of
 
-from seamark.core.findings import Capacity, Recommendation
+from seamark.core.advice import Recommendation
+from seamark.core.findings import Capacity
 from seamark.core.specs import AutoscaleSpec, MetricInput, ModelSpec
-from seamark.engine.evaluate import advise
+from seamark.engine.advice import advise
 from seamark.engine.inputs import FRESH_S, HEARD_S, read_inputs
 from seamark.engine.services import Services
 

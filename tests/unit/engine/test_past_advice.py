@@ -10,8 +10,7 @@ import httpx
 import pytest
 from tests.house import AT, House
 
-from seamark.core.findings import Forecast, Recommendation
-from seamark.core.measures import AdviceInput
+from seamark.core.advice import AdviceInput, Forecast, Recommendation
 from seamark.engine.maintain import ADVICE_KEPT, prune_catalog
 from seamark.engine.services import Services
 

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sample_facts import AT, HOSTILE, ago, capacity, overview, recommendation, unknown
 
-from seamark.core.findings import Forecast
+from seamark.core.advice import Forecast
 from seamark.web.load_line import load_line
 
 

@@ -10,8 +10,8 @@ import pytest
 from sample_facts import AT, ago, alert, capacity, drift, overview, recommendation, slo, unknown
 from sample_source import DOCUMENT, SampleSource, all_runs, progress_line, run, tokens, verdict
 
+from seamark.core.advice import AdviceInput
 from seamark.core.findings import AlertStatus, DriftState, ErrorKind, LatencyPoint, RunStatus
-from seamark.core.measures import AdviceInput
 from seamark.store.catalog.runs import RunRecord
 from seamark.web import charts, documents
 from seamark.web.page_model import ModelFacts, advice_view, drift_rows, model_page, objective_view

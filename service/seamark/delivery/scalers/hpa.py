@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from seamark.core.findings import Recommendation
+from seamark.core.advice import Recommendation
 from seamark.delivery.scalers.scaler import (
     NAME_MAX,
     TOLERANCE_NOTES,

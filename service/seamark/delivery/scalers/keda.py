@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from seamark.core.findings import Recommendation
+from seamark.core.advice import Recommendation
 from seamark.delivery.scalers.scaler import Scaler, scaled_object
 
 _NOTES = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from seamark.core.findings import Recommendation
+from seamark.core.advice import Recommendation
 from seamark.delivery.scalers.scaler import Scaler, scaled_object
 
 _PORT = 4317  # where gRPC is served unless it was told otherwise

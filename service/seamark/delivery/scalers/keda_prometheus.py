@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from seamark.core.findings import Recommendation
+from seamark.core.advice import Recommendation
 from seamark.delivery.scalers.scaler import Scaler, scaled_object
 
 _SERVER = "http://prometheus.monitoring.svc:9090"

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from seamark.core.findings import Recommendation, to_document
+from seamark.core.advice import Recommendation
+from seamark.core.findings import to_document
 
 NAME_MAX = 63  # DNS-1123 label, which is also the longest label value
 TOLERANCE_NOTES = (

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from seamark.compute import autoscale, forecast
 from seamark.compute.backtest.policy import Decide, Policy, Seen
+from seamark.core.advice import Recommendation, ReplicaCapacity
 from seamark.core.backtest import Fleet
-from seamark.core.findings import Capacity, Recommendation
 from seamark.core.specs import AutoscaleSpec
 
 LAG_TICKS = 1  # spans are exported and committed, and the HPA that follows the advice asks each 15 s
@@ -20,7 +20,7 @@ _START = datetime(2000, 1, 3, tzinfo=UTC)
 def begin(fleet: Fleet) -> Decide:
     """Return the decider of one run."""
     spec = AutoscaleSpec(min=fleet.min, max=fleet.max)
-    capacity = Capacity(fleet.capacity_rps, fleet.capacity_rps, None, "slo", (), supported=True)
+    capacity = ReplicaCapacity(fleet.capacity_rps)
     minute, history = round(MINUTE_S / fleet.tick_s), round(HISTORY_S / fleet.tick_s)
     recent: deque[Recommendation] = deque(maxlen=round(autoscale.SCALE_IN_HOLD_S / fleet.tick_s))
 

@@ -1,0 +1,91 @@
+"""Words of autoscale advice: what it goes by, what is foreseen, and how many replicas it comes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class AdviceInput:
+    """One thing advice was to go by: what it is, where it was looked for, and what was found.
+
+    `value` is None unless the state is `fresh`. An input that nobody measured but somebody wrote down (`seamark.yaml`)
+    or that stands in for an unknown one (`default`) is fresh too: `source` tells how far to trust it.
+    """
+
+    name: str  # arrivals | in_flight | service_time | capacity | replicas | cold_start | queue_length | utilisation
+    metric: str | None  # as it was sent, where the source is metrics
+    state: str  # fresh | stale (heard of, too long ago) | unknown
+    value: float | None = None
+    at: datetime | None = None  # of the newest measurement in it
+    source: str = "metrics"  # spans | metrics | prometheus | load_test | production | seamark.yaml | default
+    unit: str = ""  # requests/s | requests | s | replicas | ...
+    low: float | None = None  # its interval, where it has one
+    high: float | None = None
+    note: str | None = None  # what a reader must know: why it is stale, what is used instead
+
+
+@dataclass(frozen=True)
+class ReplicaCapacity:
+    """What one replica is taken to carry, requests per second.
+
+    `safe_rps` is what advice goes by: the lower end of the interval. Too many replicas cost money, too few break the
+    SLO. A capacity seen in production is a floor that was carried, not a limit that was found: trust it less.
+    """
+
+    safe_rps: float
+    source: str = "load_test"  # load_test | production
+    rps: float | None = None
+    high_rps: float | None = None
+    at: datetime | None = None  # when it was measured
+
+
+@dataclass(frozen=True)
+class ArrivalHistory:
+    """Arrivals per second in even steps, oldest first, the last of them ending at `end`; NaN where nothing is known.
+
+    A silent step is 0 only where the model was heard of before and after: an outage is not zero traffic.
+    """
+
+    end: datetime
+    step_s: float
+    rates: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Arrivals per second at `at`: quantiles, or `state` says why there are none (`too_few_points`)."""
+
+    at: datetime
+    horizon_s: float
+    state: str  # "ok" | "too_few_points" | "stale"
+    method: str
+    p10: float | None = None
+    p50: float | None = None
+    p90: float | None = None
+    p99: float | None = None
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """How many replicas, and why in one sentence. `hold` means: keep what runs, the reason says what is unknown."""
+
+    model: str
+    at: datetime
+    state: str  # "ok" | "hold"
+    replicas: int | None
+    current: int | None
+    min: int
+    max: int
+    reason: str
+    capacity_rps: float | None
+    arrivals_rps: float | None
+    forecast: Forecast | None
+    headroom_ratio: float | None  # (capacity of the current replicas - live load) / capacity; None: unknown
+    cost_per_hour: float | None = None
+    needed: int | None = None  # before bounds and hysteresis; what scaling in waits by
+    inputs: tuple[AdviceInput, ...] = ()  # all it went by or was to go by
