@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 TICK_S = 15.0  # the HPA's and KEDA's own sync period
 UTILISATION = 0.7  # what HPA, KEDA and the static fleet aim at
@@ -82,3 +84,22 @@ class Backtest:
     beats_hpa: bool
     verdict: str
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a policy would have run: `replicas[i]`, starting ones too, from `start + i * tick_s` on; totals of `hours`.
+
+    The arrays have the shape (ticks,). `counted` is false where the arrivals are not known: such ticks are in no total.
+    """
+
+    name: str
+    start: datetime
+    tick_s: float
+    replicas: IntArray
+    ready: IntArray
+    counted: BoolArray
+    hours: float
+    replica_hours: float
+    violation_minutes: float
+    cost: float | None = None
