@@ -78,7 +78,7 @@ def test_a_replica_serves_a_cold_start_later_and_is_paid_from_its_start() -> Non
     course = play(steps, rates, FluidQueue(rates, FLEET), FLEET)
     assert course.paid.tolist() == [2, 3, 3, 3, *[5] * 8]
     assert course.ready.tolist() == [2] * 5 + [3] * 3 + [5] * 4
-    assert course.actions == 2
+    assert np.flatnonzero(course.acted).tolist() == [0, 4 - 1]
 
 
 def test_those_that_do_not_serve_yet_go_first() -> None:
@@ -115,8 +115,10 @@ def test_with_the_oracle_nothing_waits_and_each_start_is_paid_for() -> None:
     assert course.paid.tolist() == [4] * 13 + [8] * 27 + [4] * 20  # a cold start of four ticks before
 
 
-def seen(used: list[float], ready: int, starting: int = 0) -> Seen:
-    return Seen(np.zeros(len(used)), np.array(used), ready, starting)
+def seen(used: list[float], ready: int, starting: int = 0, before: int | None = None) -> Seen:
+    readies = np.full(len(used), ready if before is None else before)
+    readies[-1] = ready
+    return Seen(np.zeros(len(used)), np.array(used), ready, starting, readies)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What policies would have run over past arrivals: the arrays of a plot, and totals that leave out what is not known."""
+"""What policies would have run over past arrivals: arrays for a plot, and totals without what is not known."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from seamark.compute.backtest.holes import bridged
 from seamark.compute.backtest.play import play
 from seamark.compute.backtest.policies import POLICIES
 from seamark.compute.backtest.queues import FluidQueue
-from seamark.compute.backtest.ticks import tick_rates
+from seamark.compute.backtest.ticks import counted_ticks, tick_rates
 from seamark.core.advice import ArrivalHistory
 from seamark.core.backtest import Beside, Fleet, Trace
 
@@ -33,9 +33,8 @@ def beside(
     rates, counts = bridged(history.rates, history.step_s)
     if not counts.any():
         return []
-    ticks = tick_rates(Trace(history.step_s, rates), fleet.tick_s, seed=1)
-    middles_s = (np.arange(len(ticks)) + 0.5) * fleet.tick_s
-    counted = counts[np.minimum((middles_s / history.step_s).astype(np.int64), len(counts) - 1)]
+    trace = Trace(history.step_s, rates, counted=counts)
+    ticks, counted = tick_rates(trace, fleet.tick_s, seed=1), counted_ticks(trace, fleet.tick_s)
     start = history.end - timedelta(seconds=history.step_s * len(rates))
     hours = float(counted.sum()) * fleet.tick_s / 3600
     found = []

@@ -1,7 +1,7 @@
 """Arrivals that are not known everywhere -> arrivals to play, and which of them count.
 
 A policy cannot be played without arrivals, and a day must stay a day for those that know the day before. So what is
-missing is filled in a straight line, and what was filled over more than COUNTED_S is played and left out of every figure.
+missing is filled in a straight line, and what was filled over more than COUNTED_S is played, but in no figure.
 """
 
 from __future__ import annotations
