@@ -21,7 +21,7 @@ DAY_S = 86_400.0
 LATE_S = 60.0  # spans come when they have ended and were exported
 SILENT_S = 120.0  # shorter silence is silence
 EXPECTED_LEAST = 10.0  # requests that would have come in a silence, going by what came before and after
-AROUND_S = 600.0
+AROUND_S = 3600.0
 _DAYS_KEPT = 40
 
 
@@ -52,7 +52,7 @@ def own_history(services: Services, model: str, at: datetime, days: float, heard
     """Return real requests per second in ticks of 15 s from the first one of the last `days`; None: there is none.
 
     A silence of two minutes and more is unknown, NaN, where no span of any model was heard in it and ten requests
-    should have come by what came in the ten minutes before and after. It is read a day at a time.
+    should have come by what came in the hour before and after. It is read a day at a time.
     """
     end = slot(at - timedelta(seconds=LATE_S), TICK_S)
     rates, told = [], []
@@ -77,7 +77,7 @@ def unheard_as_unknown(rates: FloatArray, heard: BoolArray) -> FloatArray:
     for start, end in runs(~heard):
         silent_s = (end - start) * TICK_S
         before, after = rates[max(start - around, 0) : start], rates[end : end + around]
-        sides = [float(side.mean()) for side in (before, after) if len(side)]
+        sides = [float(side.sum()) / around for side in (before, after) if len(side)]
         if silent_s >= SILENT_S and sides and min(sides) * silent_s >= EXPECTED_LEAST:
             out[start:end] = np.nan
     return out
