@@ -25,7 +25,7 @@ from seamark.runner import backtest as playing
 log = logging.getLogger(__name__)
 
 WHAT_IF, ASKED = "backtest_what_if", "backtest_asked"  # kinds of findings, beside BACKTEST
-DAYS_LEAST, DAYS_MOST = 0.25, 31.0
+DAYS_LEAST, DAYS_MOST = 0.5, 31.0
 CAPACITY_RPS_LEAST = 1e-6
 COLD_START_S_MOST = 86_400.0  # as in seamark.yaml
 HISTORY_S_LEAST = 6 * 3600.0
@@ -259,4 +259,4 @@ def _not_played(model: str, at: datetime, asked: BacktestAsked | None, state: Ow
 
 
 def _length(seconds: float) -> str:
-    return format_duration(round(seconds / 60) * 60 if seconds >= 3600 else round(seconds))
+    return format_duration(seconds // 60 * 60 if seconds >= 3600 else seconds)
