@@ -202,6 +202,14 @@ def test_the_hpas_default_behaviours() -> None:
     assert behaviour.settle(5, 30) == 5
 
 
+@pytest.mark.parametrize("name", ["hpa", "keda_1m", "keda_2m", "aws_predictive"])
+def test_the_fleet_a_trace_begins_with_is_kept_for_the_window_of_scaling_down(name: str) -> None:
+    """A trace has no before, and its first tick may be half empty: no policy is to be judged by that."""
+    rates = np.concatenate([[20.0], np.full(39, 200.0)])
+    course = play(POLICIES[name], rates, FluidQueue(rates, FLEET), FLEET)
+    assert course.paid[:19].min() == course.paid[0] == 28 and not course.wait_s.any()
+
+
 def test_the_forecast_of_the_day_before_comes_early_and_never_scales_in() -> None:
     step = np.where((np.arange(2 * 5760) % 5760) // 240 >= 12, 200.0, 50.0)  # every noon
     course = play(POLICIES["aws_predictive"], step, FluidQueue(step, FLEET), FLEET)

@@ -12,11 +12,21 @@ from seamark.compute.backtest.policies import POLICIES
 from seamark.compute.backtest.policy import Policy
 from seamark.compute.backtest.queues import FluidQueue, Queue, RequestQueue
 from seamark.compute.backtest.ticks import counted_ticks, instants_per_tick, tick_rates
-from seamark.core.backtest import Backtest, BoolArray, Fleet, Instants, Played, Trace
+from seamark.core.backtest import Backtest, BoolArray, Fleet, FloatArray, Instants, Played, Trace
 
 DAY_S = 86_400.0
 ORACLE, SEAMARK, HPA = "oracle", "seamark", "hpa"
 RECOMMENDED, WEIGH, NOT_RECOMMENDED = "recommended", "weigh", "not_recommended"
+
+
+@dataclass(frozen=True)
+class Courses:
+    """What each policy did on the same arrivals, tick by tick. `rates` are requests per second; both (ticks,)."""
+
+    simulator: str  # "fluid" | "requests"
+    rates: FloatArray
+    counted: BoolArray
+    by_policy: Mapping[str, Course]
 
 
 def backtest(
@@ -28,6 +38,14 @@ def backtest(
     policies: Mapping[str, Policy] = POLICIES,
 ) -> Backtest:
     """Play every policy on the same arrivals. Instants are served one by one, rates as a liquid."""
+    played = play_all(traffic, fleet, seed=seed, policies=policies)
+    return judged(played, fleet, cost_per_replica_hour=cost_per_replica_hour, notes=traffic.bridged)
+
+
+def play_all(
+    traffic: Trace | Instants, fleet: Fleet, *, seed: int = 1, policies: Mapping[str, Policy] = POLICIES
+) -> Courses:
+    """Return the courses of all policies."""
     if isinstance(traffic, Instants):
         rates, simulator = instants_per_tick(traffic, fleet.tick_s), "requests"
         counted = np.ones(len(rates), np.bool_)
@@ -38,18 +56,25 @@ def backtest(
     for name, policy in policies.items():
         queue: Queue = RequestQueue(traffic.at_s, fleet) if isinstance(traffic, Instants) else FluidQueue(rates, fleet)
         courses[name] = play(policy, rates, queue, fleet)
-    bill = _Bill(counted, fleet, cost_per_replica_hour)
-    oracle_hours = bill.hours(courses[ORACLE])
-    played = tuple(bill.played(name, course, oracle_hours) for name, course in courses.items())
+    return Courses(simulator, rates, counted, courses)
+
+
+def judged(
+    courses: Courses, fleet: Fleet, *, cost_per_replica_hour: float | None = None, notes: Sequence[str] = ()
+) -> Backtest:
+    """Return what the courses came to, and the gate."""
+    bill = _Bill(courses.counted, fleet, cost_per_replica_hour)
+    oracle_hours = bill.hours(courses.by_policy[ORACLE])
+    played = tuple(bill.played(name, course, oracle_hours) for name, course in courses.by_policy.items())
     gate, verdict = _verdict(played)
     return Backtest(
-        simulator=simulator,
+        simulator=courses.simulator,
         fleet=fleet,
         days=bill.days,
         policies=played,
         beats_hpa=gate != NOT_RECOMMENDED,
         verdict=verdict,
-        notes=tuple(traffic.bridged),
+        notes=tuple(notes),
         gate=gate,
     )
 
