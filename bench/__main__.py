@@ -13,6 +13,7 @@ autoscale; all by default.
 * --lakes FOLDER (queries): keep the lakes there, and use those that are there; each run adds what it sends.
 * --data FILE (performance): bicycles rented per hour, UCI's hour.csv, as a further case.
 * --traces FILE ... (autoscale): traffic as `seamark autoscale backtest --trace` reads it; synthetic traffic without.
+* --plots FOLDER (autoscale): draw there, and put the tables into benchmarks.md beside that folder.
 * --write FILE: also put the tables of goals into this document, between its markers (bench/document.py).
 
 Leave the machine alone meanwhile: every figure has `load_1m` beside it in the JSON to tell whether you did.
@@ -42,7 +43,7 @@ BENCHES = {
     "ingest": ("quick", "peers", "minutes", "only"),
     "queries": ("quick", "spans", "rate", "lakes"),
     "performance": ("quick", "data"),
-    "autoscale": ("quick", "traces"),
+    "autoscale": ("quick", "traces", "plots"),
 }
 
 
@@ -77,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--lakes", type=Path, help="queries: where lakes are kept from run to run")
     parser.add_argument("--data", type=Path, metavar="FILE", help="performance: bicycles rented per hour (hour.csv)")
     parser.add_argument("--traces", nargs="+", type=Path, metavar="FILE", help="autoscale: traffic to play")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="autoscale: where to draw what was played")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the goals into this document")
     return parser
 

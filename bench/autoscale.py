@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from bench import autoscale_plots, document
 from bench.report import Goal, Result
-from seamark.compute.backtest.judge import backtest
+from seamark.compute.backtest.judge import judged, play_all
 from seamark.compute.backtest.policies import POLICIES
 from seamark.core.backtest import TYPICAL_REPLICAS, Backtest, Fleet, Instants, Played, Trace
 from seamark.wire.trace_file import read_trace_file
@@ -33,22 +34,29 @@ MADE = {
 }
 
 
-def run(*, quick: bool, traces: Sequence[Path] | None) -> Result:
-    """Play every trace with each cold start; without files, traffic of four makes."""
+def run(*, quick: bool, traces: Sequence[Path] | None, plots: Path | None = None) -> Result:
+    """Play every trace with each cold start; without files, traffic of four makes. `plots`: also draw them there."""
     days = 1 if quick else 7
     traffic: dict[str, Trace | Instants] = {path.stem: read_trace_file(path.read_bytes()) for path in traces or ()}
     if not traffic:
         traffic = {name: made(*make, days=days) for name, make in MADE.items()}
     rows: list[dict[str, Any]] = []
     goals: list[Goal] = []
+    drawn: list[autoscale_plots.Shown] = []
     for name, one in traffic.items():
         played = _cut(one, days) if quick else one
         for cold_start_s in COLD_STARTS_S[:1] if quick else COLD_STARTS_S:
             began_s = process_time()
-            found = backtest(played, Fleet(_mean_rps(played) / TYPICAL_REPLICAS, cold_start_s))
+            fleet = Fleet(_mean_rps(played) / TYPICAL_REPLICAS, cold_start_s)
+            courses = play_all(played, fleet)
+            found = judged(courses, fleet, notes=played.bridged)
+            drawn.append(autoscale_plots.Shown(name, found, courses))
             print(f"{name}, {cold_start_s:g} s: {process_time() - began_s:.0f} s of CPU")
             rows += [_row(name, found, policy) for policy in found.policies]
             goals += _goals(name, found)
+    if plots is not None:
+        autoscale_plots.write(plots, drawn)
+        document.put(plots.parent / "benchmarks.md", "autoscale", autoscale_plots.section(drawn, rows, plots.name))
     return Result(
         "Autoscale: what policies cost and break on the same traffic", rows, _NOTES, {"days": days}, {}, goals
     )
@@ -119,8 +127,14 @@ def _row(name: str, found: Backtest, policy: Played) -> dict[str, Any]:
         "over oracle": f"{policy.replica_hours_over_oracle:.3f}",
         "violation min/day": f"{policy.violation_minutes_per_day:.2f}",
         "actions/day": round(policy.actions_per_day),
-        "front": "yes" if _on_front(policy, found.policies) else "no",
+        "front": _front(policy, found.policies),
     }
+
+
+def _front(one: Played, policies: Sequence[Played]) -> str:
+    if POLICIES[one.name].begin is None:
+        return "knows the future"
+    return "yes" if _on_front(one, policies) else "no"
 
 
 def _on_front(one: Played, policies: Sequence[Played]) -> bool:

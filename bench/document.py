@@ -30,6 +30,18 @@ def write(path: Path, results: Path = RESULTS) -> None:
     print(f"Written to {path}", flush=True)
 
 
+def put(path: Path, topic: str, text: str) -> None:
+    """Replace what stands between the topic's own markers in a document; nothing else of it is touched."""
+    begin, end = f"<!-- {topic}: begin -->", f"<!-- {topic}: end -->"
+    whole = path.read_text()
+    before, found, rest = whole.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"{path} has no {begin} and {end} to write between")
+    path.write_text(f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}")
+    print(f"Written to {path}", flush=True)
+
+
 def _section(result: Mapping[str, Any]) -> str:
     goals = [Goal(**{name: value for name, value in goal.items() if name != "reached"}) for goal in result["goals"]]
     warning = "**A quick run: these are no results.**\n\n" if result["quick"] else ""

@@ -23,7 +23,7 @@ from seamark.core.clock import Clock, SystemClock
 from seamark.core.errors import DataFolderBusy, StartRefused
 from seamark.core.specs import ChannelSpec, Known
 from seamark.delivery.channels import CHANNELS
-from seamark.engine import dispatch, inference, loadtest_schedule, loadtests, maintain, reports
+from seamark.engine import backtests, dispatch, inference, loadtest_schedule, loadtests, maintain, reports
 from seamark.engine.configuration import Configuration
 from seamark.engine.evaluate import Evaluator
 from seamark.engine.scheduler import Job, loop
@@ -58,6 +58,9 @@ from seamark.web import (
     system,
     tempo,
     traces,
+)
+from seamark.web import (
+    backtests as backtest_doors,
 )
 from seamark.web import loadtests as loadtest_doors
 from seamark.web.intake import Intake
@@ -198,6 +201,7 @@ def jobs(services: Services, stopping: Callable[[], bool]) -> list[Job]:
     leads = Leadership(services.catalog.database, EVALUATION_LEADER).holds
     evaluator = Evaluator()
     joiner = inference.Joiner()
+    backtester = backtests.Backtester()
 
     def led(run: Callable[[Services, datetime], object]) -> Callable[[Services, datetime], object]:
         return lambda s, at: run(s, at) if leads() else None
@@ -208,6 +212,7 @@ def jobs(services: Services, stopping: Callable[[], bool]) -> list[Job]:
         Job(loadtests.JOB, 1.0, lambda s, at: loadtests.work(s, at, stopping)),
         Job("dispatch-alerts", 1.0, lambda s, at: dispatch.dispatch(s, at, stopping)),
         Job("make-drift-reports", 2.0, lambda s, at: reports.make_reports(s, at, stopping)),
+        Job("backtest-advice", 2.0, led(lambda s, at: backtester.tick(s, at, stopping))),
         Job("join-inferences", 10.0, led(lambda s, at: joiner.tick(s, at, stopping))),
         Job("maintain-lake", 10.0, led(lambda s, at: maintain.maintain_lake(s, at, stopping))),
         Job("prune-catalog", 60.0, led(maintain.prune_catalog)),
@@ -232,6 +237,7 @@ def create_app(services: Services, *, host: str = "127.0.0.1", role: str = "all"
         ingest,
         cloudevents,
         autoscale,
+        backtest_doors,
         measures,
         references,
         quality,

@@ -142,6 +142,8 @@ def autoscale_recommend(client: Client, model: str, kind: str) -> None:
             value = advice[name]
             click.echo(f"{name:16}{'unknown' if value is None else value}")
         click.echo(advice["reason"])
+        if advice.get("gate") is not None:
+            click.echo(advice["gate"]["sentence"])
     sys.exit(ExitCode.OK if advice["state"] == "ok" else ExitCode.INCONCLUSIVE)
 
 

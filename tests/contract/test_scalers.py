@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from seamark.cli import MANIFESTS
-from seamark.core.advice import Recommendation
+from seamark.core.advice import AdviceGate, Recommendation
 from seamark.delivery import scalers
 from seamark.delivery.scalers import SCALERS
 from seamark.delivery.scalers.scaler import NAME_MAX, Scaler, dns_name
@@ -100,6 +100,18 @@ def test_any_model_name_gives_one_valid_manifest(scaler: Scaler, model: str) -> 
     assert document["metadata"]["name"] == document["spec"]["scaleTargetRef"]["name"] == dns_name(model)
     written = document["metadata"]["annotations"]["seamark.model"]
     assert written == model.encode("utf-8", "replace").decode()
+
+
+@every_scaler
+def test_a_backtest_that_the_advice_lost_is_a_warning_at_the_head(scaler: Scaler) -> None:
+    lost = AdviceGate("not_recommended", "Not recommended: no better\nthan the HPA in either figure.", ADVICE.at)
+    text = scaler.render(dataclasses.replace(ADVICE, gate=lost), URL)
+    assert read(text) == read(scaler.render(ADVICE, URL))
+    warning = next(line for line in text.splitlines() if "WARNING" in line)
+    assert warning == "# WARNING: Not recommended: no better\\nthan the HPA in either figure."
+    unknown = AdviceGate("unknown", "Not backtested yet on this model's own history.")
+    text = scaler.render(dataclasses.replace(ADVICE, gate=unknown), URL)
+    assert "# Backtest: Not backtested yet" in text and "WARNING" not in text
 
 
 @every_scaler

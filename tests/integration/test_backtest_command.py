@@ -1,12 +1,15 @@
-"""`seamark autoscale backtest`: tables, JSON and refusals, without a service."""
+"""`seamark autoscale backtest`: tables, JSON and refusals; of traces without a service, of a model by a real one."""
 
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from service_process import ServiceProcess, run_cli
 
 from seamark.cli import main
 
@@ -56,3 +59,78 @@ def test_a_bad_file_is_refused_with_its_line(trace: Path, tmp_path: Path) -> Non
     assert "line 12: rate_per_s is '-7'" in run("--trace", str(trace), code=2)
     assert "cannot read" in run("--trace", str(tmp_path / "none.csv"), code=2)
     assert "cannot read" in run("--trace", str(tmp_path), code=2)
+
+
+# --- a model's own history --------------------------------------------------------------------------------------------
+
+HOURS = 7
+CONFIG = "models:\n  - name: org/churn\n    autoscale: {max: 40, cost_per_replica_hour: 0.4}\n"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    """A service whose model had a request each 20 s, and each 5 s in every second hour."""
+    with ServiceProcess(tmp_path_factory.mktemp("own") / "data") as service:
+        now_ns = time.time_ns()
+        ago_s = [at for hour in range(HOURS) for at in range(hour * 3600, hour * 3600 + 3600, 20 if hour % 2 else 5)]
+        spans = [
+            {
+                "traceId": f"{number + 1:032x}",
+                "spanId": f"{number + 1:016x}",
+                "name": "POST /predict",
+                "kind": 2,
+                "startTimeUnixNano": str(now_ns - (at_s + 70) * 1_000_000_000),
+                "endTimeUnixNano": str(now_ns - (at_s + 70) * 1_000_000_000 + 40_000_000),
+            }
+            for number, at_s in enumerate(ago_s)
+        ]
+        attributes = [{"key": "service.name", "value": {"stringValue": "org/churn"}}]
+        body = {"resourceSpans": [{"resource": {"attributes": attributes}, "scopeSpans": [{"spans": spans}]}]}
+        assert service.http.post("/v1/traces", json=body).status_code == 200
+        service.apply(CONFIG)
+        yield service
+
+
+@pytest.mark.slow
+def test_a_models_own_history_is_played_by_its_service(service: ServiceProcess) -> None:
+    given = ("--url", service.url, "--capacity", "0.02")
+    done = run_cli("autoscale", "backtest", "org/churn", *given, "--format", "json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert (found["state"], found["what_if"]) == ("played", True) and len(found["policies"]) == 7
+    assert found["days"] == pytest.approx(HOURS / 24, rel=0.02)
+    hpa = next(one for one in found["policies"] if one["name"] == "hpa")
+    assert hpa["replicas_max"] >= 10 and hpa["cost"] == pytest.approx(0.4 * hpa["replica_hours"])
+    done = run_cli("autoscale", "backtest", "org/churn", *given, "--cold-start", "180", "--days", "1")
+    lines = done.stdout.splitlines()
+    assert lines[0].split()[0] == "policy" and lines[0].endswith("cost")
+    assert "cold start 180 s (asked), 1 to 40 replicas." in done.stdout and "HPA" in lines[-1]
+
+
+@pytest.mark.slow
+def test_too_little_is_said_and_is_its_own_exit_code(service: ServiceProcess) -> None:
+    done = run_cli("autoscale", "backtest", "org/churn", "--url", service.url)
+    assert done.returncode == 3 and "run a load test of shape `capacity`" in done.stdout
+    done = run_cli("autoscale", "backtest", "nobody", "--url", service.url)
+    assert done.returncode == 2 and "no `autoscale:`" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ((), "one of both"),
+        (("m", "--trace", "x.csv"), "one of both"),
+        (("m", "--slo-wait", "1", "--seed", "4"), "--slo-wait, --seed: of traces alone"),
+        (("--trace", "x.csv", "--days", "3"), "a trace is played whole"),
+        (("m", "--cold-start", "nan", "--url", "http://127.0.0.1:1"), "--cold-start nan is no number"),
+        (("m", "--capacity", "inf", "--url", "http://127.0.0.1:1"), "--capacity inf is no number"),
+    ],
+)
+def test_what_cannot_go_together_is_refused_before_anything_is_asked(arguments: tuple[str, ...], words: str) -> None:
+    assert words in run(*arguments, code=2)
+
+
+@pytest.mark.parametrize("option", ["--cold-start", "--slo-wait", "--cost"])
+@pytest.mark.parametrize("number", ["nan", "inf", "-1", "1e300"])
+def test_numbers_that_are_none_are_refused(trace: Path, option: str, number: str) -> None:
+    assert option in run("--trace", str(trace), option, number, code=2)

@@ -71,6 +71,18 @@ class Forecast:
 
 
 @dataclass(frozen=True)
+class AdviceGate:
+    """What the newest backtest on the model's own history says of following the advice.
+
+    `state`: recommended | weigh (better than the HPA in one figure alone) | not_recommended (in none) | unknown.
+    """
+
+    state: str
+    sentence: str
+    at: datetime | None = None  # of the backtest
+
+
+@dataclass(frozen=True)
 class Recommendation:
     """How many replicas, and why in one sentence. `hold` means: keep what runs, the reason says what is unknown."""
 
@@ -89,3 +101,4 @@ class Recommendation:
     cost_per_hour: float | None = None
     needed: int | None = None  # before bounds and hysteresis; what scaling in waits by
     inputs: tuple[AdviceInput, ...] = ()  # all it went by or was to go by
+    gate: AdviceGate | None = None  # None: made before there were gates

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 TICK_S = 15.0  # the HPA's and KEDA's own sync period
 UTILISATION = 0.7  # what HPA, KEDA and the static fleet aim at
@@ -19,13 +21,15 @@ TYPICAL_REPLICAS = 20  # the mean load, where no capacity is given
 class Trace:
     """Requests per second in even steps, oldest first; `bridged` has a sentence for whatever was filled in.
 
-    `dispersion` is the variance of the number of requests in a stretch, by its mean (1: Poisson).
+    `dispersion` is the variance of the number of requests in a stretch, by its mean (1: Poisson). Steps that are not
+    `counted` are played, so that days stay days, and are in no figure; None: all count.
     """
 
     step_s: float
     rates: FloatArray
     dispersion: FloatArray | None = None
     bridged: tuple[str, ...] = ()
+    counted: BoolArray | None = None
 
     @property
     def duration_s(self) -> float:
@@ -48,7 +52,10 @@ class Instants:
 
 @dataclass(frozen=True)
 class Fleet:
-    """What the policies steer. `capacity_rps` is what one replica carries; a request may wait for `slo_wait_s`."""
+    """What the policies steer. `capacity_rps` is what one replica carries; a request may wait for `slo_wait_s`.
+
+    `tells_queue`: how many requests wait is measured, as a model's `queue_length` in seamark.yaml is.
+    """
 
     capacity_rps: float
     cold_start_s: float = 60.0
@@ -56,6 +63,7 @@ class Fleet:
     min: int = 1
     max: int = 10_000
     tick_s: float = TICK_S
+    tells_queue: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,11 @@ class Played:
 
 @dataclass(frozen=True)
 class Backtest:
-    """All policies on one trace. `beats_hpa` says whether Seamark is better in at least one figure of the pair."""
+    """All policies on one trace. `beats_hpa` says whether Seamark is better in at least one figure of the pair.
+
+    `gate`: recommended (no worse in either, better in one), weigh (better in one alone, or the same), not_recommended
+    (worse in one, better in none). `days` are those that count.
+    """
 
     simulator: str  # "fluid" | "requests"
     fleet: Fleet
@@ -82,3 +94,23 @@ class Backtest:
     beats_hpa: bool
     verdict: str
     notes: tuple[str, ...] = ()
+    gate: str = "unknown"  # in what was kept before there was one
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a policy would have run: `replicas[i]`, starting ones too, from `start + i * tick_s` on; totals of `hours`.
+
+    The arrays have the shape (ticks,). `counted` is false where the arrivals are not known: such ticks are in no total.
+    """
+
+    name: str
+    start: datetime
+    tick_s: float
+    replicas: IntArray
+    ready: IntArray
+    counted: BoolArray
+    hours: float
+    replica_hours: float
+    violation_minutes: float
+    cost: float | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from seamark.compute import autoscale, forecast
@@ -9,6 +10,7 @@ from seamark.core.advice import Forecast, Recommendation, ReplicaCapacity
 from seamark.core.findings import Capacity
 from seamark.core.specs import ModelSpec
 from seamark.core.windows import Window
+from seamark.engine.advice_gate import gate
 from seamark.engine.advice_notices import tell_change
 from seamark.engine.alerts import Condition
 from seamark.engine.inputs import read_inputs
@@ -42,6 +44,7 @@ def advise(services: Services, spec: ModelSpec, at: datetime) -> list[Condition]
         recent=[found.finding for found in recent],
         inputs=read_inputs(services, spec, at),
     )
+    recommendation = replace(recommendation, gate=gate(services, spec.name, at))
     services.catalog.findings.put(spec.name, "recommendation", at, recommendation)
     tell_change(services, spec, recent[0].finding if recent else None, recommendation)
     return []

@@ -116,6 +116,10 @@ CAPACITY: dict[str, Metric] = {
     "seamark_recommended_replicas": _gauge("model", "Replicas advised; absent where there is no advice."),
     "seamark_current_replicas": _gauge("model", "Replicas seen running."),
     "seamark_recommendation_state": _gauge("model state", "1 for the advice's state: ok, or hold (keep what runs)."),
+    "seamark_advice_recommended": _gauge(
+        "model",
+        "0 where the backtest on the model's own history says that the advice loses to the HPA; absent: unknown.",
+    ),
     "seamark_headroom_ratio": _gauge("model", "Free share of what the running replicas can carry."),
 }
 

@@ -149,6 +149,8 @@ def _put_recommendation(page: Page, model: tuple[str], advice: Recommendation | 
     page.put("seamark_recommended_replicas", model, advice.replicas)
     page.put("seamark_current_replicas", model, advice.current)
     page.put("seamark_headroom_ratio", model, advice.headroom_ratio)
+    if advice.gate is not None and advice.gate.state != "unknown":
+        page.put("seamark_advice_recommended", model, float(advice.gate.state != "not_recommended"))
     page.states("seamark_recommendation_state", model, ("ok", "hold"), advice.state)
     if advice.forecast is not None and advice.forecast.state == "ok":
         quantiles = {"0.1": "p10", "0.5": "p50", "0.9": "p90", "0.99": "p99"}

@@ -23,6 +23,7 @@ from seamark.core.windows import format_duration
 from seamark.engine.performance_history import PerformanceStep
 from seamark.web.charts import Figure, latency_figure, traffic_figure, versions_left_out
 from seamark.web.feature_paths import feature_url
+from seamark.web.page_gate import GateView, gate_view
 from seamark.web.page_heat import HeatMap, drift_chip, heat_map, visible
 from seamark.web.page_performance import PerformanceView, TimeLine, performance_view, time_line
 from seamark.web.page_tokens import TokenRow, token_row
@@ -127,6 +128,7 @@ class AdviceView:
     facts: tuple[tuple[str, str], ...]
     at: Moment | None
     manifests: tuple[tuple[str, str], ...]
+    gate: GateView | None = None
 
 
 @dataclass(frozen=True)
@@ -354,6 +356,7 @@ def advice_view(advice: Recommendation, manifests: Mapping[str, str], at: dateti
         facts=(*figures, *map(_input_fact, advice.inputs)),
         at=moment(advice.at, at),
         manifests=tuple((kind.upper() if len(kind) < 5 else kind, text) for kind, text in manifests.items()),
+        gate=gate_view(advice.gate, at),
     )
 
 

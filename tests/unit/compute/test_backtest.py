@@ -59,14 +59,61 @@ def test_the_two_simulators_agree_where_both_can_run(replicas: int) -> None:
 
 @pytest.mark.parametrize("name", STEERED)
 def test_they_agree_for_every_policy(name: str) -> None:
-    rates = wave(3, seed=5) * np.where(np.arange(720) % 240 > 200, 1.5, 1.0)
-    at_s = instants_of(rates, FLEET.tick_s, 4)
-    counted = instants_per_tick(Instants(at_s), FLEET.tick_s)
-    one = play(POLICIES[name], counted, FluidQueue(counted, FLEET), FLEET)
-    other = play(POLICIES[name], counted, RequestQueue(at_s, FLEET), FLEET)
+    fleet = replace(FLEET, capacity_rps=2.0)  # each request costs time of the test's own
+    rates = wave(3, mean=40.0, seed=5) * np.where(np.arange(720) % 240 > 200, 1.5, 1.0)
+    at_s = instants_of(rates, fleet.tick_s, 4)
+    counted = instants_per_tick(Instants(at_s), fleet.tick_s)
+    one = play(POLICIES[name], counted, FluidQueue(counted, fleet), fleet)
+    other = play(POLICIES[name], counted, RequestQueue(at_s, fleet), fleet)
     assert other.paid.sum() == pytest.approx(one.paid.sum(), rel=0.02)
-    over = [int((course.wait_s > FLEET.slo_wait_s).sum()) for course in (one, other)]
+    over = [int((course.wait_s > fleet.slo_wait_s).sum()) for course in (one, other)]
     assert abs(over[0] - over[1]) <= 0.02 * len(rates)
+
+
+def busy_then_idle() -> np.ndarray:
+    """An hour of quiet that one replica carries, ten minutes of eight times that, an hour of next to nothing."""
+    return np.concatenate([np.full(240, 6.0), np.full(40, 50.0), np.full(240, 0.3)])
+
+
+@pytest.mark.parametrize("cold_start_s", [0.0, 60.0, 180.0])
+@pytest.mark.parametrize("name", ["hpa", "keda_2m"])
+def test_they_agree_through_a_burst_cold_starts_and_down_to_one_replica(name: str, cold_start_s: float) -> None:
+    fleet = replace(FLEET, cold_start_s=cold_start_s)
+    at_s = instants_of(busy_then_idle(), fleet.tick_s, 8)
+    counted = instants_per_tick(Instants(np.append(at_s, 520 * 15.0 - 0.1)), fleet.tick_s)
+    one = play(POLICIES[name], counted, FluidQueue(counted, fleet), fleet)
+    other = play(POLICIES[name], counted, RequestQueue(at_s, fleet), fleet)
+    assert one.paid[-1] == other.paid[-1] == 1 and one.paid.max() >= 6
+    assert other.paid.sum() == pytest.approx(one.paid.sum(), rel=0.03)
+    assert (one.wait_s > 2).sum() > 0
+    assert abs(int((one.wait_s > 2).sum()) - int((other.wait_s > 2).sum())) <= 2
+
+
+def test_both_tell_how_many_requests_wait() -> None:
+    rates = np.array([10.0, 30.0, 30.0, 0.0])
+    at_s = instants_of(rates, FLEET.tick_s, 1)
+    fluid, requests = FluidQueue(rates, FLEET), RequestQueue(at_s, FLEET)
+    told = []
+    for tick in range(4):
+        fluid.advance(tick, 2)
+        requests.advance(tick, 2)
+        told.append((fluid.waiting, requests.waiting))
+    assert [one for one, _ in told] == [0.0, 150.0, 300.0, 0.0]
+    assert [other for _, other in told] == pytest.approx([0.0, 150.0, 300.0, 0.0], abs=5)
+
+
+def test_a_policy_is_told_the_queue_where_it_is_measured_and_nowhere_else() -> None:
+    told: list[np.ndarray] = []
+
+    def begin(_: Fleet):
+        return lambda seen: told.append(seen.waiting) or 1
+
+    rates = np.array([10.0, 30.0, 30.0])
+    for tells in (False, True):
+        fleet = replace(FLEET, max=1, tells_queue=tells)
+        play(Policy("spy", "", begin=begin), rates, FluidQueue(rates, fleet), fleet)
+    assert [len(one) for one in told] == [0, 0, 0, 1, 2, 3]
+    assert told[-1].tolist() == [0.0, 300.0, 600.0]
 
 
 # --- the fleet ------------------------------------------------------------------------------------------------------
@@ -78,7 +125,7 @@ def test_a_replica_serves_a_cold_start_later_and_is_paid_from_its_start() -> Non
     course = play(steps, rates, FluidQueue(rates, FLEET), FLEET)
     assert course.paid.tolist() == [2, 3, 3, 3, *[5] * 8]
     assert course.ready.tolist() == [2] * 5 + [3] * 3 + [5] * 4
-    assert course.actions == 2
+    assert np.flatnonzero(course.acted).tolist() == [0, 4 - 1]
 
 
 def test_those_that_do_not_serve_yet_go_first() -> None:
@@ -115,8 +162,10 @@ def test_with_the_oracle_nothing_waits_and_each_start_is_paid_for() -> None:
     assert course.paid.tolist() == [4] * 13 + [8] * 27 + [4] * 20  # a cold start of four ticks before
 
 
-def seen(used: list[float], ready: int, starting: int = 0) -> Seen:
-    return Seen(np.zeros(len(used)), np.array(used), ready, starting)
+def seen(used: list[float], ready: int, starting: int = 0, before: int | None = None) -> Seen:
+    readies = np.full(len(used), ready if before is None else before)
+    readies[-1] = ready
+    return Seen(np.zeros(len(used)), np.array(used), ready, starting, readies)
 
 
 @pytest.mark.parametrize(
@@ -136,12 +185,29 @@ def test_the_hpa_wishes_as_kubernetes_computes(used: list[float], ready: int, st
     assert hpa.wish(seen(used, ready, starting)) == (wish if wish != 10 or not starting else ready + starting)
 
 
+def test_pods_that_have_just_become_ready_are_idle_to_the_hpa_until_their_metric_has_a_window() -> None:
+    full = [1.0] * 4
+    assert hpa.wish(seen(full, 15, before=10)) == 15  # 10 busy and 5 idle ones are 0.95 of the target: as it is
+    assert hpa.wish(seen(full, 15)) == 22  # a window later
+    assert hpa.wish(seen(full, 12, before=10)) == 15  # 1.19 of it
+    assert hpa.wish(seen([0.35] * 4, 12, before=10)) == 5  # where it would scale down they are left out
+    assert hpa.wish(seen(full, 12, before=0)) == 12
+
+
 def test_the_hpas_default_behaviours() -> None:
     behaviour = Behaviour(FLEET)
     assert behaviour.settle(100, 2) == 6  # four more
     assert behaviour.settle(100, 20) == 40  # the double
     assert [behaviour.settle(5, 30) for _ in range(19)][-1] == 30  # the wish of 100 is 285 s old
     assert behaviour.settle(5, 30) == 5
+
+
+@pytest.mark.parametrize("name", ["hpa", "keda_1m", "keda_2m", "aws_predictive"])
+def test_the_fleet_a_trace_begins_with_is_kept_for_the_window_of_scaling_down(name: str) -> None:
+    """A trace has no before, and its first tick may be half empty: no policy is to be judged by that."""
+    rates = np.concatenate([[20.0], np.full(39, 200.0)])
+    course = play(POLICIES[name], rates, FluidQueue(rates, FLEET), FLEET)
+    assert course.paid[:19].min() == course.paid[0] == 28 and not course.wait_s.any()
 
 
 def test_the_forecast_of_the_day_before_comes_early_and_never_scales_in() -> None:
@@ -180,6 +246,41 @@ def test_the_gate_says_when_the_advice_loses_to_the_hpa() -> None:
     assert not found.beats_hpa and found.verdict.startswith("Not recommended")
     good = backtest(trace, FLEET)
     assert good.beats_hpa and "replica-hours" in good.verdict
+
+
+def gate_of(own: int, hpa_replicas: int) -> tuple[str, str, bool]:
+    """Fixed fleets on a load that needs 20: what is dearer is safer from there on."""
+    policies = {**POLICIES, "seamark": fixed(own), "hpa": fixed(hpa_replicas)}
+    found = backtest(Trace(15.0, np.full(400, 200.0)), FLEET, policies=policies)
+    return found.gate, found.verdict.split(":")[0], found.beats_hpa
+
+
+@pytest.mark.parametrize(
+    "own, other, gate, words, beats",
+    [
+        (22, 30, "recommended", "Recommended", True),
+        (25, 15, "weigh", "Seamark's advice beats the HPA in violations alone", True),
+        (15, 25, "weigh", "Seamark's advice beats the HPA in cost alone", True),
+        (30, 22, "not_recommended", "Not recommended", False),
+        (22, 22, "weigh", "Seamark's advice comes to the same as the HPA on this traffic, in both figures.", True),
+    ],
+)
+def test_the_gate(own: int, other: int, gate: str, words: str, beats: bool) -> None:
+    assert gate_of(own, other) == (gate, words, beats)
+
+
+def test_steps_that_do_not_count_are_played_and_in_no_figure() -> None:
+    rates = np.full(400, 20.0)
+    rates[200:240] = 900.0  # nobody knows this
+    counts = np.ones(400, np.bool_)
+    counts[200:240] = False
+    policies = {**POLICIES, "seamark": fixed(3)}
+    found = backtest(Trace(15.0, rates, counted=counts), replace(FLEET, max=10), policies=policies)
+    assert found.days == pytest.approx(360 * 15 / 86_400)
+    own = next(one for one in found.policies if one.name == "seamark")
+    assert own.replica_hours == pytest.approx(360 * 3 * 15 / 3600)
+    whole = backtest(Trace(15.0, rates), replace(FLEET, max=10), policies=policies)
+    assert whole.policies[0].replica_hours > own.replica_hours
 
 
 def test_noise_has_the_dispersion_that_is_asked_for() -> None:

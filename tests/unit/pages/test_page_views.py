@@ -10,7 +10,7 @@ import pytest
 from sample_facts import AT, ago, alert, capacity, drift, overview, recommendation, slo, unknown
 from sample_source import DOCUMENT, SampleSource, all_runs, progress_line, run, tokens, verdict
 
-from seamark.core.advice import AdviceInput
+from seamark.core.advice import AdviceGate, AdviceInput
 from seamark.core.findings import AlertStatus, DriftState, ErrorKind, LatencyPoint, RunStatus
 from seamark.store.catalog.runs import RunRecord
 from seamark.web import charts, documents
@@ -154,6 +154,16 @@ def test_advice_shows_the_metrics_it_reads():
     inputs = (AdviceInput("queue_length", "queue", "fresh", 12.0), AdviceInput("replicas", "available", "stale"))
     facts = advice_view(recommendation("m", inputs=inputs), {}, AT).facts
     assert facts[-2:] == (("Queue length, queue", "12"), ("Replicas, available", "stale"))
+
+
+def test_advice_shows_what_its_backtest_says_of_it():
+    gate = AdviceGate("not_recommended", "No better than the HPA.", AT - timedelta(hours=5))
+    shown = advice_view(recommendation("m", gate=gate), {}, AT).gate
+    assert (shown.chip.tone, shown.chip.text) == ("bad", "backtest: not recommended")
+    assert (shown.sentence, shown.at.ago) == ("No better than the HPA.", "5 h ago")
+    never = advice_view(recommendation("m", gate=AdviceGate("unknown", "Not yet.")), {}, AT).gate
+    assert (never.chip.tone, never.at) == ("quiet", None)
+    assert advice_view(recommendation("m"), {}, AT).gate is None
 
 
 # --- runs ------------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import sample_page as sample
 from prometheus_client.parser import text_string_to_metric_families as parse_classic
 from sample_page import samples, value
 
+from seamark.core.advice import AdviceGate
 from seamark.core.drift_parts import DriftPart
 from seamark.core.findings import AlertStatus, DriftFinding, DriftState, RunStatus
 from seamark.core.windows import Window
@@ -74,6 +75,7 @@ def test_everything_that_is_known_is_on_the_page_under_its_labels(telemetry):
         ("seamark_slo_burn_rate", {"model": "churn", "slo": "availability", "window": "2h"}, None),
         ("seamark_capacity_requests_per_second", {"model": "churn"}, 120.0),
         ("seamark_recommended_replicas", {"model": "churn"}, 3.0),
+        ("seamark_advice_recommended", {"model": "churn"}, 1.0),
         ("seamark_headroom_ratio", {"model": "churn"}, 0.82),
         ("seamark_loadtest_latency_seconds", {"test": "churn-nightly", "quantile": "0.99"}, 0.08),
         ("seamark_loadtest_verdict", {"test": "churn-nightly", "status": "passed"}, 1.0),
@@ -92,6 +94,17 @@ def test_findings_become_samples(telemetry, name, labels, expected):
         if one.name == name
     }
     assert found.get(tuple(sorted(labels.items()))) == expected
+
+
+@pytest.mark.parametrize(
+    "state, value", [("recommended", 1.0), ("weigh", 1.0), ("not_recommended", 0.0), ("unknown", None), (None, None)]
+)
+def test_the_gate_is_told_where_it_is_known(telemetry, state, value):
+    overview = sample.overview()
+    gate = AdviceGate(state, "because") if state else None
+    advised = replace(overview, recommendation=replace(overview.recommendation, gate=gate))
+    found = samples(telemetry, overviews=[advised])
+    assert found.get(("seamark_advice_recommended", (("model", "churn"),))) == value
 
 
 def test_a_model_never_heard_of_has_its_state_and_nothing_else(telemetry):

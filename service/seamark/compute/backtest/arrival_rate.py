@@ -21,8 +21,8 @@ def begin_with(window_s: float) -> Callable[[Fleet], Decide]:
 
         def decide(seen: Seen) -> int:
             known = seen.arrivals[-LAG_TICKS - ticks : -LAG_TICKS]
-            if len(known) == 0:
-                return seen.total
+            if len(known) < ticks:
+                return seen.total  # the trace has no before; its first ticks are no rate of a whole window
             rate = float(known.mean())
             steady = seen.total > 0 and within_tolerance(rate / (each_rps * seen.total))
             return behaviour.settle(seen.total if steady else ceil(rate / each_rps), seen.total)

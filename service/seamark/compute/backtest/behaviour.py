@@ -23,6 +23,8 @@ class Behaviour:
 
     def settle(self, wish: int, total: int) -> int:
         """Return the count from now on; `total` is the count until now."""
+        if not self._wishes:
+            self._wishes.append(total)  # as the controller does: what runs when it starts was somebody's wish
         self._wishes.append(wish)
         if wish > total:
             return min(wish, max(2 * total, total + SCALE_UP_PODS))

@@ -10,19 +10,21 @@ import numpy as np
 
 from seamark.compute.backtest.policy import Decide, Policy, Seen
 from seamark.compute.backtest.queues import Queue
-from seamark.core.backtest import UTILISATION, Fleet, FloatArray, IntArray
+from seamark.core.backtest import UTILISATION, BoolArray, Fleet, FloatArray, IntArray
 
 BEFORE_S = 300.0  # the first minutes tell the load before them: a single tick may be all noise
 
 
 @dataclass(frozen=True)
 class Course:
-    """One run, tick by tick: replicas paid for, and the wait in seconds of a request at the tick's end."""
+    """One run, tick by tick: replicas paid for, those ready, the wait in seconds of a request at the tick's end, and
+    whether the count was changed.
+    """
 
     paid: IntArray
     ready: IntArray
     wait_s: FloatArray
-    actions: int
+    acted: BoolArray
 
 
 def play(policy: Policy, rates: FloatArray, queue: Queue, fleet: Fleet) -> Course:
@@ -36,20 +38,22 @@ def play(policy: Policy, rates: FloatArray, queue: Queue, fleet: Fleet) -> Cours
 def _steer(decide: Decide, rates: FloatArray, queue: Queue, fleet: Fleet) -> Course:
     count = len(rates)
     paid, readies = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    waits, used = np.zeros(count), np.zeros(count)
+    waits, used, waiting = np.zeros(count), np.zeros(count), np.zeros(count)
     delay = ceil(fleet.cold_start_s / fleet.tick_s)
     starting: deque[tuple[int, int]] = deque()  # (tick from which they serve, how many)
     ready = _within(ceil(_first_rate(rates, fleet) / (fleet.capacity_rps * UTILISATION)), fleet)
-    actions = 0
+    changes = np.zeros(count, np.int64)
     for tick in range(count):
         while starting and starting[0][0] <= tick:
             ready += starting.popleft()[1]
         coming = sum(number for _, number in starting)
         paid[tick], readies[tick] = ready + coming, ready
         used[tick], waits[tick] = queue.advance(tick, ready)
-        wanted = _within(decide(Seen(rates[: tick + 1], used[: tick + 1], ready, coming)), fleet)
-        change = wanted - ready - coming
-        actions += change != 0
+        waiting[tick] = queue.waiting
+        until = tick + 1
+        seen = Seen(rates[:until], used[:until], ready, coming, readies[:until], waiting[: until * fleet.tells_queue])
+        change = _within(decide(seen), fleet) - ready - coming
+        changes[tick] = change
         if change > 0:
             starting.append((tick + 1 + delay, change))
         while change < 0 and starting:  # those that do not serve yet go first
@@ -59,7 +63,7 @@ def _steer(decide: Decide, rates: FloatArray, queue: Queue, fleet: Fleet) -> Cou
             if kept:
                 starting.append((since, kept))
         ready += min(change, 0)
-    return Course(paid, readies, waits, actions)
+    return Course(paid, readies, waits, changes != 0)
 
 
 def _first_rate(rates: FloatArray, fleet: Fleet) -> float:
@@ -75,7 +79,7 @@ def _follow(schedule: IntArray, queue: Queue, fleet: Fleet) -> Course:
     for ago in range(1, delay + 1):  # begun[i] are ready at tick i + 1
         paid[: len(begun) + 1 - ago] += begun[ago - 1 :]
     waits = np.array([queue.advance(tick, int(ready))[1] for tick, ready in enumerate(schedule)])
-    return Course(paid, schedule, waits, int(np.count_nonzero(np.diff(schedule))))
+    return Course(paid, schedule, waits, np.diff(schedule, prepend=schedule[:1]) != 0)
 
 
 def _within(replicas: int, fleet: Fleet) -> int:

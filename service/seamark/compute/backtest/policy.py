@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from seamark.core.backtest import Fleet, FloatArray, IntArray
+
+
+def _none() -> IntArray:
+    return np.zeros(0, np.int64)
+
+
+def _nothing() -> FloatArray:
+    return np.zeros(0)
 
 
 @dataclass(frozen=True)
@@ -16,6 +26,8 @@ class Seen:
     used: FloatArray  # how busy the ready replicas were in each tick so far, 0 to 1
     ready: int
     starting: int
+    readies: IntArray = field(default_factory=_none)  # replicas that were ready in each tick so far
+    waiting: FloatArray = field(default_factory=_nothing)  # requests at each tick's end; empty: nobody measures them
 
     @property
     def total(self) -> int:

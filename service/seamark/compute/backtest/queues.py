@@ -18,6 +18,11 @@ from seamark.core.backtest import Fleet, FloatArray
 class Queue(Protocol):
     """What waits, carried over from tick to tick."""
 
+    @property
+    def waiting(self) -> float:
+        """How many requests waited at the end of the tick served last."""
+        ...
+
     def advance(self, tick: int, ready: int) -> tuple[float, float]:
         """Serve one tick; return (share of the replicas' time used, wait in seconds at the tick's end)."""
         ...
@@ -30,6 +35,10 @@ class FluidQueue:
         self._rates: list[float] = rates.tolist()
         self._fleet = fleet
         self._waiting = 0.0
+
+    @property
+    def waiting(self) -> float:
+        return self._waiting
 
     def advance(self, tick: int, ready: int) -> tuple[float, float]:
         fleet = self._fleet
@@ -50,6 +59,10 @@ class RequestQueue:
         self._free: list[float] = []  # when each ready replica is free again
         self._next = 0
         self._waiting: list[float] = []
+
+    @property
+    def waiting(self) -> float:
+        return float(len(self._waiting))
 
     def advance(self, tick: int, ready: int) -> tuple[float, float]:
         start_s, end_s = tick * self._fleet.tick_s, (tick + 1) * self._fleet.tick_s

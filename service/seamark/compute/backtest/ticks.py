@@ -6,7 +6,7 @@ from math import ceil
 
 import numpy as np
 
-from seamark.core.backtest import FloatArray, Instants, Trace
+from seamark.core.backtest import BoolArray, FloatArray, Instants, Trace
 
 DISPERSION_MAX = 25.0  # a single wild step is not to make ticks of nothing and of everything
 
@@ -30,6 +30,15 @@ def tick_rates(trace: Trace, tick_s: float, seed: int) -> FloatArray:
         dispersion = np.clip(trace.dispersion[step_of], 1e-3, DISPERSION_MAX)
     rng = np.random.default_rng(seed)
     return rng.gamma(np.maximum(rates * tick_s / dispersion, 1e-12), dispersion) / tick_s
+
+
+def counted_ticks(trace: Trace, tick_s: float) -> BoolArray:
+    """Return which of the ticks of `tick_rates` count: those whose middle lies in a step that does."""
+    count = ceil(trace.duration_s / tick_s - 1e-9)
+    if trace.counted is None:
+        return np.ones(count, np.bool_)
+    middles = ((np.arange(count) + 0.5) * tick_s / trace.step_s).astype(np.int64)
+    return np.asarray(trace.counted[np.minimum(middles, len(trace.counted) - 1)])
 
 
 def instants_per_tick(instants: Instants, tick_s: float) -> FloatArray:

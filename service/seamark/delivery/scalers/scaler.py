@@ -130,10 +130,16 @@ def _floor(recommendation: Recommendation, least: int, most: int) -> int:
 def headline(recommendation: Recommendation) -> list[str]:
     """Return the comment lines that say what was advised, when and why."""
     advised = "unknown" if recommendation.replicas is None else str(recommendation.replicas)
-    return [
+    lines = [
         f"Seamark's advice for {recommendation.model!r}: {advised} replicas ({recommendation.state}).",
         f"Given at {to_document(recommendation.at)}. {recommendation.reason}",
     ]
+    gate = recommendation.gate
+    if gate is not None and gate.state == "not_recommended":
+        lines += [f"WARNING: {gate.sentence}", "Think twice before you apply this: the HPA alone did better."]
+    elif gate is not None:
+        lines.append(f"Backtest: {gate.sentence}")
+    return lines
 
 
 def manifest(comments: Sequence[str], document: Mapping[str, Any]) -> str:

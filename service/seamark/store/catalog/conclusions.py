@@ -75,6 +75,23 @@ class Findings:
             rows = connection.execute(query).all()
         return [Found(row.at, msgspec.convert(row.body, type_), row.run_id) for row in rows]
 
+    def of_models(self, models: Sequence[str], kind: str, type_: type[Finding]) -> dict[str, Found[Finding]]:
+        """The findings of a kind of which a model keeps one (`replace`), by model, oldest first."""
+        rows: list[Any] = []
+        with self._db.read() as connection:
+            for place in range(0, len(models), _MODELS_AT_ONCE):
+                some = models[place : place + _MODELS_AT_ONCE]
+                query = sa.select(findings).where(findings.c.model.in_(some), findings.c.kind == kind)
+                rows += connection.execute(query).all()
+        rows.sort(key=lambda row: (row.at, row.id))
+        return {row.model: Found(row.at, msgspec.convert(row.body, type_), row.run_id) for row in rows}
+
+    def drop(self, model: str, kind: str, until: datetime) -> None:
+        """Drop the findings of a kind made at `until` or earlier."""
+        mine = (findings.c.model == model, findings.c.kind == kind, findings.c.at <= until)
+        with self._db.begin() as connection:
+            connection.execute(findings.delete().where(*mine))
+
     def thinned(
         self, model: str, kind: str, type_: type[Finding], window: Window, limit: int
     ) -> tuple[list[Found[Finding]], int]:
@@ -120,6 +137,7 @@ class Findings:
             return connection.execute(old if kind is None else old.where(findings.c.kind == kind)).rowcount
 
 
+_MODELS_AT_ONCE = 500  # in one statement
 _NEAR_AT_ONCE = 100  # instants in one statement: SQLite joins at most 500 selects
 
 

@@ -1,4 +1,4 @@
-"""Kubernetes' HPA on CPU at 70 %: a metric 15 to 45 s old, its tolerance, its default behaviours."""
+"""Kubernetes' HPA on CPU at 70 %: a metric 15 to 45 s old, its rule for new pods, its tolerance and behaviours."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from math import ceil
 from seamark.compute.backtest.behaviour import Behaviour, within_tolerance
 from seamark.compute.backtest.policy import Decide, Policy, Seen
 from seamark.core.backtest import UTILISATION, Fleet
+
+WINDOW_TICKS, LAG_TICKS = 2, 1
 
 
 def begin(fleet: Fleet) -> Decide:
@@ -23,20 +25,23 @@ def wish(seen: Seen) -> int:
     """Return `ceil(current x used / target)` before behaviours.
 
     The metric is the mean of the two ticks that ended a tick ago: the kubelet averages, metrics-server asks each 15 s.
-    Replicas that start count as idle when it would scale up, and not at all when it would scale down
-    (replica_calculator.go).
+    A pod counts from when it has been ready for a whole window of the metric. Those that start or have just become
+    ready are idle ones where it would scale up, and are left out where it would scale down (groupPods and
+    calcPlainMetricReplicas in replica_calculator.go).
     """
-    if len(seen.used) < 3:
+    if len(seen.used) < WINDOW_TICKS + LAG_TICKS:
         return seen.total
-    ratio = float(seen.used[-3:-1].mean()) / UTILISATION
-    if within_tolerance(ratio) or seen.ready == 0:
+    window = slice(-WINDOW_TICKS - LAG_TICKS, -LAG_TICKS)
+    measured = min(seen.ready, int(seen.readies[window].min()))
+    ratio = float(seen.used[window].mean()) / UTILISATION
+    if within_tolerance(ratio) or measured == 0:
         return seen.total
-    if ratio > 1 and seen.starting:
-        ratio = ratio * seen.ready / seen.total
+    if ratio > 1 and measured < seen.total:
+        ratio = ratio * measured / seen.total
         if ratio <= 1 or within_tolerance(ratio):
             return seen.total
         return ceil(ratio * seen.total)
-    return ceil(ratio * seen.ready)
+    return ceil(ratio * measured)
 
 
 POLICY = Policy("hpa", "HPA on CPU at 70 %, with its lags, tolerance and default behaviours", begin=begin)
