@@ -52,15 +52,15 @@ def live(empty: Path, tmp_path: Path) -> Callable[..., Run]:
 
 def test_the_loop_keeps_its_rules_and_its_slo_through_every_fault(live: Callable[..., Run]) -> None:
     faults = [
-        Fault("outage", 480, 660),
-        Fault("repeats", 750, 810),
-        Fault("late", 840, 930),
-        Fault("restart", 990, 990),
-        Fault("clock", 1020, 1080),
-        Fault("no_capacity", 1110, 1200),
+        Fault("outage", 500, 620),
+        Fault("repeats", 640, 700),
+        Fault("late", 720, 800),
+        Fault("restart", 830, 830),
+        Fault("clock", 850, 900),
+        Fault("no_capacity", 930, 1010),
     ]
-    burst = Burst(1400, 200, 1.6)
-    run = live(3, 30, *faults, traffic=replace(STEADY, depth=0.4, bursts=(burst,)))
+    burst = Burst(1060, 200, 1.6)
+    run = live(3, 22, *faults, traffic=replace(STEADY, depth=0.4, bursts=(burst,)))
     assert broken(run) == []
     assert {fault.kind for fault in faults} <= set().union(*(step.faults for step in run.steps))
     holds = [step for step in run.steps if step.answer["state"] == "hold"]

@@ -38,6 +38,7 @@ BEGAN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MODEL = "churn"
 TICK_S = 5
 EXPORT_S = ADVISE_S = 10
+UPKEEP_S = 300
 AHEAD_S = 3600.0  # by which a sender's clock jumps
 LATE_S = 90.0
 LAW = Law()
@@ -199,6 +200,8 @@ class World:
         self._change_capacity()
         if self.now_s % EXPORT_S == 0:
             await self._export()
+        if self.now_s % UPKEEP_S == 0:
+            self.services.lake.maintain(self.clock.now(), None)
         before = len(self.fleet.replicas)
         advised = self.now_s % ADVISE_S == 0
         if advised:
