@@ -152,7 +152,9 @@ def test_hours_of_drawn_traffic_and_faults_keep_the_rules(live: Callable[..., Ru
     kinds = ["outage", "repeats", "late", "clock", "no_capacity", "half_capacity", "restart"]
     starts = 600 + 600 * np.arange(17)
     faults = []
-    for start_s, kind in zip(starts.tolist(), rng.permutation([*kinds, *kinds, "outage", "late", "restart"]), strict=True):
+    for start_s, kind in zip(
+        starts.tolist(), rng.permutation([*kinds, *kinds, "outage", "late", "restart"]), strict=True
+    ):
         lasts_s = 0 if kind == "restart" else int(rng.integers(3, 30)) * 10
         faults.append(Fault(str(kind), start_s, start_s + lasts_s))
     run = live(seed, 180, *faults)

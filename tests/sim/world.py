@@ -11,17 +11,18 @@ import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
-import sqlalchemy as sa
 import yaml
 from fastapi import FastAPI
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from tests.sim.cluster import Keda
+from tests.sim.fleet import Fleet, Law, Served, Traffic
 
 from seamark.app import create_app, open_services
 from seamark.core.advice import Recommendation
@@ -31,8 +32,6 @@ from seamark.engine.evaluate import Evaluator
 from seamark.engine.services import Services
 from seamark.settings import Settings
 from seamark.store.catalog.tables import findings
-from tests.sim.cluster import Keda
-from tests.sim.fleet import Fleet, Law, Served, Traffic
 
 BEGAN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MODEL = "churn"
@@ -51,9 +50,9 @@ class Fault:
     """What goes wrong, from when to when.
 
     `outage`: no telemetry arrives, and none later. `repeats`: all of a batch comes again with the next one. `late`:
-    the spans of three in four instances are a minute and a half on their way. `clock`: one instance's clock is an hour ahead.
-    `no_capacity`, `half_capacity`: the capacity that was tested is lost, or a new test found half of it. `restart`:
-    the service ends and starts anew on the same store; the batch whose answer was lost comes again.
+    the spans of three in four instances are a minute and a half on their way. `clock`: one instance's clock is an hour
+    ahead. `no_capacity`, `half_capacity`: the capacity that was tested is lost, or a new test found half of it.
+    `restart`: the service ends and starts anew on the same store; the batch whose answer was lost comes again.
     """
 
     kind: str
@@ -97,9 +96,7 @@ class Run:
         by_minute: dict[int, list[float]] = defaultdict(list)
         for one in self.served:
             by_minute[int(one.start_s // 60)].append(np.inf if one.failed else one.end_s - one.start_s)
-        return {
-            minute: float(np.quantile(took, 0.99, method="higher")) for minute, took in sorted(by_minute.items())
-        }
+        return {minute: float(np.quantile(took, 0.99, method="higher")) for minute, took in sorted(by_minute.items())}
 
 
 # How the cluster learns the count: the real HTTP answer by default, None where the poll failed.
@@ -303,6 +300,9 @@ def _body(batch: Sequence[Served], ahead: str) -> bytes:
             start_ns = epoch_ns + int((one.start_s + jump_s) * 1e9)
             identity = int(one.start_s * 1e9).to_bytes(8, "big")
             made = spans.add(trace_id=identity * 2, span_id=identity, name="predict", kind=2)
-            made.start_time_unix_nano, made.end_time_unix_nano = start_ns, start_ns + int((one.end_s - one.start_s) * 1e9)
+            made.start_time_unix_nano, made.end_time_unix_nano = (
+                start_ns,
+                start_ns + int((one.end_s - one.start_s) * 1e9),
+            )
             made.status.code = 2 if one.failed else 0
     return message.SerializeToString()
