@@ -69,7 +69,7 @@ def test_the_loop_keeps_its_rules_and_its_slo_through_every_fault(live: Callable
     rise = range(int(burst.start_s // 60), int((burst.start_s + burst.ramp_s + LAW.cold_start_s) // 60) + 2)
     slow = {minute: took for minute, took in run.p99_by_minute().items() if took > LAW.slo_s}
     assert set(slow) <= set(rise), slow
-    assert run.replica_s < 1.9 * run.need_s
+    assert run.replica_s < 2.0 * run.need_s, run.replica_s / run.need_s
 
 
 # --- the rules bite ------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -52,7 +52,7 @@ class Fault:
     `outage`: no telemetry arrives, and none later. `repeats`: all of a batch comes again with the next one. `late`:
     the spans of three in four instances are a minute and a half on their way. `clock`: one instance's clock is an hour
     ahead. `no_capacity`, `half_capacity`: the capacity that was tested is lost, or a new test found half of it.
-    `restart`: the service ends and starts anew on the same store; the batch whose answer was lost comes again.
+    `restart`: the service ends and starts anew on the same store; the batches whose answers were lost come again.
     """
 
     kind: str
@@ -73,6 +73,7 @@ class Step:
     stored: dict[str, Any]
     told_capacity_rps: float | None  # what the catalog holds
     true_rps: float  # arrivals of the last minute, whoever heard of them
+    lately_rps: float  # the most that this was in the last 30 s: spans take a while
     ready: int
     before: int  # replicas before the polls since the last advice, and after them
     after: int
@@ -126,7 +127,8 @@ class World:
         self.now_s = 0.0
         self.keda: Keda | None = None
         self._on_the_way: list[tuple[float, Served]] = []  # (when it is exported, what)
-        self._last_batch: list[Served] = []
+        self._sent: deque[list[Served]] = deque(maxlen=4)  # the newest batches, which may come again
+        self._rates: deque[float] = deque(maxlen=4)
         self._arrivals: list[float] = []
         self._changed_s = -1e9
         self._heard_s = 0.0
@@ -140,8 +142,8 @@ class World:
             async with self._service():
                 if self.now_s == 0.0:
                     self._tell_capacity(CARRIED_RPS)
-                elif self._last_batch:
-                    await self._send(self._last_batch)  # its answer was lost with the process
+                elif self._sent:
+                    await self._send([one for batch in self._sent for one in batch])  # the answers were lost with it
                 while self.now_s < until_s:
                     await self._tick(run)
         return run
@@ -239,8 +241,8 @@ class World:
         self._on_the_way = [(due_s, one) for due_s, one in self._on_the_way if due_s > self.now_s]
         if self._is("outage"):
             return  # the exporters' queues are full of it by the time it ends: dropped
-        again = self._last_batch if self._is("repeats") else []
-        self._last_batch = batch
+        again = self._sent[-1] if self._is("repeats") and self._sent else []
+        self._sent.append(batch)
         if batch or again:
             await self._send([*again, *batch])
             self._heard_s = self.now_s
@@ -256,6 +258,7 @@ class World:
         stored = self.services.catalog.findings.latest(MODEL, "recommendation", Recommendation)
         capacity = self.services.catalog.findings.latest(MODEL, "capacity", Capacity)
         assert stored is not None
+        self._rates.append(len(self._arrivals) / 60.0)
         recent = range(0, 75, TICK_S)
         earlier = run.steps[-1].after if run.steps else before
         run.steps.append(
@@ -264,7 +267,8 @@ class World:
                 answer=answer,
                 stored=json.loads(json.dumps(to_document(stored.finding))),
                 told_capacity_rps=capacity.finding.safe_rps if capacity else None,
-                true_rps=len(self._arrivals) / 60.0,
+                true_rps=self._rates[-1],
+                lately_rps=max(self._rates),
                 ready=len(self.fleet.ready(self.now_s)),
                 before=earlier,
                 after=len(self.fleet.replicas),
