@@ -35,7 +35,7 @@ def lines_of_commands() -> list[Any]:
         fenced = re.findall(r"^```(?:sh|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
         indented = re.findall(r"^    .*$", text, re.MULTILINE)
         matches = [CLI.match(line.strip()) for line in "\n".join([*fenced, *indented]).splitlines()]
-        told = [match[1].split("  #")[0].strip() for match in matches if match]
+        told = [re.split(r"  #| [|>] ", match[1])[0].strip() for match in matches if match]
         found += [pytest.param(line, id=f"{path.name}: {line[:60]}") for line in told]
     return found
 

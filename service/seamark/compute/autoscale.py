@@ -157,11 +157,15 @@ def _asked(
 def _hold_or_grow(
     unknown: str, asked: Sequence[_Need], spec: AutoscaleSpec, standing: _Standing
 ) -> tuple[int | None, str, str]:
-    """Return (replicas, state, reason) while the load is unknown: only what asks for more is heard."""
+    """Return (replicas, state, reason) while the load is unknown: only what asks for more is heard.
+
+    A hold keeps what was advised last where that is more than what is seen to run: a replica that starts, or whose
+    clock is wrong, has no spans in the last minute, and would be scaled in for want of news.
+    """
     need = max(asked, key=lambda one: one.replicas, default=None)
     known = [count for count in (standing.replicas, standing.current) if count is not None]
     if need is None or not known or _within(need.replicas, spec) <= max(known):
-        return standing.current, "hold", f"Hold: {unknown}."
+        return max(known) if standing.current is not None else None, "hold", f"Hold: {unknown}."
     wanted = _within(need.replicas, spec)
     return wanted, "ok", f"{_plural(wanted)}: {need.words}; no fewer, because {unknown}."
 

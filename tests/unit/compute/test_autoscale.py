@@ -114,7 +114,8 @@ def test_advice_lies_within_its_bounds_whatever_it_is_told(seed: int) -> None:
         if found.state == "ok":
             assert spec.min <= found.replicas <= spec.max
         else:
-            assert found.state == "hold" and found.replicas == found.current
+            assert found.state == "hold" and (found.replicas is None) == (found.current is None)
+            assert found.replicas is None or found.replicas >= found.current
         assert found.reason.endswith(".") and len(found.reason) < 1500
 
 
@@ -144,6 +145,13 @@ def test_what_is_unknown_holds_what_runs(
     found = advise(arrivals, capacity=capacity, current=current, forecast=coming(1000.0))
     assert found.state == "hold" and found.replicas == current and found.needed is None
     assert words in found.reason
+
+
+def test_a_hold_keeps_replicas_that_were_asked_for_and_do_not_serve_yet() -> None:
+    asked = [advice(20.0, 8, 8)]
+    assert advise(5.0, capacity=None, current=5, recent=asked).replicas == 8
+    assert advise(5.0, capacity=None, current=9, recent=asked).replicas == 9  # what runs is never told to go
+    assert advise(5.0, capacity=None, current=None, recent=asked).replicas is None
 
 
 def test_bounds_are_kept_and_told() -> None:
@@ -267,7 +275,7 @@ def test_while_the_load_is_unknown_a_metric_may_ask_for_more_but_not_for_less(
     advised = advise(
         arrivals, capacity=capacity, spec=READS, current=4, recent=[advice(10, 9, 9)], inputs=[read("utilisation", 1.2)]
     )
-    assert (advised.state, advised.replicas) == ("hold", 4)  # more was advised already
+    assert (advised.state, advised.replicas) == ("hold", 9)  # more was advised already, and is kept
 
 
 def test_a_queue_alone_is_heard_where_the_capacity_is_known() -> None:

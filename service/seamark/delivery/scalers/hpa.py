@@ -22,7 +22,8 @@ _LABEL_VALUE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?", re.ASCI
 _NOTES = (
     "scaleTargetRef: put the name of your Deployment there if it is another, and remove spec.replicas from it.",
     f"An external metrics adapter must serve {METRIC} from Prometheus (docs/autoscale.md).",
-    "On hold the metric is the count that runs, or absent where that is unknown: the HPA then keeps what runs.",
+    "On hold the metric is the count that runs, or absent where that is unknown: the HPA then keeps what runs,",
+    "and so it does when Seamark, Prometheus or the adapter is down. Alert on SeamarkDown (docs/autoscale.md).",
     *TOLERANCE_NOTES,
 )
 

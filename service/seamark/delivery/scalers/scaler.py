@@ -15,13 +15,16 @@ from seamark.core.findings import to_document
 
 NAME_MAX = 63  # DNS-1123 label, which is also the longest label value
 TOLERANCE_NOTES = (
-    "tolerance: 0 needs Kubernetes 1.33 with its gate HPAConfigurableTolerance (later versions have it on by default),",
-    "and a KEDA that knows the field. Elsewhere delete both lines; counts within 10 % of the present are then ignored.",
+    "tolerance: 0 needs Kubernetes 1.33 with its gate HPAConfigurableTolerance (1.35 has it on), and in a ScaledObject",
+    "KEDA 2.18. Where kubectl refuses the field, delete both lines: sed '/ tolerance: /d'. Without it, or where the",
+    "gate is off and drops it, counts within 10 % of the present are ignored: fleets of 10 and more notice that.",
 )
 _DOWN_NOTES = (
     "When Seamark is down, or does not know a number, the fleet stays as it is: after fallback.failureThreshold failed",
     "polls KEDA keeps what runs, and no less than fallback.replicas, the advice when this was written. It then neither",
     "grows nor shrinks with the load until Seamark answers again: alert on SeamarkDown (docs/autoscale.md).",
+    "fallback needs KEDA 2.17: an older one ignores its behavior, and sets just fallback.replicas at the first failed",
+    "poll. There delete the block: sed '/^  fallback:/,/^    behavior:/d'. The HPA then keeps what runs.",
 )
 _DNS_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)
 _SURELY_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9./-]{5,}", re.ASCII)  # longer than any of YAML's words for true or null
