@@ -15,9 +15,9 @@ from seamark.core.specs import (
     DriftSpec,
     Known,
     MetricInput,
-    PrometheusInput,
     ModelSpec,
     PerformanceSpec,
+    PrometheusInput,
     SloSpec,
 )
 from seamark.core.thresholds import parse_threshold
@@ -421,10 +421,21 @@ def test_metrics_that_advice_reads_are_taken_with_their_selectors():
         ("replicas: 0", "replicas", "0 is not a whole number from 1 to 100,000"),
         ("replicas: true", "replicas", "True does not say how many replicas run"),
         ("replicas: {prometheus: 'http://p.test'}", "replicas.query", "is missing"),
-        ("replicas: {query: up, metric: a}", "replicas.metric", "is not known in a query to ask"),
-        ("replicas: {prometheus: 'file:///etc/passwd', query: up}", "replicas.prometheus", "must begin with http"),
-        ("replicas: {prometheus: 'http://a:b@p.test', query: up}", "replicas.prometheus", "must not hold a user"),
-        ("replicas: {prometheus: 'http://p.test?x=1', query: up}", "replicas.prometheus", "has a query"),
+        (
+            "replicas: {prometheus: 'file:///etc/passwd', query: up}",
+            "replicas.prometheus",
+            "'file:///etc/passwd' must begin with",
+        ),
+        (
+            "replicas: {prometheus: 'http://a:b@p.test', query: up}",
+            "replicas.prometheus",
+            "'http://a:b@p.test' must not hold",
+        ),
+        (
+            "replicas: {prometheus: 'http://p.test?x=1', query: up}",
+            "replicas.prometheus",
+            "'http://p.test?x=1' has a query",
+        ),
         ("replicas: {prometheus: 'http://p.test', query: ' '}", "replicas.query", "' ' is no query"),
         ("replicas: {prometheus: 'http://p.test', query: up}", "replicas.prometheus", "http://p.test is not allowed"),
         ("replicas: {where: {a: b}}", "replicas.metric", "is missing"),
