@@ -5,7 +5,7 @@ just now few are known. F(a) is the share of spans that are no later than a. A s
 on average, so its count is divided by F(a); where F(a) is less than SHARE_LEAST, what is seen says too little, and
 the step is left out.
 
-Each stretch of arrivals weighs as much as the others, at most: what a sender had kept during an outage and sends at
+No stretch of arrivals weighs more than the middle one: what a sender had kept during an outage and sends at
 once must not make all spans look late.
 """
 
@@ -20,7 +20,6 @@ from seamark.core.traffic import FloatArray, Lags
 SHARE_LEAST = 0.5
 BLOCKS_MIN = 5  # stretches in which spans arrived; with fewer nothing is known of lateness
 SPANS_MIN = 30
-HEAVIEST = 2.0  # a stretch weighs no more than so many usual ones
 LAG_MOST_S = 900
 LEFT_OUT_MOST_S = 300.0  # traffic older than this is no traffic of now
 
@@ -56,8 +55,7 @@ def completeness(lags: Lags) -> Completeness | None:
     if len(blocks) < BLOCKS_MIN or lags.counts.sum() < SPANS_MIN:
         return None
     totals = np.bincount(places, weights=lags.counts)
-    heaviest = HEAVIEST * float(np.median(totals))
-    weights = np.minimum(1.0, heaviest / totals)[places] * lags.counts
+    weights = np.minimum(1.0, float(np.median(totals)) / totals)[places] * lags.counts
     late = np.clip(lags.lags_s, 0, LAG_MOST_S)
     tallies = np.bincount(late, weights=weights, minlength=LAG_MOST_S + 1)
     return Completeness(np.concatenate(([0.0], np.cumsum(tallies) / tallies.sum())))
