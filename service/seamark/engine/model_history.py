@@ -27,6 +27,7 @@ BIRTHS_MOST_S = 3600.0  # after a pause no more than this is made up for
 ADVICE_MOST = 200
 TURN_S = 8.0  # of one tick; who has not had a turn has it in the next
 KIND = "instances"
+KIND_CARRIED = "production"
 
 
 class ModelRoll:
@@ -89,7 +90,23 @@ def carry(services: Services, spec: ModelSpec, end: datetime) -> None:
 
 
 def production(services: Services, model: str, at: datetime) -> Production | None:
-    """Return what the version that was carried last is known to carry, else another that has enough steps."""
+    """Return what the version that served last is known to carry, else another that served enough.
+
+    For one version it only rises: advice by a floor lowers the load of each replica, and with it what is seen of it.
+    """
+    kept = services.catalog.findings.latest(model, KIND_CARRIED, Production)
+    before = kept.finding if kept is not None else None
+    found = _carried(services, model, at)
+    if before is not None and (
+        found is None or (before.version == found.version and before.capacity.safe_rps >= found.capacity.safe_rps)
+    ):
+        found = before
+    if found is not None and (kept is None or found != before or at - kept.at >= DAY):
+        services.catalog.findings.put(model, KIND_CARRIED, at, found, replace=True)
+    return found
+
+
+def _carried(services: Services, model: str, at: datetime) -> Production | None:
     stored = services.catalog.carried.read(day_of(at) - CARRIED_DAYS * DAY, day_of(at), [model])
     newest = sorted(stored.items(), key=lambda item: _last(item[1]), reverse=True)
     for (_, version), days in newest:

@@ -11,13 +11,14 @@ import pytest
 from tests.lake_rows import AT, rows_of
 
 from seamark.core.advice import AdviceInput, Recommendation
+from seamark.core.day_rates import day_of, nothing, step_of
 from seamark.core.findings import Capacity
 from seamark.core.specs import ModelSpec
 from seamark.core.traffic import SeenInstances
 from seamark.engine.advice import advise
 from seamark.engine.advice_inputs import gather
 from seamark.engine.capacity_input import FLOOR
-from seamark.engine.model_history import ModelRoll
+from seamark.engine.model_history import ModelRoll, production
 from seamark.engine.services import Services
 
 YAML = """\
@@ -94,6 +95,28 @@ def test_where_no_load_test_ran_advice_goes_by_what_was_carried(advised: Model) 
     assert made.state == "ok" and made.replicas is not None
     assert made.replicas >= 2, "it may ask for too many, not for too few"
     assert "was seen to carry" in made.reason and "(no load test has run)" in made.reason
+
+
+def test_a_floor_does_not_sink_because_advice_lowered_the_load(advised: Model) -> None:
+    for back in range(1, 20):
+        ten_minutes(advised, back, 360)
+    rolled(advised)
+    first = told(advised)["capacity"].value
+    assert first is not None
+    later = AT + timedelta(days=8)
+    for back in range(20):
+        end = later - timedelta(minutes=10 * back)
+        minutes = nothing()
+        minutes[step_of(end)] = 0.5
+        advised.services.catalog.carried.merge(day_of(end), {(advised.name, "v1"): minutes})
+    found = production(advised.services, advised.name, later)
+    assert found is not None and found.capacity.safe_rps == pytest.approx(first)
+    assert found.capacity.at is not None and found.capacity.at <= AT
+    higher = nothing()
+    higher[:40] = 9.0
+    advised.services.catalog.carried.merge(day_of(later), {(advised.name, "v1"): higher})
+    risen = production(advised.services, advised.name, later)
+    assert risen is not None and risen.capacity.safe_rps == 9.0
 
 
 def test_another_versions_capacity_is_used_and_told(advised: Model) -> None:
