@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 import numpy as np
 
@@ -45,7 +44,7 @@ def filled(rates: FloatArray) -> FloatArray:
     """
     out = rates.copy()
     known = np.isfinite(rates).nonzero()[0]
-    for before, after in pairwise(known):
-        if 1 < after - before <= SILENT_STEPS_MOST + 1:
-            out[before + 1 : after] = 0.0
+    steps = np.diff(known)
+    for place in ((steps > 1) & (steps <= SILENT_STEPS_MOST + 1)).nonzero()[0]:
+        out[known[place] + 1 : known[place + 1]] = 0.0
     return out

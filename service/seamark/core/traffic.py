@@ -16,7 +16,6 @@ class RecentRequests:
     """Real requests whose spans came lately. Figures are None where there were none."""
 
     requests: int
-    instances: int | None  # that answered requests of any kind in the last minute; None: no span names its instance
     mean_s: float | None
     cv: float | None  # standard deviation of the durations by their mean
     version: str | None  # that answered most of them

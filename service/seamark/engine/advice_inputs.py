@@ -11,16 +11,18 @@ from seamark.compute.cold_start import STARTS_MIN, cold_start
 from seamark.core.advice import AdviceInput, ArrivalHistory, ReplicaCapacity
 from seamark.core.specs import ModelSpec
 from seamark.core.traffic import RecentRequests
+from seamark.core.windows import Window
 from seamark.engine.arrival_history import history_of
 from seamark.engine.capacity_input import read_capacity
 from seamark.engine.inputs import read_named
 from seamark.engine.live_arrivals import Arrivals, read_arrivals
 from seamark.engine.replicas import ACTIVE_REQUESTS, levels, read_replicas
 from seamark.engine.services import Services
-from seamark.store import traffic
+from seamark.store import spans, traffic
 
 COLD_START_DEFAULT_S = 60.0
 COLD_START_LEAST_S = 1.0
+INSTANCES_S = 60.0
 DAY_S = 86_400.0
 
 
@@ -39,7 +41,8 @@ class AdviceInputs:
 def gather(services: Services, spec: ModelSpec, at: datetime) -> AdviceInputs:
     """Return every input of a model's advice at an instant."""
     arrivals = read_arrivals(services, spec.name, at)
-    recent = traffic.recent(services.lake, spec.name, at)
+    recent = services.remembered.recent.get(spec.name, at, lambda: traffic.recent(services.lake, spec.name, at))
+    instances = spans.instances(services.lake, spec.name, Window.trailing(at, INSTANCES_S))
     capacity, capacity_told = read_capacity(services, spec, at, recent.version)
     cold_start_told = read_cold_start(services, spec)
     history = history_of(services, spec.name, at)
@@ -48,13 +51,13 @@ def gather(services: Services, spec: ModelSpec, at: datetime) -> AdviceInputs:
         read_in_flight(services, spec.name, at, arrivals, recent),
         *_service_time(recent, at),
         capacity_told,
-        read_replicas(services, spec, at, recent.instances),
+        read_replicas(services, spec, at, instances),
         cold_start_told,
         _history(history),
         *read_named(services, spec, at),
     )
     seconds = cold_start_told.value if cold_start_told.value is not None else COLD_START_DEFAULT_S
-    return AdviceInputs(arrivals, history, capacity, recent.instances, seconds, told)
+    return AdviceInputs(arrivals, history, capacity, instances, seconds, told)
 
 
 def read_in_flight(

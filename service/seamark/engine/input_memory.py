@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from seamark.compute.completeness import Completeness
 from seamark.core.advice import ArrivalHistory, ReplicaCapacity
 from seamark.core.specs import PrometheusInput
-from seamark.core.traffic import LevelReading, SeenInstances
+from seamark.core.traffic import LevelReading, RecentRequests, SeenInstances
 
 NAMES_MAX = 10_000  # kept of one kind; what is beyond is read anew
 
@@ -68,4 +68,5 @@ class InputMemory:
     instances: Mapping[str, SeenInstances] = field(default_factory=dict)
     tested: ForAWhile[tuple[str, str], str | None] = field(default_factory=lambda: ForAWhile(3600.0))
     lateness: ForAWhile[str, Completeness | None] = field(default_factory=lambda: ForAWhile(60.0))
+    recent: ForAWhile[str, RecentRequests] = field(default_factory=lambda: ForAWhile(30.0))
     levels: ForAWhile[Any, list[LevelReading]] = field(default_factory=lambda: ForAWhile(10.0))

@@ -15,7 +15,6 @@ from seamark.store.spans import once
 
 CAME_S = 300.0  # spans that arrived so lately tell how long requests take and how late their spans come
 BEGAN_S = 900.0  # and began no longer ago than this
-LIVE_INSTANCE_S = 60.0
 LAG_BLOCK_S = 10
 BIRTHS_MAX = 500
 
@@ -23,28 +22,23 @@ _MODEL = "FROM lake.spans WHERE model = $model AND is_request AND start_at >= $s
 
 
 def recent(lake: Lake, model: str, at: datetime) -> RecentRequests:
-    """Return durations of the requests whose spans came in the last CAME_S, and who answers now.
+    """Return durations of the requests whose spans came in the last CAME_S.
 
     Chosen by when the span came, not by when the request began: of those that began just now only the short ones
     are known.
     """
     window = Window.trailing(at, BEGAN_S)
     [row] = lake.query(
-        "SELECT count(*) FILTER (timed) AS n, avg(duration_ns) FILTER (timed) / 1e9 AS mean_s,"
-        " stddev_pop(duration_ns) FILTER (timed) / 1e9 AS spread_s, mode(version) FILTER (timed) AS version,"
-        " count(DISTINCT instance) FILTER (start_at >= $minute) AS instances FROM"
-        f" (SELECT{once(lake, window)} start_at, duration_ns, version, instance,"
-        f" NOT synthetic AND received_at >= $came AND received_at <= $end AS timed {_MODEL})",
-        {
-            **_range(model, window),
-            "minute": at - timedelta(seconds=LIVE_INSTANCE_S),
-            "came": at - timedelta(seconds=CAME_S),
-        },
+        "SELECT count(*) AS n, avg(duration_ns) / 1e9 AS mean_s, stddev_pop(duration_ns) / 1e9 AS spread_s,"
+        " mode(version) AS version FROM"
+        f" (SELECT{once(lake, window)} duration_ns, version"
+        f" {_MODEL} AND NOT synthetic AND received_at >= $came AND received_at <= $end)",
+        {**_range(model, window), "came": at - timedelta(seconds=CAME_S)},
         within=window.bounds,
     ).to_pylist()
     mean_s, spread_s = row["mean_s"], row["spread_s"]
     cv = spread_s / mean_s if mean_s else None
-    return RecentRequests(row["n"], row["instances"] or None, mean_s, cv, row["version"])
+    return RecentRequests(row["n"], mean_s, cv, row["version"])
 
 
 def lags(lake: Lake, model: str, at: datetime) -> Lags:
