@@ -19,6 +19,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
 from seamark_sdk.lanes import LogLane, SpanLane
+from seamark_sdk.process_start import process_started_at
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:4318"
 EVERY_MS = 1_000.0  # of spans too: OpenTelemetry's own 5 s would show every page 5 s late
@@ -60,7 +61,11 @@ class Pipeline:
     """The providers of one model. `tracer_provider` is the application's own where it has one."""
 
     def __init__(self, model: str, version: str, target: Target, queue_max: int) -> None:
-        names = {"seamark.model.name": model, "seamark.model.version": version}
+        names = {
+            "seamark.model.name": model,
+            "seamark.model.version": version,
+            "process.creation.time": process_started_at(),
+        }
         service = {"service.name": model, "service.version": version}
         # Resource.create adds service.instance.id, and the providers renew it in a forked child.
         resource = Resource.create({k: v for k, v in {**service, **names}.items() if v})
@@ -70,7 +75,8 @@ class Pipeline:
         self._log_provider.add_log_record_processor(self._logs)
         self.logger: Any = self._log_provider.get_logger("seamark_sdk")
         self._spans: SpanLane | None = None
-        self.tracer_provider: Any = self._join_tracing(resource, Resource(names), target, queue_max)
+        stamp = Resource({k: v for k, v in names.items() if v is not None})
+        self.tracer_provider: Any = self._join_tracing(resource, stamp, target, queue_max)
 
     @property
     def dropped(self) -> int:

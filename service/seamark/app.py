@@ -24,8 +24,11 @@ from seamark.core.errors import DataFolderBusy, StartRefused
 from seamark.core.specs import ChannelSpec, Known
 from seamark.delivery.channels import CHANNELS
 from seamark.engine import backtests, dispatch, inference, loadtest_schedule, loadtests, maintain, reports
+from seamark.engine.arrival_history import ArrivalRoll
 from seamark.engine.configuration import Configuration
 from seamark.engine.evaluate import Evaluator
+from seamark.engine.model_history import ModelRoll
+from seamark.engine.prometheus_inputs import EVERY_S, Questions
 from seamark.engine.scheduler import Job, loop
 from seamark.engine.services import Services
 from seamark.runner.order import SCENARIOS
@@ -202,12 +205,16 @@ def jobs(services: Services, stopping: Callable[[], bool]) -> list[Job]:
     evaluator = Evaluator()
     joiner = inference.Joiner()
     backtester = backtests.Backtester()
+    arrivals, models, questions = ArrivalRoll(), ModelRoll(), Questions()
 
     def led(run: Callable[[Services, datetime], object]) -> Callable[[Services, datetime], object]:
         return lambda s, at: run(s, at) if leads() else None
 
     return [
         Job("evaluate", 1.0, led(evaluator.tick)),
+        Job("ask-prometheus", EVERY_S, led(lambda s, at: questions.tick(s, at, stopping))),
+        Job("count-arrivals", 10.0, led(arrivals.tick)),
+        Job("look-at-replicas", 30.0, led(lambda s, at: models.tick(s, at, stopping))),
         Job("schedule-load-tests", 1.0, loadtest_schedule.tick),
         Job(loadtests.JOB, 1.0, lambda s, at: loadtests.work(s, at, stopping)),
         Job("dispatch-alerts", 1.0, lambda s, at: dispatch.dispatch(s, at, stopping)),

@@ -144,7 +144,21 @@ def autoscale_recommend(client: Client, model: str, kind: str) -> None:
         click.echo(advice["reason"])
         if advice.get("gate") is not None:
             click.echo(advice["gate"]["sentence"])
+        for line in _input_lines(advice["inputs"]):
+            click.echo(line)
     sys.exit(ExitCode.OK if advice["state"] == "ok" else ExitCode.INCONCLUSIVE)
+
+
+def _input_lines(inputs: list[dict[str, Any]]) -> list[str]:
+    """Return the inputs of advice as lines: value, state, source, metric, age, and what a reader must know."""
+    lines = [f"{'input':16}{'value':>12} {'unit':11}{'state':9}{'source':13}measured at"] if inputs else []
+    for one in inputs:
+        value = "unknown" if one["value"] is None else f"{one['value']:.4g}"
+        lines.append(
+            f"{one['name']:16}{value:>12} {one['unit']:11}{one['state']:9}{one['source']:13}{one['at'] or '-'}".rstrip()
+        )
+        lines += [f"    {text}" for text in (one["metric"], one["note"]) if text]
+    return lines
 
 
 @main.group()

@@ -17,6 +17,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from seamark.core.day_rates import nothing
 from seamark.core.errors import CatalogNewer, Conflict, NotFound, StoreUnavailable
 from seamark.core.feature_types import FixedType, TypeClash
 from seamark.core.findings import (
@@ -372,6 +373,36 @@ def test_types_are_fixed_once_and_refused_rows_add_up(catalog: Catalog) -> None:
     (found,) = types.refused("m", "1", Window(AT, AT + timedelta(minutes=5)))
     assert (found.feature, found.sent, found.rows, found.last_at) == ("x", "categorical", 5, AT)
     assert types.forget("m", "1", "x") and not types.forget("m", "1", "x")
+
+
+def test_days_of_rates_only_ever_gain_and_old_ones_go(catalog: Catalog) -> None:
+    day, next_day = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)
+    first, second = nothing(), nothing()
+    first[:3] = 0.0, 0.1, 5.0
+    second[1:4] = 7.0, 3.0, 2.0
+    for _ in range(2):
+        catalog.arrivals.merge(day, {("m",): first, ("other",): second})
+        catalog.arrivals.merge(day, {("m",): second})
+        catalog.arrivals.merge(next_day, {("m",): first})
+    found = catalog.arrivals.read(day, next_day, ["m", "nobody"])
+    assert {name: set(days) for name, days in found.items()} == {("m",): {day, next_day}}
+    assert found["m",][day][:5].tolist() == pytest.approx([0.0, 7.0, 5.0, 2.0, float("nan")], nan_ok=True)
+    assert list(catalog.arrivals.read(next_day, next_day, ["m", "other"])) == [("m",)]
+    assert catalog.arrivals.days() == {day, next_day}
+    assert catalog.arrivals.prune(next_day) == 2 and catalog.arrivals.days() == {next_day}
+    assert catalog.arrivals.read(day, next_day, []) == {}
+
+    catalog.carried.merge(day, {("m", "v1"): first, ("m", ""): second})
+    assert set(catalog.carried.read(day, day, ["m"])) == {("m", "v1"), ("m", "")}
+    assert catalog.carried.read(day, day, ["m"])["m", "v1"][day][2] == 5.0
+
+
+def test_days_of_many_models_are_written_and_read_in_parts(catalog: Catalog) -> None:
+    rates = nothing()
+    rates[0] = 1.0
+    names = [f"m{number}" for number in range(1_201)]
+    catalog.arrivals.merge(AT, {(name,): rates for name in names})
+    assert set(catalog.arrivals.read(AT, AT, names)) == {(name,) for name in names}
 
 
 def test_configs_keys_and_reports(catalog: Catalog) -> None:

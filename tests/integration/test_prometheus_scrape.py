@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from real_prometheus import prometheus
 from service_process import ServiceProcess
+from tests.house import AT, opened_services
+
+from seamark.engine.prometheus_inputs import Questions
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "dashboards" / "prometheus" / "rules.yml"
@@ -67,6 +70,23 @@ def test_the_model_is_live_and_what_is_unknown_of_it_is_absent(scraped):
     scraped.wait('seamark_model_liveness{model="churn", state="live"} == 1')
     for metric in ("seamark_capacity_requests_per_second", "seamark_headroom_ratio", "seamark_feature_drift_score"):
         assert scraped.query(f'{metric}{{model="churn"}}') == []
+
+
+def test_replicas_are_asked_of_it(scraped, tmp_path):
+    query = 'count(up{job=\\"seamark\\"})'
+    told = "models: [{name: churn, autoscale: {replicas: {prometheus: '%s', query: \"%s\"}}}]"
+    told += "\ntargets: {prometheus: ['%s']}"
+    with opened_services(tmp_path) as services:
+        for asked, value, note in (
+            (query, 1.0, None),
+            ("sum(((", 1.0, "left parenthesis"),
+            ("absent_metric", 1.0, "no series"),
+        ):
+            services.configuration.apply(told % (scraped.url, asked, scraped.url), AT)
+            Questions().tick(services, AT)
+            (answer,) = services.remembered.prometheus.values()
+            assert (answer.value == value) is (note is None)
+            assert note is None or note in answer.problem
 
 
 def test_an_exemplar_leads_to_the_trace(scraped):

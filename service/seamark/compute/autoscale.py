@@ -39,6 +39,7 @@ SCALE_IN_HOLD_LEAST_S = 120.0
 SCALE_IN_WATCHED = 0.9  # of the hold: advice is not given at its very edge
 DRAIN_S = 60.0  # in which what waits now should be gone
 REPLICAS_MOST = 10**9  # a need is told as no more than this
+_NAMED = ("replicas", "queue_length", "utilisation")  # inputs that seamark.yaml names
 _BEYOND_P99 = NormalDist().inv_cdf(FORESEEN_QUANTILE) / NormalDist().inv_cdf(0.99)
 _ROUNDING = 1e-9  # 4 x 0.8 / 0.8 is 4 and not a little more
 
@@ -171,10 +172,12 @@ def _hold_or_grow(
 
 
 def _not_read(inputs: Sequence[AdviceInput], current: int | None) -> str:
-    """Return the sentences about inputs that should have been there."""
+    """Return the sentences about named inputs that should have been there, and about a capacity that is in doubt."""
     out = ""
     for one in inputs:
-        if one.state != "fresh":
+        if one.name == "capacity" and one.state == "stale" and one.note:
+            out += f" The capacity was {one.note.partition(';')[0]}."
+        elif one.state != "fresh" and one.metric is not None and one.name in _NAMED:
             told = "has not been heard of lately" if one.state == "stale" else "is not known"
             instead = "" if one.name != "replicas" or current is None else "; replicas are counted from spans instead"
             out += f" {one.metric} ({one.name}) {told}{instead}."
@@ -212,7 +215,7 @@ def _need(arrivals: float, forecast: Forecast | None, capacity: ReplicaCapacity)
             told = (
                 f"up to {foreseen:.1f} requests/s ({FORESEEN_QUANTILE:.2%}) are expected in {forecast.horizon_s:.0f} s"
             )
-            return _Need(ahead, f"{told}, and one replica was tested to carry {capacity.safe_rps:.1f} requests/s")
+            return _Need(ahead, f"{told}, and {_known_to_carry(capacity)}")
     return _Need(reactive, f"{arrivals:.1f} requests/s arrived in the last minute, and {_carried(capacity, used)}")
 
 
@@ -244,7 +247,13 @@ def _settle(
 
 
 def _carried(capacity: ReplicaCapacity, used: float = UTILISATION) -> str:
-    return f"one replica was tested to carry {capacity.safe_rps:.1f} requests/s and is used to {used:.0%}"
+    return f"{_known_to_carry(capacity)} and is used to {used:.0%}"
+
+
+def _known_to_carry(capacity: ReplicaCapacity) -> str:
+    if capacity.source == "production":
+        return f"one replica was seen to carry {capacity.safe_rps:.1f} requests/s in production (no load test has run)"
+    return f"one replica was tested to carry {capacity.safe_rps:.1f} requests/s"
 
 
 def _replicas(load: float, each: float) -> int:

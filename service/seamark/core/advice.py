@@ -13,12 +13,15 @@ import numpy.typing as npt
 class AdviceInput:
     """One thing advice was to go by: what it is, where it was looked for, and what was found.
 
-    `value` is None unless the state is `fresh`. An input that nobody measured but somebody wrote down (`seamark.yaml`)
+    `value` is None unless the state is `fresh`; only a capacity that is `stale` has one, as advice goes by it all the
+    same. An input that nobody measured but somebody wrote down (`seamark.yaml`)
     or that stands in for an unknown one (`default`) is fresh too: `source` tells how far to trust it.
     """
 
-    name: str  # arrivals | in_flight | service_time | capacity | replicas | cold_start | queue_length | utilisation
-    metric: str | None  # as it was sent, where the source is metrics
+    # arrivals | in_flight | service_time | service_time_cv | capacity | replicas | cold_start | history |
+    # queue_length | utilisation
+    name: str
+    metric: str | None  # as it was sent, where the source is metrics; the query where it is Prometheus
     state: str  # fresh | stale (heard of, too long ago) | unknown
     value: float | None = None
     at: datetime | None = None  # of the newest measurement in it

@@ -83,14 +83,26 @@ class MetricInput:
 
 
 @dataclass(frozen=True)
+class PrometheusInput:
+    """A figure that advice asks a Prometheus for: an instant query that answers one number, at an allowed origin."""
+
+    url: str  # what stands before /api/v1/query
+    query: str
+
+
+@dataclass(frozen=True)
 class AutoscaleSpec:
-    """Bounds of advice and the metrics it reads. `cold_start_s` None: not known, a default is used and named."""
+    """Bounds of advice and what it reads.
+
+    `cold_start_s` None: measured, and until it is a default is used and named. `replicas` is how many run: a metric,
+    a query, or a fixed count; None: looked for in metrics of Kubernetes, else counted from spans.
+    """
 
     min: int = 1
     max: int = 10
     cost_per_replica_hour: float | None = None
     cold_start_s: float | None = None
-    replicas: MetricInput | None = None
+    replicas: MetricInput | PrometheusInput | int | None = None
     queue_length: MetricInput | None = None
     utilisation: MetricInput | None = None
     notify: str | None = None  # the channel that is told of changed advice
@@ -178,6 +190,7 @@ class Config:
     loadtests: tuple[LoadTestPlan, ...] = ()
     targets: tuple[TargetSpec, ...] = ()
     channels: tuple[ChannelSpec, ...] = ()
+    prometheus_allow: tuple[str, ...] = ()  # origins that may be asked for inputs of advice
 
     @property
     def targets_allow(self) -> tuple[str, ...]:

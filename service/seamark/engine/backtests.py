@@ -16,8 +16,9 @@ from seamark.core.errors import Invalid, NotFound, Problem, SeamarkError
 from seamark.core.own_backtest import DAYS, BacktestAsked, OwnBacktest, OwnState
 from seamark.core.specs import AutoscaleSpec, ModelSpec
 from seamark.core.windows import Window, format_duration
-from seamark.engine.advice import COLD_START_DEFAULT_S, replica_capacity
 from seamark.engine.advice_gate import BACKTEST
+from seamark.engine.advice_inputs import COLD_START_DEFAULT_S, read_cold_start
+from seamark.engine.capacity_input import read_capacity
 from seamark.engine.own_history import HeardDays, own_history
 from seamark.engine.services import Services
 from seamark.runner import backtest as playing
@@ -148,11 +149,11 @@ def play(
     trace, words = _trace(history)
     if trace is None or history is None:
         return _not_played(spec.name, at, asked, OwnState.TOO_LITTLE_HISTORY, words)
-    carried, source = _capacity(services, spec.name, wanted)
+    carried, source = _capacity(services, spec, wanted, at)
     if carried is None:
         told = "What one replica carries is not known; run a load test of shape `capacity`, or give --capacity."
         return _not_played(spec.name, at, asked, OwnState.NO_CAPACITY, told)
-    cold_start_s, cold_start_source = _cold_start(autoscale, wanted)
+    cold_start_s, cold_start_source = _cold_start(services, spec, wanted)
     try:
         fleet = Fleet(
             capacity_rps=capacity(trace, carried, "capacity_rps"),
@@ -221,21 +222,20 @@ def _notes(history: ArrivalHistory, counts: BoolArray) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _capacity(services: Services, model: str, asked: BacktestAsked) -> tuple[float | None, str]:
+def _capacity(services: Services, spec: ModelSpec, asked: BacktestAsked, at: datetime) -> tuple[float | None, str]:
     if asked.capacity_rps is not None:
         return asked.capacity_rps, "asked"
-    found = replica_capacity(services, model)
+    found, _ = read_capacity(services, spec, at, serving=None)
     if found is None or not found.safe_rps > 0:
         return None, ""
     return found.safe_rps, found.source
 
 
-def _cold_start(autoscale: AutoscaleSpec, asked: BacktestAsked) -> tuple[float, str]:
+def _cold_start(services: Services, spec: ModelSpec, asked: BacktestAsked) -> tuple[float, str]:
     if asked.cold_start_s is not None:
         return asked.cold_start_s, "asked"
-    if autoscale.cold_start_s is not None:
-        return autoscale.cold_start_s, "seamark.yaml"
-    return COLD_START_DEFAULT_S, "default"
+    told = read_cold_start(services, spec)
+    return (COLD_START_DEFAULT_S if told.value is None else told.value), told.source
 
 
 def _slo_wait_s(spec: ModelSpec) -> float:

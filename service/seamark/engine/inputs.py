@@ -1,4 +1,4 @@
-"""The metrics that a model's advice is to read -> their present values, fresh or not."""
+"""Metrics that a model's advice is to read -> their present values, fresh or not."""
 
 from __future__ import annotations
 
@@ -23,21 +23,20 @@ def _mean(values: Sequence[float]) -> float:
 
 # How the newest values of all series make one: replicas are told by several observers, each queue adds to the backlog.
 _JOINED: dict[str, Callable[[Sequence[float]], float]] = {"replicas": max, "queue_length": sum, "utilisation": _mean}
+_UNITS = {"replicas": "replicas", "queue_length": "requests"}
 
 
-def read_inputs(services: Services, spec: ModelSpec, at: datetime) -> tuple[AdviceInput, ...]:
-    """Return the inputs that seamark.yaml names for this model, in a fixed order."""
+def read_named(services: Services, spec: ModelSpec, at: datetime) -> tuple[AdviceInput, ...]:
+    """Return the queue and the utilisation that seamark.yaml names for this model, in this order."""
     autoscale = spec.autoscale or AutoscaleSpec()
-    named = {
-        "replicas": autoscale.replicas,
-        "queue_length": autoscale.queue_length,
-        "utilisation": autoscale.utilisation,
-    }
-    return tuple(_read(services, spec.name, name, wanted, at) for name, wanted in named.items() if wanted)
+    named = {"queue_length": autoscale.queue_length, "utilisation": autoscale.utilisation}
+    return tuple(read_metric(services, spec.name, name, wanted, at) for name, wanted in named.items() if wanted)
 
 
-def _read(services: Services, model: str, name: str, wanted: MetricInput, at: datetime) -> AdviceInput:
+def read_metric(services: Services, model: str, name: str, wanted: MetricInput, at: datetime) -> AdviceInput:
+    """Return what a metric says now: `fresh`, `stale` where it was heard of within the hour, else `unknown`."""
     ahead = at + timedelta(seconds=AHEAD_S)
+    unit = _UNITS.get(name, "")
 
     def newest(since_s: float) -> list[MetricValue]:
         window = Window(at - timedelta(seconds=since_s), ahead)
@@ -46,8 +45,10 @@ def _read(services: Services, model: str, name: str, wanted: MetricInput, at: da
     found = newest(FRESH_S)
     fresh = [one.value for one in found if one.value is not None and one.value >= 0]
     if fresh:
-        return AdviceInput(name, wanted.metric, "fresh", _JOINED[name](fresh), max(one.at for one in found))
+        newest_at = max(one.at for one in found)
+        return AdviceInput(name, wanted.metric, "fresh", _JOINED[name](fresh), newest_at, unit=unit)
     heard = found or newest(HEARD_S)
     if not heard:
-        return AdviceInput(name, wanted.metric, "unknown")
-    return AdviceInput(name, wanted.metric, "unknown" if found else "stale", at=max(one.at for one in heard))
+        return AdviceInput(name, wanted.metric, "unknown", unit=unit)
+    state = "unknown" if found else "stale"
+    return AdviceInput(name, wanted.metric, state, at=max(one.at for one in heard), unit=unit)

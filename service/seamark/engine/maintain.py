@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from seamark.engine import arrival_history
 from seamark.engine.services import Services
 
 ADVICE_KEPT = timedelta(days=1)  # one every ten seconds; scaling in looks back minutes
@@ -29,3 +30,4 @@ def prune_catalog(services: Services, at: datetime) -> None:
     services.catalog.feature_types.prune(before)
     services.catalog.runs.prune(before, at - PROGRESS_KEPT)
     services.catalog.outbox.prune(at - SENT_KEPT)
+    arrival_history.prune(services, at)

@@ -19,8 +19,8 @@ from seamark.core.findings import (
 )
 from seamark.core.quality import QualityFinding
 from seamark.core.windows import Window
-from seamark.engine.advice import LIVE_S, traffic
 from seamark.engine.evaluate import STALE_S, latest_estimate, latest_performance, slo_every_s
+from seamark.engine.live_arrivals import LIVE_S, read_arrivals
 from seamark.engine.monitors import drift_every_s, quality_every_s
 from seamark.engine.services import Services
 from seamark.store import spans
@@ -69,7 +69,7 @@ def _overview(
         liveness="live" if live else "stale" if last_seen_at else "unknown",
         versions=tuple(sorted(versions, key=lambda v: v.last_seen_at, reverse=True)),
         last_seen_at=last_seen_at,
-        live_rps=traffic(services, model, at, 60.0)[0] if live else None,
+        live_rps=read_arrivals(services, model, at).rate_rps if live else None,
         latency=tuple(recent_latency(services, model, at)) if live else (),
         capacity=capacity.finding if capacity else None,
         capacity_at=capacity.at if capacity else None,

@@ -10,6 +10,7 @@ import httpx
 from seamark.core.clock import Clock
 from seamark.engine.configuration import Configuration
 from seamark.engine.feature_types import TypeGate
+from seamark.engine.input_memory import InputMemory
 from seamark.store.buffer import WriteBuffer
 from seamark.store.catalog import Catalog
 from seamark.store.heard import Heard
@@ -37,6 +38,8 @@ class Services:
     max_body_bytes: int
     retention_days: float
     types: TypeGate = field(init=False)  # what every door asks before rows are stored
+    remembered: InputMemory = field(init=False)  # inputs of advice that are read beside the ticks
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "types", TypeGate(self.catalog, self.clock))
+        object.__setattr__(self, "remembered", InputMemory())

@@ -14,6 +14,7 @@ from typing import Any
 from seamark.compute.buckets import quantiles
 from seamark.core.errors import Invalid, Problem
 from seamark.core.measures import MetricName, MetricStep, MetricValue
+from seamark.core.traffic import LevelReading
 from seamark.core.windows import Window
 from seamark.store.lake import Lake
 
@@ -22,11 +23,13 @@ OTHER = "other"  # what groups beyond those with the most points fold into
 GROUPS_MAX = 50
 NAMES_MAX = 1_000
 SERIES_MAX = 10_000
+LEVELS_MAX = 100_000  # of all models together
 LOOK_BACK_S = 300.0  # a rate needs the point before the window
 _QUANTILES = (0.5, 0.95, 0.99)
 _TEMPORALITIES = {1: "delta", 2: "cumulative"}
 
-_SERIES = "hash(service, version, instance, attributes, resource) AS series"
+_SERIES_OF = "service, version, instance, attributes, resource"
+_SERIES = f"hash({_SERIES_OF}) AS series"
 # What stands for itself at an instant; a running total does not.
 _LEVEL = "(kind = 'gauge' OR (kind = 'sum' AND NOT monotonic AND temporality = 2))"
 
@@ -83,6 +86,32 @@ def latest(
     ).to_pylist()
     found = [row["newest"] for row in rows]
     return [MetricValue(row["instance"], row["at"].astimezone(UTC), row["value"]) for row in found]
+
+
+def levels(lake: Lake, names: Sequence[str], window: Window) -> list[LevelReading]:
+    """Return the newest point of each series of these gauges (or sums that also fall), whoever sent them.
+
+    One read for all models; at most LEVELS_MAX series, those heard of last.
+    """
+    workload = "coalesce(" + ", ".join(_said(f"k8s.{kind}.name") for kind in ("deployment", "statefulset")) + ")"
+    parameters = {f"name_{index}": name for index, name in enumerate(names)}
+    listed = ", ".join(f"${key}" for key in parameters)
+    rows = lake.query(
+        'SELECT arg_max(struct_pack(model, name, "at", value, workload, namespace, cluster), "at") AS newest FROM'
+        f' (SELECT model, name, "at", value, {workload} AS workload, {_said("k8s.namespace.name")} AS namespace,'
+        f" {_said('k8s.cluster.name')} AS cluster, hash(model, name, {_SERIES_OF}) AS series FROM lake.metric_points"
+        f' WHERE name IN ({listed}) AND "at" >= $start AND "at" < $end AND {_LEVEL})'
+        f' GROUP BY series ORDER BY max("at") DESC LIMIT {LEVELS_MAX}',
+        {"start": window.start, "end": window.end, **parameters},
+        within=window.bounds,
+    ).to_pylist()
+    found = [row["newest"] for row in rows]
+    return [LevelReading(**{**row, "at": row["at"].astimezone(UTC)}) for row in found]
+
+
+def _said(key: str) -> str:
+    path = f"'$.\"{key}\"'"
+    return f"coalesce(json_extract_string(resource, {path}), json_extract_string(attributes, {path}))"
 
 
 def steps(

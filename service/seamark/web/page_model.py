@@ -353,7 +353,7 @@ def advice_view(advice: Recommendation, manifests: Mapping[str, str], at: dateti
     return AdviceView(
         reason=advice.reason,
         bounds=f"between {advice.min} and {plural(advice.max, 'replica')}",
-        facts=(*figures, *map(_input_fact, advice.inputs)),
+        facts=(*figures, *(_input_fact(one) for one in advice.inputs if one.name not in ("arrivals", "capacity"))),
         at=moment(advice.at, at),
         manifests=tuple((kind.upper() if len(kind) < 5 else kind, text) for kind, text in manifests.items()),
         gate=gate_view(advice.gate, at),
@@ -361,7 +361,9 @@ def advice_view(advice: Recommendation, manifests: Mapping[str, str], at: dateti
 
 
 def _input_fact(read: AdviceInput) -> tuple[str, str]:
-    return f"{read.name.replace('_', ' ').capitalize()}, {read.metric}", number(read.value) or read.state
+    value = number(read.value)
+    told = f"{value} {read.unit}".rstrip() if value is not None else read.state
+    return f"{read.name.replace('_', ' ').capitalize()}, {read.metric or read.source}", told
 
 
 def _with_unit(text: str | None) -> str:

@@ -12,11 +12,11 @@ from seamark.core.specs import AutoscaleSpec, ChannelSpec, Config, DriftSpec, Kn
 from seamark.core.thresholds import Threshold
 from seamark.wire.checks import Checker, join
 from seamark.wire.drift_kinds import read_kinds, read_switch
-from seamark.wire.inputs import read_input
+from seamark.wire.inputs import check_prometheus, read_input, read_replicas
 from seamark.wire.monitors import read_reference, read_segments
 from seamark.wire.plan import Surroundings, parse_plan, read_plan
 from seamark.wire.release import read_release
-from seamark.wire.targets import each_once, read_target
+from seamark.wire.targets import each_once, read_origin, read_target
 from seamark.wire.values import shown
 from seamark.wire.yaml_tree import read_yaml
 
@@ -25,8 +25,8 @@ MODEL_KEYS = ("name", "slo", "drift", "autoscale", "release", "performance")
 SLO_KEYS = ("latency", "availability", "over")
 DRIFT_KEYS = ("window", "false_alarms", "rows_min", "methods", "kinds", "multivariate", "reference", "segments")
 PERFORMANCE_KEYS = ("window", "positive")
-INPUT_KEYS = ("replicas", "queue_length", "utilisation")
-AUTOSCALE_KEYS = ("min", "max", "cost_per_replica_hour", "cold_start_s", "notify", *INPUT_KEYS)
+INPUT_KEYS = ("queue_length", "utilisation")
+AUTOSCALE_KEYS = ("min", "max", "cost_per_replica_hour", "cold_start_s", "notify", "replicas", *INPUT_KEYS)
 
 SLO_OVER_S = 30 * 86_400.0
 REPLICAS_MAX = 100_000
@@ -56,13 +56,18 @@ def parse_config(text: str, known: Known, name: str = "seamark.yaml") -> Config:
 
 def _config(checker: Checker, data: Any, known: Known) -> Config:
     found = checker.mapping(data, "", SECTIONS, "seamark.yaml") or {}
-    targets = _section(checker, found, "targets", ("allow",))
+    targets = _section(checker, found, "targets", ("allow", "prometheus"))
     alerts = _section(checker, found, "alerts", ("channels",))
     allow = checker.each(
         targets.get("allow"), "targets.allow", "origins", lambda v, path: read_target(checker, v, path)
     )
     each_once(checker, allow, "targets.allow")
-    models = checker.each(found.get("models"), "models", "models", lambda v, path: _model(checker, v, path, known))
+    asked = checker.each(
+        targets.get("prometheus"), "targets.prometheus", "origins", lambda v, path: read_origin(checker, v, path)
+    )
+    models = checker.each(
+        found.get("models"), "models", "models", lambda v, path: _model(checker, v, path, known, asked)
+    )
     # A model with a mistake in it is still there: its load test is not wrong for that.
     around = Surroundings(known, frozenset(target.url for target in allow), _names(found.get("models")), allow)
     plans = checker.each(
@@ -78,7 +83,7 @@ def _config(checker: Checker, data: Any, known: Known) -> Config:
     ):
         checker.unique(entries if isinstance(entries, list) else (), path)
     _check_notified(checker, found.get("models"), _names(alerts.get("channels")))
-    return Config(models=models, loadtests=plans, targets=allow, channels=channels)
+    return Config(models=models, loadtests=plans, targets=allow, channels=channels, prometheus_allow=asked)
 
 
 def _section(checker: Checker, found: Mapping[str, Any], name: str, keys: tuple[str, ...]) -> dict[str, Any]:
@@ -103,7 +108,7 @@ def _check_notified(checker: Checker, models: Any, channels: frozenset[str]) -> 
             )
 
 
-def _model(checker: Checker, value: Any, path: str, known: Known) -> ModelSpec | None:
+def _model(checker: Checker, value: Any, path: str, known: Known, asked: tuple[str, ...]) -> ModelSpec | None:
     found = checker.mapping(value, path, MODEL_KEYS, "a model")
     if found is None or not checker.needed(found, path, "name"):
         return None
@@ -111,6 +116,8 @@ def _model(checker: Checker, value: Any, path: str, known: Known) -> ModelSpec |
     slo = _slo(checker, found.get("slo"), join(path, "slo"))
     drift = _drift(checker, found.get("drift"), join(path, "drift"), known) if "drift" in found else None
     autoscale = _autoscale(checker, found.get("autoscale"), join(path, "autoscale")) if "autoscale" in found else None
+    if autoscale is not None:
+        check_prometheus(checker, autoscale.replicas, join(path, "autoscale.replicas"), asked)
     release = read_release(checker, found["release"], join(path, "release")) if "release" in found else None
     performance = _performance(checker, found.get("performance"), join(path, "performance"))
     return None if name is None else ModelSpec(name, slo, drift, autoscale, release, performance)
@@ -219,7 +226,8 @@ def _autoscale(checker: Checker, value: Any, path: str) -> AutoscaleSpec | None:
         for key in INPUT_KEYS
         if key in found
     }
-    return AutoscaleSpec(least, most, cost, cold_start_s, **inputs, notify=found.get("notify"))
+    replicas = read_replicas(checker, found["replicas"], join(path, "replicas")) if "replicas" in found else None
+    return AutoscaleSpec(least, most, cost, cold_start_s, replicas, **inputs, notify=found.get("notify"))
 
 
 def _channel(checker: Checker, value: Any, path: str, known: Known) -> ChannelSpec | None:

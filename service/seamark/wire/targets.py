@@ -21,12 +21,12 @@ _LOCUSTFILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\.py")
 def read_target(checker: Checker, value: Any, path: str) -> TargetSpec | None:
     """Return one entry, an origin or {url, max_rps, until}: default ports left out, host in lower case."""
     if not isinstance(value, Mapping):
-        url = _origin(checker, value, path)
+        url = read_origin(checker, value, path)
         return None if url is None else TargetSpec(url)
     found = checker.mapping(value, path, TARGET_KEYS, "an allowed target")
     if found is None or not checker.needed(found, path, "url"):
         return None
-    url = _origin(checker, found["url"], join(path, "url"))
+    url = read_origin(checker, found["url"], join(path, "url"))
     max_rps = checker.number(found.get("max_rps"), join(path, "max_rps"), above=0.0, most=MAX_RPS_MOST)
     until = _day(checker, found.get("until"), join(path, "until"))
     return None if url is None else TargetSpec(url, max_rps, until)
@@ -80,7 +80,8 @@ def check_own_shape(checker: Checker, shape: ShapeSpec, path: str) -> None:
         )
 
 
-def _origin(checker: Checker, value: Any, path: str) -> str | None:
+def read_origin(checker: Checker, value: Any, path: str) -> str | None:
+    """Return an origin: scheme, host in lower case, and the port where it is not the default."""
     if value is None:
         checker.wrong(path, "is empty; write an origin, like http://127.0.0.1:8080")
     url = checker.url(value, path)

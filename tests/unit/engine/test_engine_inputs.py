@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from tests.lake_rows import AT, rows_of
 
-from seamark.core.advice import Recommendation
+from seamark.core.advice import AdviceInput, Recommendation
 from seamark.core.findings import Capacity
 from seamark.core.specs import AutoscaleSpec, MetricInput, ModelSpec
 from seamark.engine.advice import advise
-from seamark.engine.inputs import FRESH_S, HEARD_S, read_inputs
+from seamark.engine.inputs import FRESH_S, HEARD_S, read_named
+from seamark.engine.replicas import read_replicas
 from seamark.engine.services import Services
 
 AVAILABLE = MetricInput("k8s.deployment.available", (("k8s.deployment.name", "churn"),))
@@ -35,8 +36,12 @@ def available(services: Services, value: float | None, ago_s: float = 10.0, **fi
     put(services, AVAILABLE.metric, value, ago_s, model="collector", resource=resource, **fields)
 
 
+def read_inputs(services: Services, spec: ModelSpec) -> tuple[AdviceInput, ...]:
+    return (read_replicas(services, spec, AT, None), *read_named(services, spec, AT))
+
+
 def states(services: Services) -> dict[str, tuple[str, float | None]]:
-    return {one.name: (one.state, one.value) for one in read_inputs(services, SPEC, AT)}
+    return {one.name: (one.state, one.value) for one in read_inputs(services, SPEC)}
 
 
 def test_fresh_values_are_joined_over_series_as_their_meaning_asks(services: Services) -> None:
@@ -59,7 +64,7 @@ def test_an_input_nobody_sent_is_unknown_and_an_old_one_stale(services: Services
         "queue_length": ("unknown", None),
         "utilisation": ("unknown", None),
     }
-    (stale, *_) = read_inputs(services, SPEC, AT)
+    (stale, *_) = read_inputs(services, SPEC)
     assert stale.at == AT - timedelta(seconds=FRESH_S + 1)
 
 
@@ -73,7 +78,8 @@ def test_a_series_that_ended_or_fell_silent_is_left_out(services: Services) -> N
 
 def test_what_is_not_asked_for_is_not_read(services: Services) -> None:
     available(services, 3.0)
-    assert read_inputs(services, replace(SPEC, autoscale=AutoscaleSpec()), AT) == ()
+    (replicas,) = read_inputs(services, replace(SPEC, autoscale=AutoscaleSpec(replicas=5)))
+    assert (replicas.source, replicas.value) == ("seamark.yaml", 5.0)
 
 
 def kept(services: Services) -> Recommendation:
@@ -96,10 +102,18 @@ def test_advice_goes_by_them_and_keeps_them(services: Services) -> None:
     assert "600 requests wait (queue)" in found.reason
     assert "gpu (utilisation) is not known." in found.reason
     assert [(one.name, one.state, one.value) for one in found.inputs] == [
+        ("arrivals", "fresh", 10.0),
+        ("in_flight", "fresh", 0.05),  # 10 requests/s of 5 ms
+        ("service_time", "fresh", 0.005),
+        ("service_time_cv", "fresh", 0.0),
+        ("capacity", "fresh", 10.0),
         ("replicas", "fresh", 2.0),
+        ("cold_start", "fresh", 60.0),
+        ("history", "unknown", None),
         ("queue_length", "fresh", 600.0),
         ("utilisation", "unknown", None),
     ]
+    assert "history" not in found.reason and "cold" not in found.reason
 
 
 @pytest.mark.parametrize("ago_s", [FRESH_S + 1, HEARD_S + 1])

@@ -17,6 +17,7 @@ from seamark.core.specs import (
     MetricInput,
     ModelSpec,
     PerformanceSpec,
+    PrometheusInput,
     SloSpec,
 )
 from seamark.core.thresholds import parse_threshold
@@ -415,8 +416,28 @@ def test_metrics_that_advice_reads_are_taken_with_their_selectors():
 @pytest.mark.parametrize(
     "line, path, message",
     [
-        ("replicas: available", "replicas", "'available' is not a metric to read (metric, where)"),
-        ("replicas:", "replicas", "None is not a metric to read"),
+        ("replicas: available", "replicas", "'available' does not say how many replicas run; write a count"),
+        ("replicas:", "replicas", "None does not say how many replicas run"),
+        ("replicas: 0", "replicas", "0 is not a whole number from 1 to 100,000"),
+        ("replicas: true", "replicas", "True does not say how many replicas run"),
+        ("replicas: {prometheus: 'http://p.test'}", "replicas.query", "is missing"),
+        (
+            "replicas: {prometheus: 'file:///etc/passwd', query: up}",
+            "replicas.prometheus",
+            "'file:///etc/passwd' must begin with",
+        ),
+        (
+            "replicas: {prometheus: 'http://a:b@p.test', query: up}",
+            "replicas.prometheus",
+            "'http://a:b@p.test' must not hold",
+        ),
+        (
+            "replicas: {prometheus: 'http://p.test?x=1', query: up}",
+            "replicas.prometheus",
+            "'http://p.test?x=1' has a query",
+        ),
+        ("replicas: {prometheus: 'http://p.test', query: ' '}", "replicas.query", "' ' is no query"),
+        ("replicas: {prometheus: 'http://p.test', query: up}", "replicas.prometheus", "http://p.test is not allowed"),
         ("replicas: {where: {a: b}}", "replicas.metric", "is missing"),
         ("replicas: {metric: a, limit: 3}", "replicas.limit", "is not known in a metric to read"),
         ("utilisation: {metric: gpu}", "utilisation.limit", "is missing"),
@@ -431,6 +452,18 @@ def test_a_metric_that_cannot_be_read_is_told_with_its_line(line, path, message)
     ((at_line, field, told),) = problems(autoscale(line))
     assert (field, at_line) == (f"models[0].autoscale.{path}", 4)
     assert told.startswith(message)
+
+
+def test_replicas_are_set_by_hand_or_asked_of_a_prometheus_that_is_allowed():
+    assert parse_config(autoscale("replicas: 4"), KNOWN).models[0].autoscale.replicas == 4
+    allowed = "\ntargets: {prometheus: ['http://P.test:9090']}"
+    wanted = "replicas: {prometheus: 'http://p.test:9090/prom/', query: 'sum(up)'}"
+    config = parse_config(autoscale(wanted) + allowed, KNOWN)
+    assert config.models[0].autoscale.replicas == PrometheusInput("http://p.test:9090/prom", "sum(up)")
+    assert (config.prometheus_allow, config.targets) == (("http://p.test:9090",), ())
+    elsewhere = "\ntargets: {allow: ['http://p.test:9090'], prometheus: ['http://p.test:9091']}"
+    ((_, _, told),) = problems(autoscale(wanted) + elsewhere)
+    assert told.startswith("http://p.test:9090 is not allowed; write `targets: {prometheus: [http://p.test:9090]}`")
 
 
 def test_the_file_is_called_as_it_is_called() -> None:

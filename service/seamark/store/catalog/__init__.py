@@ -8,12 +8,14 @@ from seamark.core.records import FeatureSchema
 from seamark.store.catalog.alerts import Alerts, Outbox
 from seamark.store.catalog.conclusions import Configs, DriftReports, Findings, Schemas
 from seamark.store.catalog.database import Database
+from seamark.store.catalog.day_rates import DayRates
 from seamark.store.catalog.feature_types import FeatureTypes
 from seamark.store.catalog.joins import Joins
 from seamark.store.catalog.keys import Keys
 from seamark.store.catalog.references import References
 from seamark.store.catalog.runs import Plans, Runs
 from seamark.store.catalog.schedule import ScheduleMarks
+from seamark.store.catalog.tables import arrival_days, carried_days
 
 
 class Catalog:
@@ -25,6 +27,8 @@ class Catalog:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.alerts = Alerts(database)
+        self.arrivals = DayRates(database, arrival_days)
+        self.carried = DayRates(database, carried_days)
         self.configs = Configs(database)
         self.drift_reports = DriftReports(database)
         self.feature_types = FeatureTypes(database)

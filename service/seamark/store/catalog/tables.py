@@ -197,6 +197,25 @@ findings = sa.Table(
     sa.Index(None, "model", "kind", "at"),
 )
 
+# Requests per second of every ten minutes of a day (core/day_rates.py): NaN where nothing was heard.
+arrival_days = sa.Table(
+    "arrival_days",
+    metadata,
+    sa.Column("model", sa.String(256), primary_key=True),
+    sa.Column("day", UtcDateTime, primary_key=True, index=True),
+    sa.Column("rates", sa.LargeBinary, nullable=False),
+)
+
+# The highest load of one replica in every ten minutes of a day under which the objectives held.
+carried_days = sa.Table(
+    "carried_days",
+    metadata,
+    sa.Column("model", sa.String(256), primary_key=True),
+    sa.Column("version", sa.String(256), primary_key=True),
+    sa.Column("day", UtcDateTime, primary_key=True, index=True),
+    sa.Column("rates", sa.LargeBinary, nullable=False),
+)
+
 alerts = sa.Table(
     "alerts",
     metadata,

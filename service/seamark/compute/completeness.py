@@ -1,0 +1,73 @@
+"""How late spans come -> how much of each recent step's traffic is known by now, and the traffic made whole.
+
+A span is sent when its request has ended, and by most SDKs some seconds later, in a batch: of the requests that began
+just now few are known. F(a) is the share of spans that are no later than a. A step of age a shows F(a) of its requests
+on average, so its count is divided by F(a); where F(a) is less than SHARE_LEAST, what is seen says too little, and
+the step is left out.
+
+No stretch of arrivals weighs more than the middle one: what a sender had kept during an outage and sends at
+once must not make all spans look late.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from seamark.core.traffic import FloatArray, Lags
+
+SHARE_LEAST = 0.5
+BLOCKS_MIN = 5  # stretches in which spans arrived; with fewer nothing is known of lateness
+SPANS_MIN = 30
+LAG_MOST_S = 900
+LEFT_OUT_MOST_S = 300.0  # traffic older than this is no traffic of now
+
+
+@dataclass(frozen=True)
+class Completeness:
+    """F at whole seconds: `shares[k]` is the share of spans that come less than k seconds after their request began."""
+
+    shares: FloatArray
+
+    def of_steps(self, count: int, step_s: float, newest_age_s: float) -> FloatArray:
+        """Return the share that is known of each of `count` steps, oldest first; the newest ended `newest_age_s` ago.
+
+        Of a step it is the mean over the step's own ages.
+        """
+        sums = np.concatenate(([0.0], np.cumsum((self.shares[1:] + self.shares[:-1]) / 2)))
+        seconds = np.arange(len(sums), dtype=np.float64)
+        ends = newest_age_s + step_s * np.arange(count, -1, -1)
+        most = seconds[-1]
+        # Beyond the last second all is known: the integral goes on with slope 1.
+        integral = np.interp(ends, seconds, sums) + np.maximum(ends - most, 0.0)
+        shares: FloatArray = np.clip((integral[:-1] - integral[1:]) / step_s, 0.0, 1.0)
+        return shares
+
+    def within_s(self, share: float) -> float:
+        """Return the lateness that `share` of the spans stay within, in whole seconds."""
+        return float(np.searchsorted(self.shares, share))
+
+
+def completeness(lags: Lags) -> Completeness | None:
+    """Return F of what came lately; None where too few spans in too few stretches came to say."""
+    blocks, places = np.unique(lags.blocks, return_inverse=True)
+    if len(blocks) < BLOCKS_MIN or lags.counts.sum() < SPANS_MIN:
+        return None
+    totals = np.bincount(places, weights=lags.counts)
+    weights = np.minimum(1.0, float(np.median(totals)) / totals)[places] * lags.counts
+    late = np.clip(lags.lags_s, 0, LAG_MOST_S)
+    tallies = np.bincount(late, weights=weights, minlength=LAG_MOST_S + 1)
+    return Completeness(np.concatenate(([0.0], np.cumsum(tallies) / tallies.sum())))
+
+
+def made_whole(rates: FloatArray, shares: FloatArray, step_s: float) -> tuple[FloatArray, int]:
+    """Return (rates divided by what is known of them, without the newest that show too little; how many those are).
+
+    No more than LEFT_OUT_MOST_S are left out; of steps older than that what is seen is divided by SHARE_LEAST at most.
+    """
+    known = shares >= SHARE_LEAST
+    left_out = min(int(len(rates) - known.nonzero()[0][-1] - 1) if known.any() else len(rates), len(rates))
+    left_out = min(left_out, int(LEFT_OUT_MOST_S / step_s))
+    kept = len(rates) - left_out
+    return rates[:kept] / np.maximum(shares[:kept], SHARE_LEAST), left_out

@@ -1,0 +1,72 @@
+"""What jobs read beside the ticks -> what a tick finds at once: Prometheus's answers, histories, lateness, levels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import Any, Generic, TypeVar
+
+from seamark.compute.completeness import Completeness
+from seamark.core.advice import ArrivalHistory, ReplicaCapacity
+from seamark.core.specs import PrometheusInput
+from seamark.core.traffic import LevelReading, RecentRequests, SeenInstances
+
+NAMES_MAX = 10_000  # kept of one kind; what is beyond is read anew
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a Prometheus answered last: a number and when, or what is wrong now (`problem`), or both."""
+
+    value: float | None = None
+    at: datetime | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Production:
+    """What a model's replicas carried in production, and the version that did."""
+
+    capacity: ReplicaCapacity
+    version: str
+
+
+class ForAWhile(Generic[Key, Value]):
+    """Keeps what was read for a while. Two threads may read the same thing at once; either's answer is as good."""
+
+    def __init__(self, for_s: float) -> None:
+        self._for = timedelta(seconds=for_s)
+        self._kept: dict[Key, tuple[datetime, Value]] = {}
+        self._lock = Lock()
+
+    def get(self, key: Key, at: datetime, read: Callable[[], Value]) -> Value:
+        """Return what was read less than a while before `at`, else read it; a clock that went back reads again."""
+        with self._lock:
+            found = self._kept.get(key)
+        if found is not None and timedelta(0) <= at - found[0] < self._for:
+            return found[1]
+        value = read()
+        with self._lock:
+            if len(self._kept) >= NAMES_MAX and key not in self._kept:
+                self._kept.clear()
+            self._kept[key] = (at, value)
+        return value
+
+
+@dataclass
+class InputMemory:
+    """One per service. Each mapping is replaced whole by the job that fills it, so that a reader needs no lock."""
+
+    prometheus: Mapping[PrometheusInput, Asked] = field(default_factory=dict)
+    history: Mapping[str, ArrivalHistory] = field(default_factory=dict)  # this and what follows by model
+    production: Mapping[str, Production] = field(default_factory=dict)
+    instances: Mapping[str, SeenInstances] = field(default_factory=dict)
+    tested: ForAWhile[tuple[str, str], str | None] = field(default_factory=lambda: ForAWhile(3600.0))
+    lateness: ForAWhile[str, Completeness | None] = field(default_factory=lambda: ForAWhile(60.0))
+    recent: ForAWhile[str, RecentRequests] = field(default_factory=lambda: ForAWhile(30.0))
+    levels: ForAWhile[Any, list[LevelReading]] = field(default_factory=lambda: ForAWhile(10.0))
