@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.empty_stores import put_lake
 from tests.lake_places import BUCKET, LakePlace, PostgresServer, s3_client
 
 from seamark.store.lake_connection import S3Options
@@ -45,7 +46,7 @@ def s3_server() -> Iterator[S3Options]:
 
 @pytest.fixture
 def place_in(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], LakePlace]]:
-    """A maker of new, empty places; servers are started when first asked for."""
+    """A maker of empty places; servers are started when first asked for."""
     made: list[LakePlace] = []
 
     def make(kind: str) -> LakePlace:
@@ -58,6 +59,8 @@ def place_in(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callabl
         if kind.endswith("s3"):
             options["s3"] = request.getfixturevalue("s3_server")
             options["location"] = f"s3://{BUCKET}/{tmp_path.name}-{len(made)}"
+        if kind == "sqlite+folder":
+            put_lake(folder).close()
         made.append(LakePlace(kind, options))
         return made[-1]
 
