@@ -42,7 +42,7 @@ types: env  ## mypy, strict, on service, sdk and loadtests
 
 .PHONY: quick
 quick: env  ## the unit, contract and tidiness tests that need no processes; under a minute
-	$(PYTEST) -q -n 2 -m "$(QUICK)" tests/unit tests/contract tests/test_tidy.py $(ARGS)
+	$(PYTEST) -q -n 2 --hypothesis-profile quick -m "$(QUICK)" tests/unit tests/contract tests/test_tidy.py $(ARGS)
 
 .PHONY: test
 test: env system-packages format-check lint floors types  ## the whole suite; first run on a fresh machine installs all
@@ -58,6 +58,7 @@ system-packages:
 .PHONY: soak
 soak: env  ## the long forms of the tests: minutes to hours
 	$(PYTEST) -m soak -s $(ARGS)
+	$(PYTEST) -q -n 2 --hypothesis-profile soak --timeout 1800 -m hypothesis tests/unit $(ARGS) || [ $$? = 5 ]
 
 .PHONY: demo
 demo:  ## the whole story on real parts; ARGS=--once ends by itself

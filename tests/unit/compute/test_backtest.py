@@ -57,6 +57,7 @@ def test_the_two_simulators_agree_where_both_can_run(replicas: int) -> None:
     assert abs(over[0] - over[1]) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEERED)
 def test_they_agree_for_every_policy(name: str) -> None:
     rates = wave(3, seed=5) * np.where(np.arange(720) % 240 > 200, 1.5, 1.0)

@@ -56,6 +56,7 @@ def state_of(noise: Noise, seed: int, *, runs: int = 20, newest: int = 1, reques
     return judge(drawn[0], drawn[1:], BaselineSpec(runs=runs, repeat=newest), search=False).state.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "noise",
     [

@@ -196,6 +196,7 @@ def test_vectors_that_moved_are_found(moved: str) -> None:
     assert found.state in ALARMS and found.p_value < 1e-4
 
 
+@pytest.mark.slow
 def test_a_long_vector_is_judged_by_a_sample() -> None:
     rng = np.random.default_rng(8)
     profile = vectors(rng.normal(size=(2_500, 4_096)).astype(np.float32))

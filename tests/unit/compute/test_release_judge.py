@@ -148,6 +148,7 @@ def test_a_finding_is_the_same_every_time() -> None:
 # --- the study in short; `python -m bench release` is the long one -----------------------------------------------
 
 
+@pytest.mark.slow
 def test_equal_versions_are_not_held() -> None:
     verdicts = [judge_requests(draw(case, 6_000, seed)).verdict for case in CASES for seed in range(25)]
     verdicts += [judge_answers(draw_answers(1_500, seed)).verdict for seed in range(20)]
