@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections import Counter
@@ -24,6 +25,12 @@ PACKAGES = {
     "prometheus": ("prometheus", "prometheus"),
     "promtool": ("promtool", "prometheus"),
 }
+
+
+def pytest_collection_finish() -> None:
+    """Take what is imported by now from the collector's rounds, as `seamark serve` does: each test has many."""
+    gc.collect()
+    gc.freeze()
 
 
 def in_ci() -> bool:

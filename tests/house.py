@@ -33,7 +33,7 @@ AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 def opened_services(tmp_path: Path) -> Iterator[Services]:
     database, lake = put_catalog(tmp_path), put_lake(tmp_path)
     catalog = Catalog(database)
-    with httpx.Client(timeout=5.0, trust_env=False) as http:
+    with httpx.Client(timeout=5.0, trust_env=False, verify=False) as http:
         yield Services(
             clock=ManualClock(AT),
             lake=lake,
@@ -63,7 +63,7 @@ def served(services: Services) -> Iterator[httpx.Client]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
         thread.start()
         url = f"http://127.0.0.1:{bound.getsockname()[1]}"
-        with httpx.Client(base_url=url, trust_env=False, timeout=20.0) as opened:
+        with httpx.Client(base_url=url, trust_env=False, timeout=20.0, verify=False) as opened:
             yield opened
         server.should_exit = True
         thread.join()

@@ -252,6 +252,7 @@ def test_words_are_runs_of_letters_in_any_script() -> None:
     assert found.counts.sum() == 3 + 3 + 4 + 1 and found.counts.max() == 2
 
 
+@pytest.mark.slow
 def test_texts_may_be_empty_huge_or_broken() -> None:
     strange = np.array(["", " ", "\x00", "\ud800", "z" * 1_000_000, "a b " * 250_000] * 20, dtype=object)
     found = one(strange, strange, "text")

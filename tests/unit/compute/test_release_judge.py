@@ -165,6 +165,7 @@ def test_a_slower_tail_is_held_at_the_rows_that_are_told() -> None:
     assert verdicts.count(HOLD) >= 7
 
 
+@pytest.mark.slow
 def test_a_lower_accuracy_is_held_at_the_rows_that_are_told() -> None:
     drawn = (draw_answers(40_000, seed, accuracy=(0.9, 0.88), swing=0.0, features=False) for seed in range(8))
     assert [judge_answers(answers).verdict for answers in drawn].count(HOLD) >= 7

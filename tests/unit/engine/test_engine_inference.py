@@ -43,7 +43,7 @@ def services(tmp_path: Path) -> Iterator[Services]:
     folder = tmp_path / "data"
     lake, database = put_lake(folder), put_catalog(folder)
     catalog = Catalog(database)
-    with httpx.Client(timeout=5.0, trust_env=False) as http:
+    with httpx.Client(timeout=5.0, trust_env=False, verify=False) as http:
         yield Services(
             clock=ManualClock(AT),
             lake=lake,

@@ -129,6 +129,7 @@ def test_every_table_can_be_merged(table: str, tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "merged.parquet").select(rows.column_names).num_rows == 6
 
 
+@pytest.mark.slow
 def test_wide_rows_pass_in_small_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merging, "_SORTED_BYTES", 1_000_000)
     monkeypatch.setattr(merging, "_BATCH_ROWS", 10)
