@@ -46,7 +46,7 @@ quick: env  ## the unit, contract and tidiness tests that need no processes; und
 
 .PHONY: test
 test: env system-packages format-check lint floors types  ## the whole suite; first run on a fresh machine installs all
-	$(PYTEST) -q -n 2 --dist loadfile -m "not serial and not browser and not soak" $(ARGS)
+	$(PYTEST) -q -n 2 --dist worksteal -m "not serial and not browser and not soak" $(ARGS)
 	@# Load tests measure, so they run alone; a browser's event loop would be in the other tests' way.
 	$(PYTEST) -q -m "serial and not soak" $(ARGS) || [ $$? = 5 ]  # 5: ARGS chose none of these
 	$(PYTEST) -q -m "browser and not soak" $(ARGS) || [ $$? = 5 ]

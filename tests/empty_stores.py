@@ -23,6 +23,11 @@ def _made() -> tempfile.TemporaryDirectory[str]:
     return made
 
 
+def put_stores(folder: Path) -> None:
+    """Make the folder what a service leaves that was started in it and stopped before any row came."""
+    shutil.copytree(_made().name, folder, dirs_exist_ok=True)
+
+
 def put_catalog(folder: Path) -> Database:
     """An upgraded catalog without rows, `seamark.db` in the folder."""
     return Database(f"sqlite:///{shutil.copy(Path(_made().name) / 'seamark.db', folder / 'seamark.db')}")
