@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.empty_stores import put_lake
-from tests.lake_places import BUCKET, LakePlace, PostgresServer, s3_client
+from tests.lake_places import BUCKET, LakePlace, PostgresServer, running_postgres, s3_client
 
 from seamark.store.lake_connection import S3Options
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    folder = Path(tempfile.mkdtemp(prefix="seamark-postgres-"))
-    try:
-        server = PostgresServer(folder)
-        try:
-            server.start()
-            yield server
-        finally:
-            server.stop()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
