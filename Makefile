@@ -9,7 +9,9 @@ BIN := .venv/bin
 PY := $(BIN)/python
 PYTEST := $(PY) -m pytest
 UV_VERSION := 0.13.9
-QUICK := not slow and not browser and not serial and not soak
+TWO := -n 2 --dist worksteal
+NO_UNITS := --ignore=tests/unit --ignore=tests/contract
+QUICK := not slow and not browser and not paced and not serial and not soak
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 .PHONY: check
@@ -42,14 +44,15 @@ types: env  ## mypy, strict, on service, sdk and loadtests
 
 .PHONY: quick
 quick: env  ## the unit, contract and tidiness tests that need no processes; under a minute
-	$(PYTEST) -q -n 2 -m "$(QUICK)" tests/unit tests/contract tests/test_tidy.py $(ARGS)
+	$(PYTEST) -q -n 2 --hypothesis-profile quick -m "$(QUICK)" tests/unit tests/contract tests/test_tidy.py $(ARGS)
 
 .PHONY: test
 test: env system-packages format-check lint floors types  ## the whole suite; first run on a fresh machine installs all
-	$(PYTEST) -q -n 2 --dist loadfile -m "not serial and not browser and not soak" $(ARGS)
-	@# Load tests measure, so they run alone; a browser's event loop would be in the other tests' way.
-	$(PYTEST) -q -m "serial and not soak" $(ARGS) || [ $$? = 5 ]  # 5: ARGS chose none of these
-	$(PYTEST) -q -m "browser and not soak" $(ARGS) || [ $$? = 5 ]
+	$(PYTEST) -q $(TWO) -m "not paced and not serial and not browser and not soak" $(ARGS)
+	@# Load tests and browsers run beside no others: those fill both cores, and a browser's event loop is in their way.
+	$(PYTEST) -q $(TWO) -m "paced and not serial and not soak" $(NO_UNITS) $(ARGS) || [ $$? = 5 ]  # 5: ARGS chose none
+	$(PYTEST) -q -m "serial and not soak" $(NO_UNITS) $(ARGS) || [ $$? = 5 ]
+	$(PYTEST) -q $(TWO) -m "browser and not soak" $(NO_UNITS) $(ARGS) || [ $$? = 5 ]
 
 .PHONY: system-packages
 system-packages:
@@ -58,6 +61,7 @@ system-packages:
 .PHONY: soak
 soak: env  ## the long forms of the tests: minutes to hours
 	$(PYTEST) -m soak -s $(ARGS)
+	$(PYTEST) -q -n 2 --hypothesis-profile soak --timeout 1800 -m hypothesis tests/unit $(ARGS) || [ $$? = 5 ]
 
 .PHONY: demo
 demo:  ## the whole story on real parts; ARGS=--once ends by itself

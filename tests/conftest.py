@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `seamark serve` does; before NumPy is loaded
+
+# How many examples a property is tried with: `make quick`, `make test` and `make soak`, by --hypothesis-profile.
+for name, examples in {"quick": 20, "suite": 100, "soak": 2_000}.items():
+    settings.register_profile(name, deadline=None, max_examples=examples)
+settings.load_profile("suite")
 
 # A program -> the Debian package that brings it. `make test` installs them where it may.
 PACKAGES = {
@@ -18,6 +25,12 @@ PACKAGES = {
     "prometheus": ("prometheus", "prometheus"),
     "promtool": ("promtool", "prometheus"),
 }
+
+
+def pytest_collection_finish() -> None:
+    """Take what is imported by now from the collector's rounds, as `seamark serve` does: each test has many."""
+    gc.collect()
+    gc.freeze()
 
 
 def in_ci() -> bool:

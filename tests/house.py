@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pyarrow as pa
 import uvicorn
+from tests.empty_stores import put_catalog, put_lake
 
 from seamark.app import create_app, known_names
 from seamark.core.clock import ManualClock
@@ -22,9 +23,7 @@ from seamark.engine.configuration import Configuration
 from seamark.engine.services import Services
 from seamark.store.buffer import WriteBuffer
 from seamark.store.catalog import Catalog
-from seamark.store.catalog.database import Database
 from seamark.store.heard import Heard
-from seamark.store.lakes import open_ducklake as open_lake
 from seamark.telemetry import Telemetry
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -32,11 +31,9 @@ AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 @contextmanager
 def opened_services(tmp_path: Path) -> Iterator[Services]:
-    database = Database(f"sqlite:///{tmp_path / 'seamark.db'}")
-    database.upgrade()
+    database, lake = put_catalog(tmp_path), put_lake(tmp_path)
     catalog = Catalog(database)
-    lake = open_lake(data_dir=tmp_path, catalog_url=f"sqlite:///{tmp_path / 'seamark.db'}", location=None, s3=None)
-    with httpx.Client(timeout=5.0, trust_env=False) as http:
+    with httpx.Client(timeout=5.0, trust_env=False, verify=False) as http:
         yield Services(
             clock=ManualClock(AT),
             lake=lake,
@@ -66,7 +63,7 @@ def served(services: Services) -> Iterator[httpx.Client]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
         thread.start()
         url = f"http://127.0.0.1:{bound.getsockname()[1]}"
-        with httpx.Client(base_url=url, trust_env=False, timeout=20.0) as opened:
+        with httpx.Client(base_url=url, trust_env=False, timeout=20.0, verify=False) as opened:
             yield opened
         server.should_exit = True
         thread.join()

@@ -9,7 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,6 +96,24 @@ class PostgresServer:
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run([str(self._bin / program), *arguments], capture_output=True, cwd="/", **self._as_nobody)
         assert done.returncode == 0, done.stderr.decode()
+
+
+@contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """A server in a folder of its own, gone at the end.
+
+    Not below pytest's folder: each pytest that starts closes that one to all users but its own, so also to nobody.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="seamark-postgres-"))
+    try:
+        server = PostgresServer(folder)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass

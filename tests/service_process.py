@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
+from tests.empty_stores import put_stores
 
 ROOT = Path(__file__).resolve().parent.parent
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(("SEAMARK_", "OTEL_"))}
@@ -30,8 +31,16 @@ class ServiceProcess:
     """One `seamark serve`. Stopped by SIGTERM at the end of the `with`."""
 
     def __init__(
-        self, data_dir: Path, *flags: str, environment: dict[str, str] | None = None, cwd: Path | None = None
+        self,
+        data_dir: Path,
+        *flags: str,
+        environment: dict[str, str] | None = None,
+        cwd: Path | None = None,
+        makes_stores: bool = False,
     ) -> None:
+        """With `makes_stores` a new folder is left to the service; else it finds empty stores there."""
+        if not makes_stores and not (data_dir.exists() and any(data_dir.iterdir())):
+            put_stores(data_dir)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.data_dir = data_dir

@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
+from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
+from types import ModuleType
 
 import httpx
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from seamark import __version__
 from seamark.compute.drift import METHODS
@@ -262,12 +264,19 @@ def create_app(services: Services, *, host: str = "127.0.0.1", role: str = "all"
         api_docs,
         auth,
     ):
-        app.include_router(room.router())
+        app.include_router(_router(room))
     app.mount("/static", pages.static_files())
     problems.install(app)
     guard.install(app, host=host, url=services.url)
     app.add_middleware(ReadBeforeClosing)  # around all that may answer early
     return app
+
+
+@cache
+def _router(room: ModuleType) -> APIRouter:
+    """A room's doors, made once: they find the services in the application, so that several of these share them."""
+    made: APIRouter = room.router()
+    return made
 
 
 def _lifespan(services: Services, role: str) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

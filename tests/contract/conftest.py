@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.lake_places import BUCKET, LakePlace, PostgresServer, s3_client
+from tests.empty_stores import put_lake
+from tests.lake_places import BUCKET, LakePlace, PostgresServer, running_postgres, s3_client
 
 from seamark.store.lake_connection import S3Options
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    folder = Path(tempfile.mkdtemp(prefix="seamark-postgres-"))
-    try:
-        server = PostgresServer(folder)
-        try:
-            server.start()
-            yield server
-        finally:
-            server.stop()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +36,7 @@ def s3_server() -> Iterator[S3Options]:
 
 @pytest.fixture
 def place_in(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], LakePlace]]:
-    """A maker of new, empty places; servers are started when first asked for."""
+    """A maker of empty places; servers are started when first asked for."""
     made: list[LakePlace] = []
 
     def make(kind: str) -> LakePlace:
@@ -58,6 +49,8 @@ def place_in(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callabl
         if kind.endswith("s3"):
             options["s3"] = request.getfixturevalue("s3_server")
             options["location"] = f"s3://{BUCKET}/{tmp_path.name}-{len(made)}"
+        if kind == "sqlite+folder":
+            put_lake(folder).close()
         made.append(LakePlace(kind, options))
         return made[-1]
 

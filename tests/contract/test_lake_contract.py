@@ -217,6 +217,7 @@ def test_two_tables_are_one_transaction(lake: Lake) -> None:
     assert [row for row in seen if row["a"] != row["b"]] == []
 
 
+@pytest.mark.slow
 def test_eight_threads_append_while_others_read_and_one_maintains(lake: Lake) -> None:
     threads, rounds, rows = 8, 4, 25
     done = threading.Event()
@@ -254,6 +255,7 @@ def test_a_span_that_arrived_twice_counts_once(lake: Lake) -> None:
     assert point.count == 4
 
 
+@pytest.mark.slow
 def test_maintaining_keeps_young_rows_drops_old_ones_and_gives_the_disk_back(place: LakePlace) -> None:
     lake = place.open()
     now = datetime.now(UTC)

@@ -96,7 +96,7 @@ sea.shutdown(10.0)
 @pytest.mark.parametrize("document", ["README.md", "sdk/README.md"])
 def test_the_quick_start_makes_a_model_appear(document: str, tmp_path: Path) -> None:
     block = next(b for b in blocks(ROOT / document, "python") if "seamark_sdk.init(" in b and "log_label" in b)
-    with ServiceProcess(tmp_path / "data") as service:
+    with ServiceProcess(tmp_path / "data", makes_stores=True) as service:
         program = QUICK_START.format(block=re.sub(r"http://127\.0\.0\.1:\d+", service.url, block))
         command = [sys.executable, "-c", program]
         there = {**CLEAN, "OTEL_EXPORTER_OTLP_ENDPOINT": service.url}

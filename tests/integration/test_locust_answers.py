@@ -22,7 +22,7 @@ from seamark.core.thresholds import parse_threshold
 from seamark.runner import locust
 from seamark.runner.order import LoadOrder, RunnerOutcome
 
-pytestmark = [pytest.mark.slow, pytest.mark.serial]
+pytestmark = [pytest.mark.slow, pytest.mark.paced]
 HERE = Path(__file__).parent
 RUN = "00f067aa0ba902b7"
 
@@ -132,6 +132,7 @@ def test_tokens_of_several_workers_are_told_as_one(answering: Callable[..., Answ
     assert traces == {trace_id(RUN, 7, number) for number in range(40)}
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_search_goes_by_first_tokens(answering: Callable[..., Answering], tmp_path: Path, workers: int) -> None:
     server = answering(first_ms=50, gap_ms=2)

@@ -34,7 +34,7 @@ from seamark.core.thresholds import parse_threshold
 from seamark.runner import locust
 from seamark.runner.order import IN_FLIGHT_MAX, LoadOrder, Progress, RunnerOutcome
 
-pytestmark = [pytest.mark.slow, pytest.mark.serial]
+pytestmark = [pytest.mark.slow, pytest.mark.paced]
 HERE = Path(__file__).parent
 HEALTHY: Any = {"generator_saturated": False, "aborted": None, "unreachable": None}
 
@@ -354,6 +354,7 @@ def test_a_capacity_search_is_told_each_steps_whole_result(dial: Callable[[], Di
     assert [step.held for step in verdict.capacity.steps] == [True, True, True]
 
 
+@pytest.mark.serial
 @pytest.mark.timeout(240)
 def test_a_capacity_search_finds_what_a_server_of_known_slots_carries(dial: Callable[[], Dial], tmp_path: Path) -> None:
     """Four slots of 40 ms: p95 < 100 ms truly holds up to what a simulation with the measured slot time says.

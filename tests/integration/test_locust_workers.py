@@ -20,7 +20,7 @@ from seamark.core.specs import ShapeSpec
 from seamark.core.thresholds import parse_threshold
 
 __all__ = ["dial"]  # the fixture
-pytestmark = [pytest.mark.slow, pytest.mark.serial]
+pytestmark = [pytest.mark.slow, pytest.mark.paced]
 TWO: dict[str, Any] = {"workers": 2}
 
 
@@ -43,6 +43,7 @@ def test_two_workers_send_exactly_the_planned_arrivals(dial: Callable[[], Dial],
     assert not processes_in(tmp_path)
 
 
+@pytest.mark.serial
 def test_a_search_and_users_are_shared_too(dial: Callable[[], Dial], tmp_path: Path) -> None:
     server = dial()
     thresholds = (parse_threshold("p50(latency_ms) < 2000"), parse_threshold("error_ratio < 0.01"))

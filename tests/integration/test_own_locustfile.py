@@ -27,7 +27,7 @@ from seamark.runner import locust, own
 from seamark.runner.order import LoadOrder, Progress, RunnerOutcome
 from seamark.store import load_samples
 
-pytestmark = [pytest.mark.slow, pytest.mark.serial]
+pytestmark = [pytest.mark.slow, pytest.mark.paced]
 HERE = Path(__file__).parent
 
 

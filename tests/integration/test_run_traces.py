@@ -12,7 +12,7 @@ import httpx
 import pytest
 from tests.service_process import CLEAN, ServiceProcess, free_port
 
-pytestmark = [pytest.mark.slow, pytest.mark.serial]
+pytestmark = [pytest.mark.slow, pytest.mark.paced]
 SERVER = Path(__file__).parent / "instrumented_server.py"
 CONFIG = """
 models: [{{name: sums}}]

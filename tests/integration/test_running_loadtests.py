@@ -14,7 +14,7 @@ import httpx
 import pytest
 from service_process import ServiceProcess
 
-pytestmark = [pytest.mark.slow, pytest.mark.serial]
+pytestmark = [pytest.mark.slow, pytest.mark.paced]
 DIAL = Path(__file__).parent / "dial_server.py"
 CONFIG = """
 models: [{{name: churn}}]

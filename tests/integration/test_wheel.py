@@ -98,9 +98,8 @@ def test_serve_works_from_it_in_an_empty_folder(unpacked, tmp_path):
     from tests.service_process import ServiceProcess
 
     places = [str(unpacked), str(Path(np.__file__).parents[1])]
-    with ServiceProcess(
-        tmp_path / "data", environment={"PYTHONPATH": os.pathsep.join(places)}, cwd=tmp_path
-    ) as service:
+    environment = {"PYTHONPATH": os.pathsep.join(places)}
+    with ServiceProcess(tmp_path / "data", environment=environment, cwd=tmp_path, makes_stores=True) as service:
         assert service.get("/readyz")["ready"] is True
         assert service.http.get("/").status_code == 200
         assert service.http.get("/static/plotly.min.js").status_code == 200

@@ -35,7 +35,7 @@ provider.shutdown()
 
 
 def test_a_stock_otel_sdk_without_any_seamark_code_is_seen(tmp_path: Path) -> None:
-    with ServiceProcess(tmp_path / "data") as service:
+    with ServiceProcess(tmp_path / "data", makes_stores=True) as service:
         settings = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": service.url,
             "OTEL_SERVICE_NAME": "pricing",

@@ -13,7 +13,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from seamark.compute.columns import FloatArray, IntArray
 from seamark.compute.mean_shift import standardised
@@ -103,6 +102,8 @@ def vector_values(reference: Vectors, current: Vectors) -> tuple[Singles, Single
 
 
 def _number_values(column: FloatArray) -> list[FloatArray]:
+    from scipy.stats import rankdata
+
     gone = np.isnan(column)
     known = ~gone
     values = np.zeros(len(column))

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 from scipy.special import gammaln
-from scipy.stats import betabinom, hypergeom
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -53,6 +52,8 @@ def newcombe(count: int, rows: int, count_before: int, rows_before: int) -> Inte
 
 def chance_of_count(count: int, rows: int, count_before: int, rows_before: int) -> float:
     """Return the chance of at least `count` of `rows` in the window: Fisher's exact test, one-sided."""
+    from scipy.stats import hypergeom
+
     total = rows + rows_before
     return float(hypergeom.sf(count - 1, total, count + count_before, rows))
 
@@ -64,6 +65,8 @@ def chance_outside(count: int, rows: int, rows_before: int) -> float:
     Einstein; those outside are in the two outer ones: beta-binomial with 2 and rows_before - 1 (exceedances: E. Gumbel
     and H. von Schelling, Ann. Math. Statist. 21, 1950). Exact without ties; ties make it a bound.
     """
+    from scipy.stats import betabinom
+
     if rows_before < 2:
         return 1.0
     return float(betabinom.sf(count - 1, rows, 2, rows_before - 1))

@@ -57,6 +57,7 @@ def test_the_two_simulators_agree_where_both_can_run(replicas: int) -> None:
     assert abs(over[0] - over[1]) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEERED)
 def test_they_agree_for_every_policy(name: str) -> None:
     fleet = replace(FLEET, capacity_rps=2.0)  # each request costs time of the test's own
@@ -221,6 +222,7 @@ def test_the_forecast_of_the_day_before_comes_early_and_never_scales_in() -> Non
 # --- the whole ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_figures_are_those_of_the_courses() -> None:
     trace = Trace(15.0, np.full(5760, 200.0))
     found = backtest(trace, FLEET, cost_per_replica_hour=0.5)
@@ -233,6 +235,7 @@ def test_the_figures_are_those_of_the_courses() -> None:
     assert by_name["hpa"].replica_hours == pytest.approx(480 / 0.7, rel=0.02)
 
 
+@pytest.mark.slow
 def test_it_is_the_same_each_time_and_another_with_another_seed() -> None:
     trace = Trace(600.0, np.linspace(100, 300, 30), np.full(30, 6.0))
     assert backtest(trace, FLEET) == backtest(trace, FLEET)

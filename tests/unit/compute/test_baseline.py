@@ -56,6 +56,7 @@ def state_of(noise: Noise, seed: int, *, runs: int = 20, newest: int = 1, reques
     return judge(drawn[0], drawn[1:], BaselineSpec(runs=runs, repeat=newest), search=False).state.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "noise",
     [
@@ -70,6 +71,7 @@ def test_equal_runs_are_hardly_ever_told_to_be_worse(noise: Noise) -> None:
     assert states.count("regression") <= 2 and states.count("improvement") <= 2
 
 
+@pytest.mark.slow
 def test_five_percent_is_found_where_the_noise_lets_it_be_found() -> None:
     requests_only, runs_too = Noise("within", sigma=0.05), Noise("runs", sigma=0.05, between=0.05, shape="normal")
     assert [state_of(requests_only, seed, slower=1.05) for seed in range(20)].count("regression") >= 19

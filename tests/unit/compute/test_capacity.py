@@ -213,6 +213,7 @@ def test_token_times_are_counted_by_request_where_a_step_has_them(text: str) -> 
         assert found.low <= true_rps <= found.high and found.rps == pytest.approx(true_rps, rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["mean(latency_ms) < 50", "max(latency_ms) < 50", "error_ratio <= 0"])
 def test_what_is_no_share_of_requests_is_found_by_votes(text: str) -> None:
     threshold = parse_threshold(text)

@@ -58,6 +58,7 @@ def test_numbers_that_move_in_any_way_are_found_in_three_hundred_rows(shift: str
     assert max(ps) <= 0.001
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", SOME_TEXTS)
 def test_texts_that_move_in_any_way_are_found_in_three_hundred_rows(shift: str) -> None:
     rng = np.random.default_rng(2)

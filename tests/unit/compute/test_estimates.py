@@ -128,6 +128,7 @@ def test_the_calibration_that_predicts_best_is_taken(method: str, curve: Any) ->
 # --- classifiers -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 4])
 def test_estimates_hold_the_truth_as_often_as_they_say(classes: int) -> None:
     runs, held, errors = 24, Counter[str](), {}

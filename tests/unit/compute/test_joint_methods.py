@@ -196,6 +196,7 @@ def test_vectors_that_moved_are_found(moved: str) -> None:
     assert found.state in ALARMS and found.p_value < 1e-4
 
 
+@pytest.mark.slow
 def test_a_long_vector_is_judged_by_a_sample() -> None:
     rng = np.random.default_rng(8)
     profile = vectors(rng.normal(size=(2_500, 4_096)).astype(np.float32))
@@ -251,6 +252,7 @@ def test_words_are_runs_of_letters_in_any_script() -> None:
     assert found.counts.sum() == 3 + 3 + 4 + 1 and found.counts.max() == 2
 
 
+@pytest.mark.slow
 def test_texts_may_be_empty_huge_or_broken() -> None:
     strange = np.array(["", " ", "\x00", "\ud800", "z" * 1_000_000, "a b " * 250_000] * 20, dtype=object)
     found = one(strange, strange, "text")

@@ -41,6 +41,7 @@ def coverage(draw, truth: dict[str, float], runs: int) -> dict[str, float]:
 CASES = [(2, 2.0, 8.0, 300), (2, 6.0, 1.0, 100), (4, 2.0, 1.0, 100)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes, sharpness, skew, rows", CASES)
 def test_classification(classes: int, sharpness: float, skew: float, rows: int) -> None:
     truth = study_truth(classes, sharpness, skew)
@@ -67,6 +68,7 @@ def regression_rows(rng: np.random.Generator, rows: int, errors: str):
     return label + error, label
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [100])
 @pytest.mark.parametrize("errors", ERRORS)
 def test_regression(errors: str, rows: int) -> None:

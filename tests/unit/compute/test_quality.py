@@ -85,6 +85,7 @@ def repeats(rng: np.random.Generator, reference: int, current: int, again: int =
     return Repeats(*(side[there].astype(np.int64) for side in counts))
 
 
+@pytest.mark.slow
 def test_a_window_in_which_nothing_changed_cries_wolf_as_seldom_as_asked() -> None:
     rng = np.random.default_rng(7)
     alarms = 0

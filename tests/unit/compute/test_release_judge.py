@@ -148,6 +148,7 @@ def test_a_finding_is_the_same_every_time() -> None:
 # --- the study in short; `python -m bench release` is the long one -----------------------------------------------
 
 
+@pytest.mark.slow
 def test_equal_versions_are_not_held() -> None:
     verdicts = [judge_requests(draw(case, 6_000, seed)).verdict for case in CASES for seed in range(25)]
     verdicts += [judge_answers(draw_answers(1_500, seed)).verdict for seed in range(20)]
@@ -164,6 +165,7 @@ def test_a_slower_tail_is_held_at_the_rows_that_are_told() -> None:
     assert verdicts.count(HOLD) >= 7
 
 
+@pytest.mark.slow
 def test_a_lower_accuracy_is_held_at_the_rows_that_are_told() -> None:
     drawn = (draw_answers(40_000, seed, accuracy=(0.9, 0.88), swing=0.0, features=False) for seed in range(8))
     assert [judge_answers(answers).verdict for answers in drawn].count(HOLD) >= 7

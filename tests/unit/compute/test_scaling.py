@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 from bench.toy_queue import Server, erlang_c, exponential, fixed, mmk_capacity, mmk_tail
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seamark.compute import queue_fit, usl
@@ -35,7 +35,6 @@ def capacity_of(results: list[SegmentResult], rps: float) -> Capacity:
     return Capacity(rps, 0.96 * rps, 1.04 * rps, "slo", steps, supported=True)
 
 
-@settings(max_examples=60, deadline=None)
 @given(rate=st.floats(0.5, 500), contention=st.floats(0, 0.5), coherency=st.floats(0, 0.02), most=st.floats(5, 100))
 def test_the_law_itself_is_recovered(rate: float, contention: float, coherency: float, most: float) -> None:
     flight = np.geomspace(0.2, most, 12)

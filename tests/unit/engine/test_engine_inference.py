@@ -6,7 +6,6 @@ import asyncio
 import base64
 import gzip
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.empty_stores import put_catalog, put_lake
 
 from seamark.app import create_app, known_names
 from seamark.core.clock import ManualClock
@@ -30,35 +30,20 @@ from seamark.engine.inference import WAIT_S, HeldHalves, Joiner
 from seamark.engine.services import Services
 from seamark.store.buffer import WriteBuffer
 from seamark.store.catalog import Catalog
-from seamark.store.catalog.database import Database
 from seamark.store.catalog.keys import KeyRecord
 from seamark.store.heard import Heard
-from seamark.store.lakes import open_ducklake as open_lake
 from seamark.telemetry import Telemetry
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PATH = "/api/v1/cloudevents"
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder without rows, to be copied: making one takes seconds."""
-    folder = tmp_path_factory.mktemp("inference") / "empty"
-    folder.mkdir()
-    database = Database(f"sqlite:///{folder / 'seamark.db'}")
-    database.upgrade()
-    database.close()
-    open_lake(data_dir=folder, catalog_url="sqlite://").close()
-    return folder
-
-
 @pytest.fixture
-def services(tmp_path: Path, empty: Path) -> Iterator[Services]:
-    folder = Path(shutil.copytree(empty, tmp_path / "data"))
-    database = Database(f"sqlite:///{folder / 'seamark.db'}")
+def services(tmp_path: Path) -> Iterator[Services]:
+    folder = tmp_path / "data"
+    lake, database = put_lake(folder), put_catalog(folder)
     catalog = Catalog(database)
-    lake = open_lake(data_dir=folder, catalog_url="sqlite://")
-    with httpx.Client(timeout=5.0, trust_env=False) as http:
+    with httpx.Client(timeout=5.0, trust_env=False, verify=False) as http:
         yield Services(
             clock=ManualClock(AT),
             lake=lake,

@@ -126,6 +126,7 @@ def test_both_sides_of_a_feature_with_the_decision(services: Services, ask: Ask)
     assert texts["bins"] == []
 
 
+@pytest.mark.slow
 def test_any_name_of_a_feature_can_be_asked_for(services: Services, ask: Ask) -> None:
     for model in ("churn", "org/drift/churn", "drift"):
         hold(services, model, dict.fromkeys(HOSTILE, AGES))

@@ -151,6 +151,7 @@ def test_many_workers_that_look_at_once_make_one_run_of_each_instant(services: S
         ("0 3 * * *", "2026-03-28T12:00", ["2026-03-29T01:00", "2026-03-30T01:00"]),
     ],
 )
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [5, 7])
 def test_a_local_time_that_is_skipped_or_repeated_makes_one_run(
     services: Services, cron: str, start: str, expected: list[str], step: int

@@ -85,6 +85,7 @@ def test_in_flight_is_bounded_and_what_is_not_sent_is_counted(tmp_path: Path) ->
     assert int(np.isnan(results[0].lateness_ms).sum()) == 15 and not results[0].ok[-1]
 
 
+@pytest.mark.slow
 def test_a_step_of_a_search_waits_for_the_last_answer_and_other_shapes_do_not(tmp_path: Path) -> None:
     for feedback in (True, False):
         results: list[SegmentResult] = []
@@ -262,6 +263,7 @@ def test_hands_are_used_again_and_a_request_is_never_cut_off_for_another() -> No
     assert done[-1][0] == 9
 
 
+@pytest.mark.slow
 def test_planned_arrivals_at_the_very_cap_are_sent_and_those_above_it_are_held_back(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     for asked, lost in ((50.0, False), (500.0, True)):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # processes of their own
+
 SDK = Path(__file__).parents[3] / "sdk"
 
 

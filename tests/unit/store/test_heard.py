@@ -10,17 +10,17 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from tests.empty_stores import put_lake
 from tests.lake_rows import AT, predictions, rows_of
 
 from seamark.store import heard
 from seamark.store.heard import Heard
-from seamark.store.lakes import open_ducklake as open_lake
 from seamark.store.local_lake import LocalLake
 
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Iterator[LocalLake]:
-    made = open_lake(data_dir=tmp_path, catalog_url="sqlite://")
+    made = put_lake(tmp_path)
     yield made
     made.close()
 

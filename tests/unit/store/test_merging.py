@@ -51,7 +51,8 @@ def settle(files: list[DataFile]) -> tuple[list[DataFile], int]:
 
 
 @pytest.mark.parametrize(
-    ("rows", "commits", "most"), [(1, 3000, 5), (512, 2000, 4), (20_000, 400, 2), (65_536, 200, 2)]
+    ("rows", "commits", "most"),
+    [pytest.param(1, 3000, 5, marks=pytest.mark.slow), (512, 2000, 4), (20_000, 400, 2), (65_536, 200, 2)],
 )
 def test_files_become_few_and_a_row_is_rewritten_a_few_times(rows: int, commits: int, most: int) -> None:
     files, rewritten = settle([file(number, rows) for number in range(commits)])
@@ -94,6 +95,7 @@ def written(folder: Path, table: str, parts: list[pa.Table]) -> list[DataFile]:
     return files
 
 
+@pytest.mark.slow
 def test_merged_rows_are_the_same_rows_by_model_and_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merging, "ROW_GROUP_ROWS", 500)
     rng = random.Random(2)
@@ -127,6 +129,7 @@ def test_every_table_can_be_merged(table: str, tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "merged.parquet").select(rows.column_names).num_rows == 6
 
 
+@pytest.mark.slow
 def test_wide_rows_pass_in_small_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merging, "_SORTED_BYTES", 1_000_000)
     monkeypatch.setattr(merging, "_BATCH_ROWS", 10)

@@ -7,6 +7,7 @@ from datetime import timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
+from tests.empty_stores import put_lake
 from tests.lake_rows import AT, spans
 
 from seamark.core.errors import StoreUnavailable
@@ -21,7 +22,7 @@ HOUR = Window(AT - timedelta(minutes=30), AT + timedelta(minutes=30))
 
 @pytest.fixture
 def lake(tmp_path):
-    opened = open_lake(data_dir=tmp_path, catalog_url="sqlite://")
+    opened = put_lake(tmp_path)
     yield opened
     opened.close()
 
@@ -88,7 +89,7 @@ def test_what_failed_to_be_stored_is_not_taken_for_a_repeat(lake, monkeypatch):
 
 def test_a_late_repeat_is_stored_and_read_once(tmp_path):
     late = {"received_at": AT + timedelta(minutes=20)}
-    first = open_lake(data_dir=tmp_path, catalog_url="sqlite://")
+    first = put_lake(tmp_path)
     first.append({"spans": spans(4)})
     first._recent = RecentSpans()  # as after an hour of other spans
     first.append({"spans": spans(3, **late)})
@@ -102,7 +103,7 @@ def test_a_late_repeat_is_stored_and_read_once(tmp_path):
 
 
 def test_a_restart_forgets_nothing_that_counts(tmp_path):
-    first = open_lake(data_dir=tmp_path, catalog_url="sqlite://")
+    first = put_lake(tmp_path)
     first.append({"spans": spans(6)})
     first.close()
     second = open_lake(data_dir=tmp_path, catalog_url="sqlite://")

@@ -22,6 +22,8 @@ from seamark.store.lake_schema import STORED, stored_form
 from seamark.store.merging import DataFile
 from seamark.store.rewriting import RESTS_MAX, Old, Rewrite, Rewriter
 
+pytestmark = pytest.mark.slow  # processes of their own
+
 
 @pytest.fixture
 def rewriter(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rewriter]:

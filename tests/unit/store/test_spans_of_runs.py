@@ -6,17 +6,16 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.empty_stores import put_lake
 from tests.lake_rows import AT, rows_of
 
 from seamark.core.load_traces import trace_id
 from seamark.core.windows import Window
 from seamark.store import run_traces
 from seamark.store.lake import Lake
-from seamark.store.lakes import open_ducklake
 
 RUN, OTHER = "00f067aa0ba902b7", "00f067aa0ba902b8"
 WINDOW = Window(AT - timedelta(seconds=60), AT + timedelta(seconds=60))
@@ -43,8 +42,7 @@ def trees() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
-    folder: Path = tmp_path_factory.mktemp("lake")
-    opened = open_ducklake(data_dir=folder, catalog_url=f"sqlite:///{folder / 'c.db'}", location=None, s3=None)
+    opened = put_lake(tmp_path_factory.mktemp("lake"))
     rows = trees()
     strangers = [
         {"trace_id": bytes.fromhex(trace_id(OTHER, 7, 1)), "span_id": b"\x09" * 8},

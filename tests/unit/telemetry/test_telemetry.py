@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import sample_page as sample
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import Histogram
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -115,7 +115,6 @@ def test_the_histogram_equals_a_recount_and_prometheus_client(telemetry, chunks)
         assert found["seamark_request_duration_seconds_bucket", tuple(sorted(labels.items()))] == one.value
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from tests.empty_stores import put_catalog
 
 from seamark.core.clock import ManualClock
 from seamark.store.catalog import Catalog
-from seamark.store.catalog.database import Database
 from seamark.web import auth, guard, problems
 
 Ask = Callable[..., httpx.Response]
@@ -31,19 +30,9 @@ class DoorServices:
     open_access: bool = True
 
 
-@pytest.fixture(scope="session")
-def empty_catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An upgraded catalog without rows, to be copied: upgrading takes a tenth of a second."""
-    path = tmp_path_factory.mktemp("web") / "empty.db"
-    database = Database(f"sqlite:///{path}")
-    database.upgrade()
-    database.close()
-    return path
-
-
 @pytest.fixture
-def services(tmp_path: Path, empty_catalog: Path) -> Iterator[DoorServices]:
-    database = Database(f"sqlite:///{shutil.copy(empty_catalog, tmp_path / 'catalog.db')}")
+def services(tmp_path: Path) -> Iterator[DoorServices]:
+    database = put_catalog(tmp_path)
     yield DoorServices(Catalog(database), ManualClock(datetime(2026, 3, 1, tzinfo=UTC)))
     database.close()
 

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from fastapi import FastAPI
+from tests.empty_stores import put_lake
 from tests.lake_rows import SCHEMA, rows_of
 
 from seamark.app import known_names
@@ -24,7 +25,6 @@ from seamark.engine.configuration import Configuration
 from seamark.store.catalog.keys import KeyRecord
 from seamark.store.heard import Heard
 from seamark.store.lake import Lake
-from seamark.store.lakes import open_ducklake as open_lake
 from seamark.web import compare, models, page_compare
 
 Ask = Callable[..., httpx.Response]
@@ -69,7 +69,7 @@ def predictions_of(version: str, *, wrong: float, nulls: float, seed: int) -> di
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
     """v1 serves; v2 is like it, v3 is 20 % slower, v4 is wrong more often, v5 has nulls, v6 has only begun."""
-    lake = open_lake(data_dir=tmp_path_factory.mktemp("lake"), catalog_url="sqlite://")
+    lake = put_lake(tmp_path_factory.mktemp("lake"))
     kinds = {"v1": (1, 0.1, 0), "v2": (1, 0.1, 0), "v3": (1.2, 0.1, 0), "v4": (1, 0.2, 0), "v5": (1, 0.1, 0.2)}
     for seed, (version, (slower, wrong, nulls)) in enumerate(kinds.items()):
         rows = predictions_of(version, wrong=wrong, nulls=nulls, seed=seed)

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from tests.empty_stores import put_lake
 from tests.lake_rows import rows_of
 
-from seamark.store.lakes import open_ducklake as open_lake
 from seamark.web import measures, models
 
 Ask = Callable[..., httpx.Response]
@@ -22,7 +22,7 @@ Ask = Callable[..., httpx.Response]
 def ask_measures(app: FastAPI, ask: Ask, services: Any, tmp_path: Path) -> Iterator[Ask]:
     app.include_router(measures.router())
     app.include_router(models.router())
-    services.lake = open_lake(data_dir=tmp_path, catalog_url="sqlite://")
+    services.lake = put_lake(tmp_path)
     now = services.clock.now()
     points = [
         {"model": "org/churn", "name": "http/queue.length", "at": now - timedelta(minutes=ago), "value": value}

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from tests.empty_stores import put_lake
 
-from seamark.store.lakes import open_ducklake
 from seamark.web import loadtests, system
 
 
@@ -20,7 +20,7 @@ def test_a_service_whose_disk_is_full_is_not_ready(
     app: FastAPI, ask: Callable[..., httpx.Response], services: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app.include_router(system.router())
-    services.lake = open_ducklake(data_dir=tmp_path, catalog_url="sqlite://")
+    services.lake = put_lake(tmp_path)
     services.configuration = SimpleNamespace(problem=None)
     assert ask("GET", "/readyz").json() == {"ready": True, "checks": {"lake": "ok", "catalog": "ok"}}
     usage = shutil.disk_usage(tmp_path)

@@ -4,7 +4,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seamark.core.errors import ConfigInvalid, Invalid, Problem
@@ -354,7 +354,6 @@ def test_a_plan_that_is_no_object_is_refused():
         parse_plan([1], "nightly", KNOWN, (), ())
 
 
-@settings(max_examples=80, deadline=None)
 @given(st.text(st.sampled_from("abmodels:-[]{}\n \"'&*!|>#,?~0.1"), max_size=60))
 def test_any_text_is_read_or_refused(text):
     read = read_yaml(text)

@@ -3,7 +3,7 @@
 from itertools import count
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
@@ -219,7 +219,6 @@ events = st.sampled_from(["seamark.prediction"] * 5 + ["seamark.label", "", "x"]
 resources = st.dictionaries(st.sampled_from(["service.name", "seamark.model.name", "service.version"]), texts)
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.tuples(resources, st.lists(records_of(None, st.just("seamark.prediction")), max_size=12)), max_size=3)
 )
@@ -228,7 +227,6 @@ def test_any_usual_events_say_the_same_both_ways(groups):
     assert fast in (None, slow)
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(resources, st.lists(records_of(odd, events), max_size=4)), max_size=2))
 def test_any_odd_events_say_the_same_both_ways(groups):
     fast, slow = both(request(*groups))

@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seamark.core.errors import BodyTooLarge, InputRefused
@@ -231,7 +231,6 @@ def tables(draw):
 
 
 @given(tables(), st.booleans())
-@settings(max_examples=80, deadline=None)
 def test_objects_and_named_tensors_are_the_same_rows(table, nested):
     names, kinds, columns = table
     first = body({"instances": [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]})
@@ -245,7 +244,6 @@ def test_objects_and_named_tensors_are_the_same_rows(table, nested):
 
 
 @given(st.integers(2, 5).flatmap(lambda width: st.lists(st.lists(NUMBER, min_size=width, max_size=width), min_size=1)))
-@settings(max_examples=50, deadline=None)
 def test_lists_a_matrix_and_its_bytes_are_the_same_rows(matrix):
     shape = [len(matrix), len(matrix[0])]
     raw = np.array(matrix, "<f8").tobytes()
@@ -346,7 +344,6 @@ JSON = st.recursive(
 
 
 @given(st.sampled_from(["instances", "inputs", "predictions", "outputs"]), JSON, st.binary(max_size=8))
-@settings(max_examples=150, deadline=None)
 def test_whatever_it_is_it_is_rows_or_a_refusal(name, value, tail):
     payload = body({name: value}, tail)
     for kind in ("request", "response"):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from google.protobuf.json_format import MessageToDict
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -270,7 +270,6 @@ def test_a_json_metric_that_is_not_of_its_form_costs_only_its_points(bad, points
 # --- exponential buckets ------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.integers(-10, 20),
     st.integers(-(2**31), 2**31 - 1),
@@ -363,7 +362,6 @@ def metrics(draw):
     return made
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(metrics(), max_size=4), maps)
 def test_a_message_gives_the_same_rows_through_protobuf_and_json(found, resource):
     message = request(*found, resource=resource)
@@ -378,7 +376,6 @@ def test_a_message_gives_the_same_rows_through_protobuf_and_json(found, resource
         assert table.schema.equals(METRIC_POINTS)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=300), st.sampled_from(list(Encoding)))
 def test_random_bytes_are_decoded_or_refused(body, encoding):
     try:

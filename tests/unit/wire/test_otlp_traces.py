@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -417,7 +417,6 @@ def test_a_request_of_too_many_values_is_too_large(encoding, monkeypatch):
             decode(request(span(attributes=attributes)), encoding)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=300), st.sampled_from(list(Encoding)))
 def test_random_bytes_are_decoded_or_refused(body, encoding):
     try:

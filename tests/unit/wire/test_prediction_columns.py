@@ -7,7 +7,7 @@ from itertools import count
 import msgspec
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seamark.core.errors import SeamarkError
@@ -224,7 +224,6 @@ def records_of(odd):
     return st.fixed_dictionaries({"model": fields.pop("model")}, optional=fields)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(records_of(None), min_size=1, max_size=40), st.sampled_from([JSON, NDJSON[0]]))
 def test_any_usual_records_say_the_same_both_ways(records, media_type):
     encode = msgspec.json.encode
@@ -233,7 +232,6 @@ def test_any_usual_records_say_the_same_both_ways(records, media_type):
     assert fast in (None, slow)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.one_of(records_of(json_values), json_values), max_size=6), st.sampled_from([JSON, NDJSON[0]]))
 def test_any_odd_records_say_the_same_both_ways(records, media_type):
     body = json.dumps(records).encode() if media_type == JSON else lines(records)
@@ -241,7 +239,6 @@ def test_any_odd_records_say_the_same_both_ways(records, media_type):
     assert fast in (None, slow)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from([b'{"model":"m"}', b"{", b"}", b"\r", b"\x0b", b"\n", b" ", b'"x"', b"\xef\xbb\xbf"])))
 def test_any_lines_say_the_same_both_ways(parts):
     fast, slow = both(b"".join(parts), NDJSON[0])
@@ -314,7 +311,6 @@ def arrow_columns(rows):
     )
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.one_of(st.integers(1, 4), st.integers(16, 20)).flatmap(arrow_columns), st.booleans())
 def test_any_arrow_records_say_the_same_both_ways(columns, cut):
     table = pa.table(columns)

@@ -7,7 +7,7 @@ from itertools import count
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seamark.core.errors import BodyTooLarge, InputRefused, WrongMediaType
@@ -272,7 +272,6 @@ def test_arrow_streams_are_not_believed(body, reason):
         decode(body, ARROW)
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_damaged_arrow_streams_are_decoded_or_refused(data):
     body = bytearray(stream(pa.table({"model": ["m", "n"], "features": [{"x": 1.0, "c": "a"}, None]})))
@@ -329,7 +328,6 @@ records = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(st.one_of(records, json_values), max_size=6))
 def test_every_record_is_taken_or_refused_once(batch):
     import msgspec

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seamark.core.errors import BodyTooLarge, InputRefused, WrongMediaType
@@ -232,7 +232,6 @@ def test_sizes_are_bounded_before_anything_unfolds(monkeypatch):
         decode_rows(parquet(TABLE), PARQUET)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.data(), st.sampled_from(BODIES))
 def test_damaged_files_are_decoded_or_refused(data, case):
     media_type, body = case[0], bytearray(case[1])

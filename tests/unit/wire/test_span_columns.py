@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.otlp_messages import AT, START_NS, any_value, pairs, request, requests, span, to_otlp_json
@@ -42,7 +42,6 @@ def assert_same(one, other):
         assert table.to_pylist() == other.tables[name].to_pylist()
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(requests(), min_size=1, max_size=3))
 def test_a_message_gives_the_same_rows_by_every_decoder_and_encoding(messages):
     by_columns = zip(together(*messages), together(*messages, encoding=Encoding.JSON), strict=True)
@@ -201,7 +200,6 @@ def test_too_many_values_are_refused_alone(attributes, monkeypatch):
     assert isinstance(found[1], BodyTooLarge)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.binary(max_size=300), max_size=3), st.sampled_from(list(Encoding)))
 def test_random_bytes_end_as_the_plain_decoder_says(bodies, encoding):
     for body, found in zip(bodies, decode_many_traces(bodies, encoding, received_at=[AT] * len(bodies)), strict=True):

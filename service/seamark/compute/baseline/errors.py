@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from math import pi, sin
 
 import numpy as np
-from scipy.stats import betabinom
 
 from seamark.compute.baseline.difference import Difference, Group, difference
 from seamark.compute.columns import FloatArray
@@ -56,6 +55,8 @@ def compare_errors(baseline: ErrorCounts, newest: ErrorCounts) -> ErrorDifferenc
     same everywhere (arcsine of the root, Anscombe, Biometrika 35, 1948), which knows of runs that fail more at times;
     and the newest errors by the beta-binomial that the baseline's foretell (Jeffreys' prior), right for a few.
     """
+    from scipy.stats import betabinom
+
     old, new = _group(baseline), _group(newest)
     found = difference(old, new, 0.0)
     failed, total = float(baseline.errors.sum()), float(baseline.requests.sum())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy.stats import kstwo
 
 from seamark.compute.calibrate import drawn_null
 from seamark.compute.columns import FloatArray, IntArray
@@ -44,6 +43,8 @@ def null(reference: Numbers, current: Numbers, rng: np.random.Generator) -> Null
     many = reference.has_levels_over(_ATOMS_MAX) or current.has_levels_over(_ATOMS_MAX)
     counts = None if many else count_levels(reference, current)
     if counts is None or len(counts[0]) > _ATOMS_MAX:
+        from scipy.stats import kstwo
+
         effective = max(1, round(n * m / (n + m)))
         return NullDistribution(
             p_value=lambda d: float(kstwo.sf(d, effective)), score_at=lambda p: _score_at(p, effective)
@@ -62,6 +63,8 @@ def null(reference: Numbers, current: Numbers, rng: np.random.Generator) -> Null
 @lru_cache(maxsize=1024)
 def _score_at(p: float, effective: int) -> float:
     """Invert the law; it takes most of a millisecond, and columns without nulls of one window ask the same."""
+    from scipy.stats import kstwo
+
     return float(kstwo.isf(p, effective))
 
 

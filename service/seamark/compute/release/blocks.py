@@ -12,7 +12,6 @@ from math import inf, sqrt
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import t as student
 
 from seamark.compute.columns import FloatArray, IntArray
 
@@ -166,6 +165,8 @@ def _forgetting(centred: FloatArray) -> tuple[float, float]:
 
 def weigh(harm: float, error: Error, tolerance: float) -> Weighed:
     """Return what a harm (positive is worse) and its error say beside what is tolerated, all on one scale."""
+    from scipy.stats import t as student
+
     if not error.standard:
         return Weighed(harm, harm, 0.0 if harm > tolerance else 1.0, harm <= tolerance, harm < 0, None)
     reach = float(student.isf(TAIL_SAME, error.freedom)) * error.standard

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
-from scipy.stats import t as student
 
 from seamark.compute.columns import FloatArray, IntArray
 from seamark.compute.release.blocks import ROWS_MIN, TAIL_SAME, Evidence, Pairing, pair
@@ -54,6 +52,9 @@ def compare_predictions(
 
 
 def _distance(shares: FloatArray, pairing: Pairing, tolerance: float, *, classes: bool) -> Evidence:
+    from scipy.stats import norm
+    from scipy.stats import t as student
+
     def size(differences: FloatArray) -> FloatArray:
         found: FloatArray = np.abs(differences).sum(axis=-1) / 2 if classes else np.abs(differences).max(axis=-1)
         return found
