@@ -17,6 +17,7 @@ def gate(services: Services, model: str, at: datetime) -> AdviceGate:
     found = services.catalog.findings.latest(model, BACKTEST, OwnBacktest)
     if found is None:
         return AdviceGate("unknown", "Not backtested yet on this model's own history.")
-    if at - found.at > HOLDS:
-        return AdviceGate("unknown", "The last backtest is more than a week old; its job has failed since.", found.at)
-    return found.finding.gate
+    last = found.finding.gate
+    if last.at is not None and at - last.at > HOLDS:
+        return AdviceGate("unknown", "The last backtest is more than a week old; its job has failed since.", last.at)
+    return last

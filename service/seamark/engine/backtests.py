@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from math import isfinite
 
@@ -109,10 +109,9 @@ class Backtester:
             return  # what was asked for still waits
         except SeamarkError as error:
             log.warning("backtest of %s failed: %s", spec.name, error.message)
-            made = _not_played(spec.name, at, asked, OwnState.FAILED, f"The backtest failed: {error.message}.")
+            made = _failed(services, spec.name, at, asked, f"The backtest failed: {error.message}.")
         except Exception:
-            reason = "The backtest failed; the service's log says how."
-            _keep(services, _not_played(spec.name, at, asked, OwnState.FAILED, reason))
+            _keep(services, _failed(services, spec.name, at, asked, "The backtest failed; the service's log says how."))
             raise
         _keep(services, made)
 
@@ -256,6 +255,13 @@ def _not_played(model: str, at: datetime, asked: BacktestAsked | None, state: Ow
         asked_at=asked.at if asked else None,
         what_if=wanted.what_if,
     )
+
+
+def _failed(services: Services, model: str, at: datetime, asked: BacktestAsked | None, reason: str) -> OwnBacktest:
+    """Return what is kept of a failure: the gate is the last one's, which is as true as it was."""
+    made = _not_played(model, at, asked, OwnState.FAILED, reason)
+    last = services.catalog.findings.latest(model, BACKTEST, OwnBacktest)
+    return made if last is None else replace(made, gate=last.finding.gate)
 
 
 def _length(seconds: float) -> str:

@@ -264,6 +264,20 @@ def test_a_failure_is_kept_and_an_interruption_leaves_the_question(
     assert backtests.waiting(asked.services, asked.model) is None
 
 
+def test_a_failure_leaves_the_last_gate_until_that_is_a_week_old(own: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    own.services.catalog.findings.put(own.model, BACKTEST, AT, kept(own.model, AT), replace=True)
+
+    def fail(*_: object) -> None:
+        raise SeamarkError("the lake was away")
+
+    monkeypatch.setattr(backtests, "play", fail)
+    for day in (1, 2, 6):
+        assert Backtester().tick(own.services, AT + timedelta(days=day))
+        assert read(own)["state"] == "failed"
+        assert gate(own.services, own.model, AT + timedelta(days=day)) == AdviceGate("weigh", "s", AT)
+    assert gate(own.services, own.model, AT + timedelta(days=7, seconds=1)).state == "unknown"
+
+
 def test_a_worker_that_ends_without_an_answer_is_an_error(tmp_path: Path) -> None:
     trace, fleet = backtests.Trace(15.0, np.full(100, np.nan)), backtests.Fleet(1.0)
     with pytest.raises(SeamarkError, match=r"could not be played \(code 1\): ValueError"):
