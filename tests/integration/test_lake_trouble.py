@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.empty_stores import put_lake
 from tests.lake_faults import failing_commits
 from tests.lake_rows import rows_of, spans
 
@@ -27,7 +28,7 @@ from seamark.store.merging import STEP
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Iterator[LocalLake]:
-    made = open_lake(data_dir=tmp_path / "data", catalog_url="sqlite://")
+    made = put_lake(tmp_path / "data")
     yield made
     made.close()
 

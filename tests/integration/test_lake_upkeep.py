@@ -14,12 +14,12 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from tests.empty_stores import put_lake
 from tests.lake_faults import failing_commits
 from tests.lake_rows import rows_of, spans
 
 from seamark.core.errors import StoreUnavailable
 from seamark.store import merging, rewriting
-from seamark.store.lakes import open_ducklake as open_lake
 from seamark.store.local_lake import LocalLake
 
 KEPT = "SELECT count(*) AS n, count(DISTINCT span_id) AS ids, sum(duration_ns)::BIGINT AS total FROM lake.spans"
@@ -27,7 +27,7 @@ KEPT = "SELECT count(*) AS n, count(DISTINCT span_id) AS ids, sum(duration_ns)::
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Iterator[LocalLake]:
-    made = open_lake(data_dir=tmp_path / "data", catalog_url="sqlite://")
+    made = put_lake(tmp_path / "data")
     yield made
     made.close()
 
