@@ -174,6 +174,7 @@ def overview(model: str = "churn", at: datetime = AT) -> ModelOverview:
             arrivals_rps=42.0,
             forecast=Forecast(at, 60.0, "ok", "seasonal", 30.0, 45.0, 80.0, 95.0),
             headroom_ratio=0.82,
+            needed=2,
             gate=AdviceGate("weigh", "Seamark's advice beats the HPA in cost alone.", at),
         ),
         alerts=(),

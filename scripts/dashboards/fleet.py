@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itself
+import replicas
 from grafana import SEAMARK, Json, Panel, Query, Row, column, dashboard
-from promql import BAD_BELOW_QUARTER, GOOD_AT_ZERO, OR_ZERO, REPLICAS_EXPLAINED, count, errors, quantile, requests, top
+from promql import BAD_BELOW_QUARTER, GOOD_AT_ZERO, OR_ZERO, count, errors, quantile, requests, top
 
 GLANCE = [
     ("Live", top("seamark_live_requests_per_second"), "reqps"),
     ("One replica carries", top("seamark_capacity_requests_per_second"), "reqps"),
     ("Headroom", top("seamark_headroom_ratio"), "percentunit"),
     ("Running", top("seamark_current_replicas"), "short"),
-    ("Advised", top("seamark_recommended_replicas"), "short"),
+    ("Recommended", top("seamark_recommended_replicas"), "short"),
+    ("Advice", replicas.HOLD, "short"),
     ("Budget left", "min by (model) (seamark_slo_error_budget_remaining_ratio)", "percentunit"),
     ("Drifted features", top("seamark_drift_features_drifted"), "short"),
     ("Last seen", top("seamark_model_last_seen_timestamp_seconds") + " * 1000", "dateTimeFromNow"),
@@ -99,22 +101,6 @@ TRAFFIC = [
         minimum=None,
         maximum=1.0,
     ),
-    Panel(
-        "Headroom",
-        "timeseries",
-        "Free share of what the running replicas can carry. Negative: more load than was ever shown to hold.",
-        [Query(top("seamark_headroom_ratio"), "{{model}}")],
-        unit="percentunit",
-        minimum=None,
-        maximum=1.0,
-    ),
-    Panel(
-        "Replicas advised over running",
-        "timeseries",
-        f"Above 0: scale out. Below 0: could scale in. {REPLICAS_EXPLAINED}",
-        [Query(f"{top('seamark_recommended_replicas')} - {top('seamark_current_replicas')}", "{{model}}")],
-        minimum=None,
-    ),
 ]
 
 
@@ -123,7 +109,10 @@ def table() -> Panel:
     page = f"{SEAMARK}/models/${{__value.raw}}"
     drill = "/d/seamark-model?var-model=${__value.raw}&${__url_time_range}"
     shades = {"mode": "absolute", "steps": [{"color": colour, "value": value} for colour, value in BAD_BELOW_QUARTER]}
-    refs = "ABCDEFGHI"  # the last one only lists the models
+    refs = "ABCDEFGHIJ"  # the last one only lists the models
+    headroom = [
+        {"title": "Headroom page", "url": f"{SEAMARK}/models/${{__data.fields.Model}}/headroom", "targetBlank": True}
+    ]
     shaded = {"thresholds": shades, "custom__cellOptions": {"type": "color-text"}}
     return Panel(
         "Models at a glance",
@@ -154,7 +143,17 @@ def table() -> Panel:
                 ],
             ),
             *(
-                column(title, unit=unit, **(shaded if title in ("Headroom", "Budget left") else {}))
+                column(
+                    title,
+                    unit=unit,
+                    **(shaded if title in ("Headroom", "Budget left") else {}),
+                    **(
+                        {"mappings": replicas.ADVICE, "custom__cellOptions": {"type": "color-text"}}
+                        if title == "Advice"
+                        else {}
+                    ),
+                    **({"links": headroom} if title in ("Headroom", "Recommended") else {}),
+                )
                 for title, _, unit in GLANCE
             ),
         ],
@@ -163,7 +162,16 @@ def table() -> Panel:
 
 def fleet() -> Json:
     """Return the dashboard."""
-    items = [*NUMBERS, table(), Row("Traffic and objectives"), *TRAFFIC, Row("Seamark itself"), *itself.PANELS]
+    items = [
+        *NUMBERS,
+        table(),
+        Row("Traffic and objectives"),
+        *TRAFFIC,
+        Row("Headroom and replicas"),
+        *replicas.PANELS,
+        Row("Seamark itself"),
+        *itself.PANELS,
+    ]
     return dashboard(
         "seamark-fleet", "Seamark / Fleet", "Every model at a glance, and the health of Seamark itself.", items, []
     )

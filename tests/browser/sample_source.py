@@ -20,6 +20,7 @@ from sample_facts import (
     latency,
     quality,
 )
+from sample_headroom import sample_headroom
 from sample_quality import drift_history, explained, performance_history
 from sample_traces import sample_requests, sample_trace
 
@@ -35,6 +36,7 @@ from seamark.core.findings import (
     ThresholdResult,
     Verdict,
 )
+from seamark.core.headroom import Headroom
 from seamark.core.load_answers import AnswerCheck, Goodput, TokenSummary, TokenTimes
 from seamark.core.measures import TokenStep
 from seamark.core.scaling import Interval, QueueFit, ReplicaGain, Scaling, UslFit
@@ -241,6 +243,10 @@ class SampleSource:
         if self.scene == "failing":
             raise StoreUnavailable("the lake cannot be read: the disk is full")
         return explained(model, feature, version, Window.trailing(end, span_s or 3600.0))
+
+    def headroom(self, model: str, window: Window, at: datetime) -> Headroom:
+        self.model(model, at)  # which is known, or refuses
+        return sample_headroom(self.scene, model, window, at)
 
     def plans(self, at: datetime) -> Sequence[PlanFacts]:
         if self.scene == "empty":

@@ -26,6 +26,9 @@ PICTURES = [
     ("model", "full", "/models/churn", 2),
     ("model-unknown", "full", "/models/upsell", 0),
     ("model-hostile", "hostile", model_url(HOSTILE), 2),
+    ("headroom", "full", "/models/churn/headroom", 2),
+    ("headroom-unknown", "full", "/models/upsell/headroom", 0),
+    ("headroom-hostile", "hostile", model_url(HOSTILE) + "/headroom", 2),
     ("loadtests", "full", "/loadtests", 0),
     ("run-passed", "full", PASSED, 3),
     ("run-failed", "full", FAILED, 3),
@@ -96,6 +99,7 @@ def test_everything_can_be_read_without_javascript(visit):
         ("/", ("churn", "82", "last heard of 14 min ago", "nothing heard yet")),
         ("/models/churn", ("monthly_income", "wasserstein normed", "63.3 %", "131 ms", "too few rows")),
         (PASSED, ("p99(latency_ms) < 300", "212 ms", "did not hold", "report.html")),
+        ("/models/churn/headroom", ("Advice, followed", "2026-03-08 (in 4 d)", "OTLP metrics", "backtest: follow it")),
         ("/alerts", ("search-ranker burns its latency budget too fast", "22 min")),
     ):
         seen = visit("full", path, java_script_enabled=False)
@@ -132,7 +136,7 @@ def test_the_keyboard_gets_everywhere(visit):
     tab_to(page, "churn")
     page.keyboard.press("Enter")
     page.wait_for_url("**/models/churn")
-    tab_to(page, "KEDA manifest")
+    tab_to(page, "KEDA manifest", 50)
     page.keyboard.press("Enter")
     assert page.get_by_text("kind: ScaledObject").first.is_visible()
 
@@ -196,6 +200,20 @@ def test_the_load_line_has_its_words(visit):
         assert page.get_by_role(landmark).count() == 1
     assert page.get_by_role("navigation", name="Main").count() == 1
     assert page.get_by_role("heading", level=2).count() == 6
+
+
+def test_pointing_at_the_headroom_plot_tells_load_line_and_forecast(visit):
+    page = visit("full", "/models/churn/headroom").page
+    canvas = page.locator("[data-plot=load] .canvas")
+    canvas.locator(".main-svg .scatterlayer path.js-line").first.wait_for(state="attached")
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.5)
+    told = canvas.locator(".hoverlayer")
+    told.get_by_text(re.compile(r"forecast, p50.*\d/s \(p10 \d+, p90 \d+\)")).wait_for()
+    for name in ("load : ", "safe for the replicas that ran : 96/s", "safe for one replica : 48/s"):
+        assert told.get_by_text(name).count() == 1
+    page.get_by_role("link", name="24h").press("Enter")
+    page.wait_for_url("**/headroom?range=24h")
 
 
 # --- refresh ---------------------------------------------------------------------------------------------------------

@@ -139,6 +139,18 @@ def test_a_verdict_comes_back_as_it_went_in(catalog: Catalog) -> None:
     assert found and (found.finding, found.run_id, found.at) == (capacity, run.id, AT)
 
 
+def test_old_findings_of_a_kind_are_thinned_to_one_in_ten_minutes(catalog: Catalog) -> None:
+    for seconds in (0, 9.5, 10, 590, 600, 609, 1190, 1200, 1210):
+        catalog.findings.put("m", "advice", AT + timedelta(seconds=seconds), seconds)
+    catalog.findings.put("m", "other", AT + timedelta(seconds=30), 1.0)
+    catalog.findings.thin(AT + timedelta(seconds=1200), "advice")
+    left = [found.finding for found in catalog.findings.history("m", "advice", float)]
+    assert [seconds for seconds in reversed(left) if seconds != 9.5] == [0, 600, 609, 1200, 1210]
+    assert catalog.findings.latest("m", "other", float)
+    catalog.findings.thin(AT + timedelta(seconds=1200), "advice")
+    assert len(catalog.findings.history("m", "advice", float)) == len(left)
+
+
 def test_of_a_long_run_the_last_hour_of_progress_is_kept(catalog: Catalog) -> None:
     run, other = (catalog.runs.create(plan(), trigger="api", at=AT) for _ in range(2))
     assert run and other

@@ -99,7 +99,8 @@ def test_links_into_seamark_lead_to_its_pages(name):
     assert links
     for link in links:
         assert re.fullmatch(
-            r"|/alerts|/loadtests|/models/\$\{[\w.]+\}(#drift|#performance)?|/api/v1/models/\$\{model\}/drift/report"
+            r"|/alerts|/loadtests|/models/\$\{[\w.]+\}(#drift|#performance|/headroom)?|/api/v1/models/\$\{model\}/drift/report"
+            r"|/models/\$\{__field\.labels\.model:percentencode\}/headroom"
             r"|/models/\$\{model\}/drift/\$\{__field\.labels\.feature:percentencode\}",
             link,
         )

@@ -157,7 +157,7 @@ def play(
         fleet = Fleet(
             capacity_rps=capacity(trace, carried, "capacity_rps"),
             cold_start_s=cold_start_s,
-            slo_wait_s=_slo_wait_s(spec),
+            slo_wait_s=slo_wait_s(spec),
             min=autoscale.min,
             max=autoscale.max,
             tells_queue=autoscale.queue_length is not None,
@@ -237,7 +237,7 @@ def _cold_start(services: Services, spec: ModelSpec, asked: BacktestAsked) -> tu
     return (COLD_START_DEFAULT_S if told.value is None else told.value), told.source
 
 
-def _slo_wait_s(spec: ModelSpec) -> float:
+def slo_wait_s(spec: ModelSpec) -> float:
     """A request that waits as long as its objective allows for the whole answer has broken it."""
     latency = spec.slo.latency if spec.slo else None
     return SLO_WAIT_S if latency is None else latency.limit / 1000

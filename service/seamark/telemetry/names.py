@@ -115,6 +115,10 @@ CAPACITY: dict[str, Metric] = {
     "seamark_capacity_measured_timestamp_seconds": _gauge("model", "When that capacity was measured."),
     "seamark_recommended_replicas": _gauge("model", "Replicas advised; absent where there is no advice."),
     "seamark_current_replicas": _gauge("model", "Replicas seen running."),
+    "seamark_needed_replicas": _gauge(
+        "model", "Replicas the load needs before bounds and waits; absent where the load or the capacity is unknown."
+    ),
+    "seamark_replicas_bound": _gauge("model bound", "The bounds of advice, as seamark.yaml has them: min and max."),
     "seamark_recommendation_state": _gauge("model state", "1 for the advice's state: ok, or hold (keep what runs)."),
     "seamark_advice_recommended": _gauge(
         "model",

@@ -148,6 +148,9 @@ def _put_recommendation(page: Page, model: tuple[str], advice: Recommendation | 
         return
     page.put("seamark_recommended_replicas", model, advice.replicas)
     page.put("seamark_current_replicas", model, advice.current)
+    page.put("seamark_needed_replicas", model, advice.needed)
+    page.put("seamark_replicas_bound", (*model, "min"), advice.min)
+    page.put("seamark_replicas_bound", (*model, "max"), advice.max)
     page.put("seamark_headroom_ratio", model, advice.headroom_ratio)
     if advice.gate is not None and advice.gate.state != "unknown":
         page.put("seamark_advice_recommended", model, float(advice.gate.state != "not_recommended"))

@@ -30,7 +30,7 @@ def latency_figure(points: Sequence[LatencyPoint], step_s: float) -> Figure:
         for name, field, dash in QUANTILES:
             label = f"{name} {version}" if version else name
             values = [known(getattr(point, field)) for point in series]
-            traces.append(_line(label, _times(series), values, color=index, dash=dash, unit=" ms"))
+            traces.append(trace_of(label, _times(series), values, color=index, dash=dash, unit=" ms"))
     return {"traces": traces, "y": {"title": "latency, ms", "from_zero": True}, "x": {"title": "time, UTC"}}
 
 
@@ -41,8 +41,8 @@ def traffic_figure(points: Sequence[LatencyPoint], step_s: float) -> Figure:
         rates = [point.count / step_s if point.count else None for point in series]
         errors = [None if (ratio := known(point.error_ratio)) is None else ratio * 100 for point in series]
         name = version or "requests"
-        traces.append(_line(f"{name}, requests/s", _times(series), rates, color=index, fill=True, unit="/s"))
-        failed = _line(f"{name}, failed", _times(series), errors, color="bad", dash="dash", unit=" %")
+        traces.append(trace_of(f"{name}, requests/s", _times(series), rates, color=index, fill=True, unit="/s"))
+        failed = trace_of(f"{name}, failed", _times(series), errors, color="bad", dash="dash", unit=" %")
         traces.append({**failed, "axis": 2})
     return {
         "traces": traces,
@@ -59,15 +59,15 @@ def progress_figures(lines: Sequence[Mapping[str, Any]], *, asked: bool = True) 
     """
     seconds = [_number(line, "t_s") for line in lines]
     latency = [
-        _line(name, seconds, [_number(line, field) for line in lines], color=0, dash=dash, unit=" ms", key=field)
+        trace_of(name, seconds, [_number(line, field) for line in lines], color=0, dash=dash, unit=" ms", key=field)
         for name, field, dash in QUANTILES
     ]
     lateness = [_number(line, "lateness_p99_ms") for line in lines]
     latency.append(
-        _line("sent late, p99", seconds, lateness, color="bad", dash="dash", key="lateness_p99_ms", unit=" ms")
+        trace_of("sent late, p99", seconds, lateness, color="bad", dash="dash", key="lateness_p99_ms", unit=" ms")
     )
     rates = [
-        _line(
+        trace_of(
             "asked",
             seconds,
             _series(lines, "asked_rps"),
@@ -77,9 +77,12 @@ def progress_figures(lines: Sequence[Mapping[str, Any]], *, asked: bool = True) 
             step=True,
             unit="/s",
         ),
-        _line("answered", seconds, _per_second(lines, seconds, "done"), color=0, key="done", unit="/s"),
-        _line("failed", seconds, _per_second(lines, seconds, "failed"), color="bad", key="failed", unit="/s"),
-        {**_line("in flight", seconds, _series(lines, "in_flight"), color=1, dash="dot", key="in_flight"), "axis": 2},
+        trace_of("answered", seconds, _per_second(lines, seconds, "done"), color=0, key="done", unit="/s"),
+        trace_of("failed", seconds, _per_second(lines, seconds, "failed"), color="bad", key="failed", unit="/s"),
+        {
+            **trace_of("in flight", seconds, _series(lines, "in_flight"), color=1, dash="dot", key="in_flight"),
+            "axis": 2,
+        },
     ]
     if not asked:
         rates = [line for line in rates if line["key"] != "asked_rps"]
@@ -99,7 +102,7 @@ def capacity_figure(steps: Sequence[CapacityStep]) -> Figure:
     """Return p99 against the asked rate, a marker per step: filled held, hollow did not, a cross unknown."""
     ordered = sorted(steps, key=lambda step: step.asked_rps)
     symbols = {True: "circle", False: "x", None: "circle-open"}
-    trace = _line(
+    trace = trace_of(
         "p99",
         [step.asked_rps for step in ordered],
         [known(step.latency.p99) for step in ordered],
@@ -117,11 +120,11 @@ def capacity_figure(steps: Sequence[CapacityStep]) -> Figure:
 def baseline_figure(history: Sequence[PastRun]) -> Figure:
     """The last runs of a plan by when they ended: each quantile, or the capacity; earlier runs are hollow."""
     names = dict.fromkeys(name for run in history for name in run.values if name != "error_ratio")
-    at = [_plotly_time(run.ended_at) for run in history]
+    at = [plotly_time(run.ended_at) for run in history]
     markers = ["circle-open" if run.role == "baseline" else "circle" for run in history]
     latency = any("latency_ms" in name for name in names)
     traces = [
-        _line(
+        trace_of(
             name,
             at,
             [known(run.values.get(name)) for run in history],
@@ -161,14 +164,14 @@ def versions_left_out(points: Sequence[LatencyPoint]) -> int:
 
 
 def _times(points: Iterable[LatencyPoint]) -> list[str]:
-    return [_plotly_time(point.at) for point in points]
+    return [plotly_time(point.at) for point in points]
 
 
-def _plotly_time(at: datetime) -> str:
+def plotly_time(at: datetime) -> str:
     return at.strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _line(
+def trace_of(
     name: str,
     x: Sequence[Any],
     y: Sequence[float | None],

@@ -1,4 +1,4 @@
-"""Paths that name a model and one of its features <-> the two names, whatever characters they hold."""
+"""Paths that name a model, and one of its features or its headroom <-> the names, whatever characters they hold."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from seamark.core.windows import Window, format_duration
 from seamark.web.page_views import model_url
 
 _NO_SEGMENT = (".", "..")  # every browser and proxy takes these out of a path, however they are written
+HEADROOM = "headroom"  # the last part of the address of a model's headroom page
 _OTHER_PAGE = "compare"  # a path that ends so is that of the page that compares versions
 
 
@@ -59,6 +60,16 @@ def feature_asked(request: Request, after: str, last: str = "") -> tuple[str, st
         if segments[place] == "drift" and any(segments[:place]) and any(segments[place + 1 :]):
             return unquote("/".join(segments[:place])), unquote("/".join(segments[place + 1 :]))
     return None
+
+
+def headroom_asked(request: Request, after: str) -> str | None:
+    """Return the model of a path `{after}{model}/headroom`, or None where it is no such path.
+
+    A model whose own name ends so keeps its page: the slash in its name is sent as `%2F`.
+    """
+    path = _sent(request)
+    model, slash, last = path.removeprefix(after).rpartition("/")
+    return unquote(model) if path.startswith(after) and slash and model and last == HEADROOM else None
 
 
 def _sent(request: Request) -> str:

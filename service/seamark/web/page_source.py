@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from seamark.core.errors import NotFound
 from seamark.core.findings import Alert, ModelOverview
+from seamark.core.headroom import Headroom
 from seamark.core.quality import FeatureQuality
 from seamark.core.specs import DriftSpec
 from seamark.core.windows import Window
@@ -17,6 +18,7 @@ from seamark.engine import drift_history, loadtest_schedule, loadtests, performa
 from seamark.engine import overview as glance
 from seamark.engine.configuration import PlanView
 from seamark.engine.distributions import Explained, explain
+from seamark.engine.headroom import headroom
 from seamark.engine.services import Services
 from seamark.store import spans, tokens, traces
 from seamark.store.catalog.runs import RunRecord
@@ -41,6 +43,8 @@ class PageSource(Protocol):
     def feature(
         self, model: str, feature: str, version: str | None, end: datetime, span_s: float | None, at: datetime
     ) -> Explained: ...
+
+    def headroom(self, model: str, window: Window, at: datetime) -> Headroom: ...
 
     def plans(self, at: datetime) -> Sequence[PlanFacts]: ...
 
@@ -88,6 +92,10 @@ class EngineSource:
         """One feature in the window that ends at `end`, of the length that the model is watched over by default."""
         window = Window.trailing(end, span_s or drift_history.window_span_s(self._services, model))
         return explain(self._services, model, version, window, feature, at)
+
+    def headroom(self, model: str, window: Window, at: datetime) -> Headroom:
+        """A model's headroom over a window (engine.headroom.headroom)."""
+        return headroom(self._services, model, window, at)
 
     def _quality(self, seen: ModelOverview) -> Sequence[FeatureQuality]:
         """Quality of the window that drift was judged on, else of the last default window."""

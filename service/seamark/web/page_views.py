@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import quote, urlsplit
 
@@ -35,6 +35,7 @@ class Tile:
     tone: str
     before: str | None = None  # drawn small before the value: `2 →`
     state: str | None = None  # a word that must be seen with the value: `hold`, `over`
+    url: str | None = None  # of the page that says more
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def model_card(seen: ModelOverview) -> ModelCard:
         line=load_line(seen),
         tiles=(
             replicas_tile(seen.recommendation),
-            headroom_tile(seen.recommendation, seen.capacity),
+            replace(headroom_tile(seen.recommendation, seen.capacity), url=f"{model_url(seen.model)}/headroom"),
             budget_tile(seen.slo),
             drift_tile(seen.drift),
         ),

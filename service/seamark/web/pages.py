@@ -12,11 +12,12 @@ from fastapi.responses import HTMLResponse
 
 from seamark.core.errors import Invalid, NotFound, SeamarkError
 from seamark.core.windows import Window, format_duration
-from seamark.web.asking import duration_s, instant, services_of
+from seamark.web.asking import duration_s, instant, services_of, window
 from seamark.web.auth import Principal, require
-from seamark.web.feature_paths import feature_asked
+from seamark.web.feature_paths import feature_asked, headroom_asked
 from seamark.web.page_assets import render, static_files
 from seamark.web.page_distribution import distribution_page
+from seamark.web.page_headroom import DEFAULT_WINDOW, WINDOWS, headroom_page
 from seamark.web.page_model import model_page
 from seamark.web.page_problem import problem_page, wants_page
 from seamark.web.page_runs import plan_row, run_page, run_row
@@ -77,10 +78,13 @@ def _model_routes(routes: APIRouter, source: Callable[[Request], PageSource]) ->
     # `:path`, because a model's name may hold a slash.
     @routes.get("/models/{model:path}")
     def model(request: Request, model: str, who: Principal = Depends(require("read"))) -> HTMLResponse:
-        """One model: latency, traffic, drift, quality, performance, objectives, advice, versions; or one feature."""
+        """One model: latency, traffic, drift, quality, performance, objectives, advice, versions; or a part of it."""
         named = feature_asked(request, "/models/")
         if named is not None:
             return _feature_page(request, source, *named, who)
+        whose = headroom_asked(request, "/models/")
+        if whose is not None:
+            return _headroom_page(request, source, whose, who)
 
         def fill() -> dict[str, Any]:
             who.check_model(model)
@@ -105,6 +109,26 @@ def _feature_page(
         return {"page": distribution_page(found, at), "as_of": moment(at, at)}
 
     return _page(request, "distribution.html.j2", fill)
+
+
+def _headroom_page(
+    request: Request, source: Callable[[Request], PageSource], model: str, who: Principal
+) -> HTMLResponse:
+    """Load and replicas over `range` (6h, 24h or 14d), or from `start` to `end` as the API's endpoint takes them."""
+
+    def fill() -> dict[str, Any]:
+        who.check_model(model)
+        services = services_of(request)
+        at, asked = services.clock.now(), request.query_params
+        given = bool(asked.get("start") or asked.get("end"))
+        chosen = asked.get("range") or DEFAULT_WINDOW
+        if chosen not in WINDOWS:
+            raise Invalid(f"range={chosen[:20]!r} is not usable: write {', '.join(WINDOWS)}, or start and end")
+        over = window(services, asked.get("start"), asked.get("end"), WINDOWS[chosen])
+        found = source(request).headroom(model, over, at)
+        return {"page": headroom_page(found, None if given else chosen), "as_of": moment(at, at)}
+
+    return _page(request, "headroom.html.j2", fill, plots=True)
 
 
 def _run_routes(routes: APIRouter, source: Callable[[Request], PageSource]) -> None:

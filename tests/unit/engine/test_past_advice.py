@@ -11,7 +11,7 @@ import pytest
 from tests.house import AT, House
 
 from seamark.core.advice import AdviceInput, Forecast, Recommendation
-from seamark.engine.maintain import ADVICE_KEPT, prune_catalog
+from seamark.engine.maintain import ADVICE_KEPT, ADVICE_KEPT_WHOLE, prune_catalog
 from seamark.engine.services import Services
 
 READ = AdviceInput("queue_length", "queue.length", "fresh", 12.0, AT)
@@ -53,17 +53,27 @@ def test_none_by_then_is_a_problem_that_says_how_long_they_are_kept(house: House
     make(house, 1)
     answer = house.client.get(f"{house.place}/recommendation", params={"at": at(-1)})
     assert answer.status_code == 404
-    assert "kept for 1d" in answer.json()["detail"]
+    assert "kept for 14d" in answer.json()["detail"]
     assert house.client.get(f"{house.place}/recommendation", params={"at": "yesterday"}).status_code == 422
+
+
+def test_after_a_day_one_in_ten_minutes_is_left(services: Services, client: httpx.Client) -> None:
+    house = House(services, client, "thinned")
+    make(house, 13, every_s=100.0)
+    prune_catalog(services, AT + ADVICE_KEPT_WHOLE + timedelta(seconds=1150))
+    window = {"start": at(0), "end": at(5000)}
+    place = "/api/v1/models/thinned/recommendations"
+    found = client.get(place, params=window).json()["recommendations"]
+    assert [point["replicas"] for point in found] == [1, 7, 13]  # of 12:00, 12:10 and, younger than a day, 12:20
 
 
 def test_what_is_pruned_is_gone(services: Services, client: httpx.Client) -> None:
     house = House(services, client, "org/old one")
-    make(house, 2)
+    make(house, 2, every_s=600.0)
     prune_catalog(services, AT + ADVICE_KEPT + timedelta(seconds=5))
     place = f"/api/v1/models/{quote(house.model, safe='')}"
     assert client.get(f"{place}/recommendation", params={"at": at(5)}).status_code == 404
-    [point] = client.get(f"{place}/recommendations", params={"start": at(0), "end": at(60)}).json()["recommendations"]
+    [point] = client.get(f"{place}/recommendations", params={"start": at(0), "end": at(601)}).json()["recommendations"]
     assert point["replicas"] == 2
 
 

@@ -130,6 +130,15 @@ class Findings:
         read = {row.id: Found(row.at, msgspec.convert(row.body, type_), row.run_id) for row in bodies}
         return [read.get(number) if number is not None else None for number in nearest]
 
+    def thin(self, before: datetime, kind: str) -> int:
+        """Of the findings of a kind older than that keep those made in the first ten seconds of each ten minutes."""
+        since_slot_s = sa.cast(sa.extract("epoch", findings.c.at), sa.BigInteger) % THINNED_TO_S
+        dropped = findings.delete().where(
+            findings.c.kind == kind, findings.c.at < before, since_slot_s >= THINNED_FIRST_S
+        )
+        with self._db.begin() as connection:
+            return connection.execute(dropped).rowcount
+
     def prune(self, before: datetime, kind: str | None = None) -> int:
         """Drop findings older than that (of one kind), but capacities: they hold until a newer test says otherwise."""
         old = findings.delete().where(findings.c.at < before, findings.c.kind != "capacity")
@@ -138,6 +147,7 @@ class Findings:
 
 
 _MODELS_AT_ONCE = 500  # in one statement
+THINNED_TO_S, THINNED_FIRST_S = 600, 10
 _NEAR_AT_ONCE = 100  # instants in one statement: SQLite joins at most 500 selects
 
 
