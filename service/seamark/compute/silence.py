@@ -32,7 +32,7 @@ def silences(rates: FloatArray, step_s: float) -> list[tuple[int, int]]:
 def bridged(rates: FloatArray, out: list[tuple[int, int]]) -> tuple[FloatArray, BoolArray]:
     """Return (the rates with a straight line over each stretch of `out`, which steps say something).
 
-    The steps beside a stretch are heard in part, and say nothing either. With none that does the rates are as they were.
+    The steps beside a stretch are heard in part, and say nothing either. Where none says anything the rates stay.
     """
     known = np.ones(len(rates), np.bool_)
     for start, end in out:
