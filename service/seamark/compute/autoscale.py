@@ -55,17 +55,24 @@ class _Standing:
     what_if: float  # the utilisation that the present load may come to by scaling in
 
     @property
+    def watched(self) -> list[Recommendation]:
+        """The advice of the hold: the largest need of it counts."""
+        return [advice for advice in self.recent if (self.at - advice.at).total_seconds() <= self.hold_s]
+
+    @property
     def replicas(self) -> int | None:
         """The count last advised, else the one that runs; None where neither is known."""
-        last = max(self.recent, key=lambda advice: advice.at, default=None)
-        return last.replicas if last is not None and last.replicas is not None else self.current
+        advised = [advice for advice in self.recent if advice.replicas is not None]
+        last = max(advised, key=lambda advice: advice.at, default=None)
+        return last.replicas if last is not None else self.current
 
     @property
     def watched_s(self) -> float:
-        """For how long the need has been known."""
-        return max(
-            ((self.at - advice.at).total_seconds() for advice in self.recent if advice.needed is not None), default=0.0
-        )
+        """For how long the need has been known, without a break: a need seen in half a minute's load is too small."""
+        unknown = max((advice.at for advice in self.recent if advice.needed is None), default=None)
+        known = [advice.at for advice in self.recent if advice.needed is not None]
+        since = [at for at in known if unknown is None or at > unknown]
+        return (self.at - min(since)).total_seconds() if since else 0.0
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,7 @@ def recommend(
     if forecast is not None and foreseen is not None:
         hold_s = min(max(forecast.horizon_s, SCALE_IN_HOLD_LEAST_S), SCALE_IN_HOLD_S)
         what_if = FORESEEN_UTILISATION
-    recent = [advice for advice in recent if (at - advice.at).total_seconds() <= hold_s]
+    recent = [advice for advice in recent if (at - advice.at).total_seconds() <= SCALE_IN_HOLD_S]
     standing = _Standing(at, current, recent, hold_s, what_if)
     asked = _asked(arrivals_rps_last_minute, capacity, current, spec, measured)
     if unknown is not None or capacity is None or arrivals_rps_last_minute is None:
@@ -225,7 +232,7 @@ def _settle(
     """Return (replicas, reason) after bounds, the wait before scaling in, and its what-if."""
     wanted = _within(need.replicas, spec)
     because = need.words
-    needs = [_within(advice.needed, spec) for advice in standing.recent if advice.needed is not None]
+    needs = [_within(advice.needed, spec) for advice in standing.watched if advice.needed is not None]
     lately = max(needs, default=0)
     kept = _within(standing.replicas or 0, spec)
     if standing.watched_s < SCALE_IN_WATCHED * standing.hold_s:  # too short a while to say that less was enough

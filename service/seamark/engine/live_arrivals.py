@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import numpy as np
+
 from seamark.compute import forecast
 from seamark.compute.completeness import Completeness, completeness, made_whole
+from seamark.compute.silence import bridged, silences
 from seamark.core.advice import AdviceInput, Forecast
-from seamark.core.traffic import FloatArray
+from seamark.core.backtest import BoolArray, FloatArray
 from seamark.core.windows import Window
 from seamark.engine.scheduler import slot
 from seamark.engine.services import Services
-from seamark.store import spans, traffic
+from seamark.store import arrival_steps, spans, traffic
 
 ARRIVAL_STEP_S = 10.0
 ARRIVAL_HISTORY_S = 7200.0  # rare misses are what the margin is made of: an hour has too few of them
@@ -51,7 +54,8 @@ def read_arrivals(services: Services, model: str, at: datetime) -> Arrivals:
     heard = steps.nonzero()[0]
     silent_s = (len(steps) - int(heard[-1])) * ARRIVAL_STEP_S if len(heard) else ARRIVAL_HISTORY_S
     since_first = steps[int(heard[0]) :] if len(heard) else steps[:0]
-    last_minute = since_first[-LAST_MINUTE:]
+    since_first, known_steps = _without_outages(services, since_first, until)
+    last_minute = since_first[-LAST_MINUTE:][known_steps[-LAST_MINUTE:]]
     if silent_s > LIVE_S or not last_minute.any():
         heard_at = until - timedelta(seconds=silent_s - ARRIVAL_STEP_S)
         return Arrivals(
@@ -59,6 +63,18 @@ def read_arrivals(services: Services, model: str, at: datetime) -> Arrivals:
         )
     rate = float(last_minute.mean())
     return Arrivals(rate, since_first, behind_s, replace(told, state="fresh", value=rate, at=until, note=note))
+
+
+def _without_outages(services: Services, steps: FloatArray, until: datetime) -> tuple[FloatArray, BoolArray]:
+    """Return (the steps that end at `until`, bridged where telemetry was out; which of them say something).
+
+    Silence in which some other model was heard of is silence: its senders got through.
+    """
+    found = silences(steps, ARRIVAL_STEP_S)
+    if not found:
+        return steps, np.ones(len(steps), np.bool_)
+    heard = arrival_steps.heard(services.lake, Window.trailing(until, len(steps) * ARRIVAL_STEP_S), ARRIVAL_STEP_S)
+    return bridged(steps, [(start, end) for start, end in found if not heard[start:end].any()])
 
 
 def foresee(arrivals: Arrivals, at: datetime, horizon_s: float) -> Forecast:

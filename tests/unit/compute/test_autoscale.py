@@ -174,6 +174,15 @@ def test_scaling_in_waits_until_less_was_enough_for_the_whole_hold() -> None:
     assert advise(21.0, current=8, recent=quiet).replicas == 3
 
 
+def test_after_silence_the_wait_before_scaling_in_begins_anew() -> None:
+    """The first minute that is heard again is half silence: less seems to be enough, and what ran is hardly seen."""
+    silent = [replace(advice(ago, None, None), state="hold") for ago in (10.0, 100.0, 200.0)]
+    found = advise(2.0, current=1, recent=[*silent, advice(210.0, 6, 6), advice(290.0, 6, 6)])
+    assert found.replicas == 6 and "scaling in waits" in found.reason
+    heard = [advice(float(ago), 1, 6) for ago in range(10, 290, 10)]
+    assert advise(2.0, current=6, recent=[*heard, advice(280.0, 1, 6)]).replicas == 1
+
+
 def test_a_service_that_just_started_does_not_scale_in_on_its_first_look() -> None:
     found = advise(5.0, current=8)
     assert found.replicas == 8 and "scaling in waits" in found.reason

@@ -144,3 +144,28 @@ def test_nothing_known_is_told_input_by_input(services: Services, spec: ModelSpe
         "history": ("unknown", None),
     }
     assert all(one.note for one in gather(services, spec, AT).told if one.name in ("capacity", "replicas", "history"))
+
+
+@pytest.mark.parametrize("others", [False, True], ids=["nobody heard", "another heard"])
+def test_an_outage_of_telemetry_is_no_fall_of_traffic(services: Services, spec: ModelSpec, others: bool) -> None:
+    far = AT - timedelta(days=30 if others else 60)  # of its own: other tests' models are heard of around AT
+    ages = np.arange(0.05, 1_200.0, 0.1)
+    heard = ages[(ages > 240) | (ages < 36)]  # silence for 200 s, and for half a minute it is over
+
+    def store(model: str, ages_s: np.ndarray) -> None:
+        starts = [far - timedelta(seconds=age) for age in ages_s]
+        rows = [
+            {"model": model, "trace_id": next(IDS).to_bytes(16, "big"), "start_at": start, "received_at": start}
+            for start in starts
+        ]
+        services.lake.append({"spans": rows_of("spans", rows)})
+
+    store(spec.name, heard)
+    if others:
+        store(f"{spec.name} beside", np.arange(20.0, 300.0, 5.0))
+    found = read_arrivals(services, spec.name, far)
+    if others:
+        assert found.rate_rps is not None and found.rate_rps < 7.0
+    else:
+        assert found.rate_rps == pytest.approx(10.0, rel=0.1)
+        assert found.steps[:-1].min() > 5.0
