@@ -44,7 +44,7 @@ types: env  ## mypy, strict, on service, sdk and loadtests
 
 .PHONY: quick
 quick: env  ## the unit, contract and tidiness tests that need no processes; under a minute
-	$(PYTEST) -q -n 2 --hypothesis-profile quick -m "$(QUICK)" tests/unit tests/contract tests/test_tidy.py $(ARGS)
+	$(PYTEST) -q $(TWO) --hypothesis-profile quick -m "$(QUICK)" tests/unit tests/contract tests/test_tidy.py $(ARGS)
 
 .PHONY: test
 test: env system-packages format-check lint floors types  ## the whole suite; first run on a fresh machine installs all

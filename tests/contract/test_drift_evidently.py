@@ -8,13 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import chi2_contingency, ks_2samp, wasserstein_distance
-from sklearn import datasets
 
 from seamark.compute.drift import METHODS
 from seamark.compute.profiles import PROFILERS, count_levels, levels, numbers
@@ -25,14 +25,7 @@ EVIDENTLYS = {
     "numeric": ["psi", "jensen_shannon", "ks", "wasserstein", "hellinger"],
     "categorical": ["psi", "jensen_shannon", "hellinger", "total_variation"],
 }
-REAL = {
-    "breast_cancer": datasets.load_breast_cancer,
-    "wine": datasets.load_wine,
-    "diabetes": datasets.load_diabetes,
-    "iris": datasets.load_iris,
-    "digits": datasets.load_digits,
-}
-SETS = ["made", *REAL]
+SETS = ["made", "breast_cancer", "wine", "diabetes", "iris", "digits"]  # all but the first are scikit-learn's
 
 
 @dataclass(frozen=True)
@@ -76,7 +69,9 @@ def real(name: str) -> Iterator[Case]:
 
     As numbers, rounded so that few values bear most rows, and cut into texts.
     """
-    rows = REAL[name]().data.astype(float)
+    from sklearn import datasets
+
+    rows = getattr(datasets, f"load_{name}")().data.astype(float)
     rows = rows[:, rows.std(axis=0) > 0]
     for place in range(0, rows.shape[1], 5 if name == "digits" else 1):
         column, other = rows[:, place], rows[:, (place + 1) % rows.shape[1]]
@@ -91,7 +86,9 @@ def real(name: str) -> Iterator[Case]:
             )
 
 
-CASES = {"made": list(made()), **{name: list(real(name)) for name in REAL}}
+@cache
+def cases(name: str) -> list[Case]:
+    return list(made() if name == "made" else real(name))
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +102,7 @@ def theirs() -> dict[str, list[dict[str, float]]]:
             "methods": EVIDENTLYS[c.kind],
         }
         for name in SETS
-        for c in CASES[name]
+        for c in cases(name)
     ]
     process = subprocess.run(
         [sys.executable, str(SCRIPT)],
@@ -118,7 +115,7 @@ def theirs() -> dict[str, list[dict[str, float]]]:
     )
     assert process.returncode == 0, process.stderr[-2000:]
     scores = iter(json.loads(process.stdout.splitlines()[-1]))
-    return {name: [next(scores) for _ in CASES[name]] for name in SETS}
+    return {name: [next(scores) for _ in cases(name)] for name in SETS}
 
 
 def score(method: str, case: Case) -> float:
@@ -130,7 +127,7 @@ def score(method: str, case: Case) -> float:
 @pytest.mark.parametrize("method", ["psi", "jensen_shannon", "wasserstein", "hellinger", "total_variation"])
 def test_scores_are_evidentlys(method: str, name: str, theirs: dict[str, list[dict[str, float]]]) -> None:
     compared = 0
-    for case, expected in zip(CASES[name], theirs[name], strict=True):
+    for case, expected in zip(cases(name), theirs[name], strict=True):
         if method in expected:
             compared += 1
             ours, told = score(method, case), expected[method]
@@ -143,7 +140,7 @@ def test_scores_are_evidentlys(method: str, name: str, theirs: dict[str, list[di
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 def test_ks_is_the_distance_behind_evidentlys_p_value(name: str, theirs: dict[str, list[dict[str, float]]]) -> None:
-    for case, expected in zip(CASES[name], theirs[name], strict=True):
+    for case, expected in zip(cases(name), theirs[name], strict=True):
         if case.kind == "numeric":
             found = ks_2samp(case.reference, case.current)
             assert found.pvalue == pytest.approx(expected["ks"], abs=1e-9), case.name
@@ -152,7 +149,7 @@ def test_ks_is_the_distance_behind_evidentlys_p_value(name: str, theirs: dict[st
 
 @pytest.mark.parametrize("name", SETS)
 def test_scores_are_scipys(name: str) -> None:
-    for case in CASES[name]:
+    for case in cases(name):
         if case.kind == "numeric":
             assert score("ks", case) == pytest.approx(ks_2samp(case.reference, case.current).statistic, abs=1e-12)
             distance = wasserstein_distance(case.reference, case.current) / max(case.reference.std(), 0.001)

@@ -10,9 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.ensemble import GradientBoostingRegressor
-from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import LogisticRegression
 
 from seamark.compute import confusion, performance, probability, regression
 from seamark.compute.estimate import cbpe, dle, record
@@ -87,6 +84,8 @@ def regressor_rows(count: int, **more: Any) -> tuple[dict[str, np.ndarray], Rows
 @pytest.mark.parametrize("decimals", [None, 2, 0])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_isotonic_is_scikit_learns(decimals: int | None, weighted: bool) -> None:
+    from sklearn.isotonic import IsotonicRegression
+
     rng = np.random.default_rng(4)
     scores = rng.random(2000) if decimals is None else np.round(rng.random(2000), decimals)
     came = (rng.random(2000) < scores**2).astype(float)
@@ -97,6 +96,8 @@ def test_isotonic_is_scikit_learns(decimals: int | None, weighted: bool) -> None
 
 
 def test_platt_is_a_logistic_regression_of_the_log_odds() -> None:
+    from sklearn.linear_model import LogisticRegression
+
     scores, true = classes_of(4000)
     odds = np.log(scores[:, 1] / scores[:, 0])[:, None]
     theirs = LogisticRegression(C=1e9, tol=1e-10).fit(odds, true).predict_proba(odds)[:, 1]
@@ -262,6 +263,8 @@ def test_trees_are_those_of_scikit_learn_in_what_they_find() -> None:
     coded = np.column_stack([binning_of(values, target).bins(values) for values in columns])
     ours = grow(coded[:3000], target[:3000, None]).expect(coded[3000:])[:, 0]
     ordinal = np.column_stack([numbers, np.searchsorted(list("abcdef"), level)])
+    from sklearn.ensemble import GradientBoostingRegressor
+
     model = GradientBoostingRegressor(max_depth=5, random_state=0)
     theirs = model.fit(ordinal[:3000], target[:3000]).predict(ordinal[3000:])
     off = [float(((found - right[3000:]) ** 2).mean()) for found in (ours, theirs)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn import calibration, metrics
 
 from seamark.compute import confusion, probability, regression
 
@@ -24,6 +23,8 @@ def scored(seed: int, classes: int, rows: int = 400, decimals: int | None = None
 @pytest.mark.parametrize("classes", [2, 3, 9])
 @pytest.mark.parametrize("seed", range(3))
 def test_counts(classes: int, seed: int) -> None:
+    from sklearn import metrics
+
     scores, true = scored(seed, classes)
     predicted = np.where(np.arange(len(true)) % 7 == 0, 0, scores.argmax(axis=1))
     predicted[predicted == classes - 1] = 0  # a class that is never predicted
@@ -43,6 +44,8 @@ def test_counts(classes: int, seed: int) -> None:
 @pytest.mark.parametrize("decimals", [None, 1])
 @pytest.mark.parametrize("classes", [2, 3, 9])
 def test_probabilities(classes: int, decimals: int | None) -> None:
+    from sklearn import metrics
+
     scores, true = scored(5, classes, decimals=decimals)
     found = probability.measured(scores, true, seed=0)
     whose = scores[:, 1] if classes == 2 else scores
@@ -57,6 +60,8 @@ def test_probabilities(classes: int, decimals: int | None) -> None:
 
 
 def test_calibration_error() -> None:
+    from sklearn import calibration
+
     rng = np.random.default_rng(3)
     claimed = rng.beta(0.7, 0.7, 5000)
     came = (rng.random(5000) < claimed**1.5).astype(float)
@@ -68,6 +73,8 @@ def test_calibration_error() -> None:
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e9])
 def test_quantities(scale: float) -> None:
+    from sklearn import metrics
+
     rng = np.random.default_rng(1)
     true = rng.normal(3, 1, 501) * scale
     predicted = true + rng.laplace(0.1, 0.3, 501) * scale
