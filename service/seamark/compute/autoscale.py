@@ -24,9 +24,9 @@ All of it is a function of what the recommendation itself tells and of those bef
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from math import ceil, inf, isfinite
+from math import ceil, isfinite
 from statistics import NormalDist
 
 from seamark.core.advice import AdviceInput, AdviceRules, Forecast, Recommendation, ReplicaCapacity, WarmFloor
@@ -103,10 +103,11 @@ def recommend(
     negative) is not known.
     """
     arrivals = _number(arrivals_rps_last_minute)
-    measured = {
-        one.name: one for one in inputs if one.state == "fresh" and _number(one.value, REPLICAS_MOST) is not None
-    }
-    current = round(measured["replicas"].value or 0) if "replicas" in measured else current
+    capacity = capacity if capacity is not None and isfinite(capacity.safe_rps) else None
+    inputs = [one if one.value is None or isfinite(one.value) else _unread(one) for one in inputs]
+    measured = {one.name: one for one in inputs if one.state == "fresh" and _number(one.value) is not None}
+    if "replicas" in measured:
+        current = round(min(measured["replicas"].value or 0.0, REPLICAS_MOST))
     headroom = _headroom(arrivals, capacity, current)
     needed: int | None = None
     unknown = _unknown(arrivals, capacity)
@@ -136,7 +137,7 @@ def recommend(
         max=spec.max,
         reason=reason,
         capacity_rps=capacity.safe_rps if capacity else None,
-        arrivals_rps=arrivals_rps_last_minute,
+        arrivals_rps=arrivals,
         forecast=forecast,
         headroom_ratio=headroom,
         cost_per_hour=price * replicas if price is not None and replicas is not None else None,
@@ -148,9 +149,13 @@ def recommend(
     )
 
 
-def _number(value: float | None, most: float = inf) -> float | None:
+def _number(value: float | None) -> float | None:
     """Return a value that a decision may go by: finite and not negative. Anything else is not known."""
-    return value if value is not None and isfinite(value) and 0 <= value <= most else None
+    return value if value is not None and isfinite(value) and value >= 0 else None
+
+
+def _unread(one: AdviceInput) -> AdviceInput:
+    return replace(one, state="unknown", value=None, note="what was sent is no finite number")
 
 
 def _warm(spec: AutoscaleSpec, floor: WarmFloor | None) -> int:
@@ -214,8 +219,6 @@ def _unknown(arrivals: float | None, capacity: ReplicaCapacity | None) -> str | 
         return "no requests were heard of in the last two minutes, and silence is not zero traffic"
     if capacity is None:
         return "what one replica can carry is not known; run a load test of shape `capacity`"
-    if not isfinite(capacity.safe_rps):
-        return "the capacity of one replica is no finite number; run a load test of shape `capacity`"
     if capacity.safe_rps <= 0:
         return "the last capacity test found no rate that holds its thresholds"
     return None
@@ -264,7 +267,9 @@ def _settle(
     elif wanted < kept:
         found = min(max(wanted, _within(_replicas(arrivals, capacity.safe_rps * standing.what_if), spec)), kept)
         if found == kept:
-            more = f"; with {wanted} they would run at {arrivals / (wanted * capacity.safe_rps):.0%}, too much to scale in"
+            more = (
+                f"; with {wanted} they would run at {arrivals / (wanted * capacity.safe_rps):.0%}, too much to scale in"
+            )
     if 0 < kept - found <= DEADBAND * kept:
         found, more = kept, f"; {found} would do, too small a saving to scale in for"
     limited = _limited(found, spec, standing)

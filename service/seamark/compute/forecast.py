@@ -70,8 +70,10 @@ def forecast(
         seasonal = _seasonal(rates, steps, a_day)
         if np.abs(seasonal[1]).mean() < np.abs(changes).mean():
             level, changes, kind = *seasonal, "seasonal_naive"
-    p10, p50, p90, p99 = (max((level + change) * scale, 0.0) for change in _quantiles(changes))
-    return Forecast(target, horizon_s, "ok", kind + method, p10, p50, p90, p99, rise)
+    quantiles = [max((level + change) * scale, 0.0) for change in _quantiles(changes)]
+    if not np.isfinite(quantiles).all():  # rates so large that their sums are no number
+        return Forecast(target, horizon_s, "too_few_points", "none")
+    return Forecast(target, horizon_s, "ok", kind + method, *quantiles, rise)
 
 
 def _scales(found: Season, count: int, step_s: float, horizon_s: float) -> tuple[FloatArray, float, float]:
@@ -79,7 +81,7 @@ def _scales(found: Season, count: int, step_s: float, horizon_s: float) -> tuple
 
     The largest is looked for from now on: a fall that is foreseen is not carried on.
     """
-    shape = found.at((np.arange(count) - count + 0.5) * step_s)
+    shape = found.at(np.asarray((np.arange(count) - count + 0.5) * step_s, dtype=np.float64))
     later = found.at(np.arange(0.0, horizon_s + EARLY_S + 1.0, 30.0))
     target = float(found.at(np.array([horizon_s]))[0])
     return shape, target, max(float(later.max()) / target, 1.0)

@@ -23,6 +23,7 @@ IntArray = npt.NDArray[np.int64]
 DAY_S = 86_400.0
 WEEK_DAYS = 7
 DAYS_MIN = 2
+DAYS_MOST = 42  # what came longer ago tells nothing of today
 STEP_MOST_S = 3600.0
 SHAPE_MOST = 10.0  # times the mean: one wild day is not to make the season
 SHAPE_LEAST = 0.05
@@ -62,8 +63,8 @@ class Season:
 def season(history: ArrivalHistory | None, at: datetime, back_s: float, ahead_s: float) -> Season | None:
     """Return the season from `back_s` before `at` until `ahead_s` after it; None where history does not show one.
 
-    It needs the same hours of DAYS_MIN days, known without a gap, in steps that divide a day. Days that are not known
-    are left out.
+    It needs the same hours of DAYS_MIN days, known without a gap, in steps that divide a day. Days that are not known,
+    and those longer ago than DAYS_MOST, are left out.
     """
     if history is None or not 0 < history.step_s <= STEP_MOST_S or DAY_S % history.step_s:
         return None
@@ -96,7 +97,7 @@ def season(history: ArrivalHistory | None, at: datetime, back_s: float, ahead_s:
 def _shapes(rates: FloatArray, first: int, last: int, a_day: int, so_far: int) -> tuple[IntArray, FloatArray] | None:
     """Return (how many days ago, shape of each day) of the days whose steps are all known; None where too few are."""
     count = len(rates)
-    ago = np.arange(max(-(-(last + 1) // a_day), 1), (count + first) // a_day + 1)  # the last step ends within history
+    ago = np.arange(max(-(-(last + 1) // a_day), 1), min((count + first) // a_day, DAYS_MOST) + 1)  # the last step ends within history
     if len(ago) < DAYS_MIN:
         return None
     places = count + np.arange(first, last + 1)[None, :] - ago[:, None] * a_day
@@ -106,5 +107,3 @@ def _shapes(rates: FloatArray, first: int, last: int, a_day: int, so_far: int) -
     if known.sum() < DAYS_MIN:
         return None
     return ago[known], np.minimum(days[known] / means[known, None], SHAPE_MOST)
-
-

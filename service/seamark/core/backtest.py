@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 TICK_S = 15.0  # the HPA's and KEDA's own sync period
 UTILISATION = 0.7  # what HPA, KEDA and the static fleet aim at

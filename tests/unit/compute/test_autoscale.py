@@ -93,7 +93,7 @@ def test_advice_lies_within_its_bounds_whatever_it_is_told(seed: int) -> None:
     def one_of(*values: Any) -> Any:
         return values[rng.integers(len(values))]
 
-    wild = (0.0, 1e-300, 1e-9, 0.3, 7.0, 1e9, 1e300)
+    wild = (float("nan"), float("inf"), -1.0, 0.0, 1e-300, 1e-9, 0.3, 7.0, 1e9, 1e300)
     for _ in range(400):
         least = int(rng.integers(0, 5))
         spec = replace(READS, min=least, max=least + int(rng.integers(1, 2000)))
