@@ -35,11 +35,11 @@ from seamark.core.specs import AutoscaleSpec, StepLimit
 UTILISATION = 0.85  # of the tested capacity: arrivals between two looks are not even
 SCALE_IN_UTILISATION = 0.7  # after scaling in, the present load may use so much of what is left
 FORESEEN_UTILISATION = 0.95  # in place of both where a forecast's errors have made the margin
-UNDER_TO_OVER = 200.0  # what a replica too few costs, in replicas too many
+UNDER_TO_OVER = 300.0  # what a replica too few costs, in replicas too many
 FORESEEN_QUANTILE = UNDER_TO_OVER / (UNDER_TO_OVER + 1)
 DECISION_LAG_S = 30.0  # spans are a few seconds on their way, advice waits for the next look of KEDA or the HPA
 SCALE_IN_HOLD_S = 300.0  # also the most, where the forecast's horizon tells how long a start takes
-SCALE_IN_HOLD_LEAST_S = 120.0
+SCALE_IN_HOLD_LEAST_S = 90.0
 SCALE_IN_WATCHED = 0.9  # of the hold: advice is not given at its very edge
 DEADBAND = 0.05  # of the fleet: giving up less saves less than its next start costs
 DRAIN_S = 60.0  # in which what waits now should be gone
@@ -270,7 +270,7 @@ def _settle(
             more = (
                 f"; with {wanted} they would run at {arrivals / (wanted * capacity.safe_rps):.0%}, too much to scale in"
             )
-    if 0 < kept - found <= DEADBAND * kept:
+    if 0 < kept - found < DEADBAND * kept - _ROUNDING:
         found, more = kept, f"; {found} would do, too small a saving to scale in for"
     limited = _limited(found, spec, standing)
     if limited != found:

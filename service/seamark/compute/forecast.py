@@ -33,7 +33,7 @@ SMOOTHED_STEPS = 3  # the present level is the mean of so many steps
 LEVEL_S = 90.0
 TREND_S = 150.0
 TREND_STEPS_MIN = 6  # a trend through fewer is noise
-DOUBTED = 1.5  # standard errors of a rise
+DOUBTED = 1.2  # standard errors of a rise
 RISE_MOST = 3.0  # times the level: no trend is carried on beyond
 EARLY_S = 300.0  # a season's rise is met so much before its time, as predictive scaling of cloud providers does
 STEP_MOST_S = 60.0  # fine steps, whose season is in stored history
@@ -81,10 +81,11 @@ def _scales(found: Season, count: int, step_s: float, horizon_s: float) -> tuple
 
     The largest is looked for from now on: a fall that is foreseen is not carried on.
     """
-    shape = found.at(np.asarray((np.arange(count) - count + 0.5) * step_s, dtype=np.float64))
-    later = found.at(np.arange(0.0, horizon_s + EARLY_S + 1.0, 30.0))
-    target = float(found.at(np.array([horizon_s]))[0])
-    return shape, target, max(float(later.max()) / target, 1.0)
+    so_far = (np.arange(count) - count + 0.5) * step_s
+    later = np.arange(0.0, horizon_s + EARLY_S + 1.0, 30.0)
+    shape = found.at(np.concatenate((so_far, later, [horizon_s])))
+    target = float(shape[-1])
+    return shape[:count], target, max(float(shape[count:].max()) / target, 1.0)
 
 
 def _quantiles(changes: FloatArray) -> tuple[float, float, float, float]:

@@ -60,7 +60,7 @@ def test_the_reason_is_a_sentence_with_its_figures() -> None:
 def test_a_forecast_scales_out_and_says_so() -> None:
     """p50 is 53.3, p99 is 96: the newsvendor's quantile lies beyond, as far as a normal one's would."""
     found = advise(20.0, forecast=coming(80.0))
-    assert found.replicas == 11 and "requests/s (99.50%) are expected in 75 s" in found.reason
+    assert found.replicas == 11 and "requests/s (99.67%) are expected in 75 s" in found.reason
     assert found.forecast == coming(80.0)
 
 
