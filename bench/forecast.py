@@ -130,7 +130,7 @@ def _seasonal_naive(seen: FloatArray) -> list[list[float]]:
 
 def _statsforecast(seen: Sequence[FloatArray], *, quick: bool) -> Mapping[str, tuple[FloatArray, float]]:
     """Return the peer's quantiles by model; nothing, and a line that says so, where it cannot be had."""
-    models = ["SeasonalNaive, conformal", "AutoETS", "AutoETS, conformal", "MSTL"]
+    models = ["SeasonalNaive, conformal", "AutoETS", "MSTL"]
     try:
         python = install("statsforecast", [STATSFORECAST]) / "python"
         with tempfile.TemporaryDirectory() as folder:

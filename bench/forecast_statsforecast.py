@@ -27,7 +27,6 @@ def main(folder: Path) -> None:
     models = {
         "SeasonalNaive, conformal": lambda: SeasonalNaive(season_length=7 * day, prediction_intervals=intervals),
         "AutoETS": lambda: AutoETS(season_length=day),
-        "AutoETS, conformal": lambda: AutoETS(season_length=day, prediction_intervals=intervals),
         "MSTL": lambda: MSTL(season_length=[day, 7 * day], trend_forecaster=AutoETS(model="ZZN")),
     }
     found = {}

@@ -23,7 +23,7 @@ from math import ceil, floor, sqrt
 import numpy as np
 import numpy.typing as npt
 
-from seamark.compute.season import DAY_S, Season, season
+from seamark.compute.season import DAY_S, RATE_MOST, Season, season
 from seamark.core.advice import ArrivalHistory, Forecast
 
 FloatArray = npt.NDArray[np.float64]
@@ -33,7 +33,7 @@ SMOOTHED_STEPS = 3  # the present level is the mean of so many steps
 LEVEL_S = 90.0
 TREND_S = 150.0
 TREND_STEPS_MIN = 6  # a trend through fewer is noise
-DOUBTED = 1.2  # standard errors of a rise
+DOUBTED = 1.5  # standard errors of a rise
 RISE_MOST = 3.0  # times the level: no trend is carried on beyond
 EARLY_S = 300.0  # a season's rise is met so much before its time, as predictive scaling of cloud providers does
 STEP_MOST_S = 60.0  # fine steps, whose season is in stored history
@@ -46,12 +46,12 @@ def forecast(
 
     `arrivals_rps` holds one rate (requests per second) per step of `step_s` seconds, oldest first, ending at `at`.
     `history` is what came on the days before, in coarser steps. With fewer than POINTS_MIN changes over the horizon,
-    or a step that is no number, the state is `too_few_points` and there are no quantiles.
+    or a step that is no rate (not finite, negative), the state is `too_few_points` and there are no quantiles.
     """
     steps = max(ceil(horizon_s / step_s), 1)
     target = at + timedelta(seconds=horizon_s)
     rates = np.asarray(arrivals_rps, dtype=np.float64)
-    if len(rates) < POINTS_MIN + steps or not np.isfinite(rates).all():
+    if len(rates) < POINTS_MIN + steps or not ((rates >= 0) & (rates <= RATE_MOST)).all():
         return Forecast(target, horizon_s, "too_few_points", "none")
     found = None
     if step_s <= STEP_MOST_S:
@@ -70,10 +70,8 @@ def forecast(
         seasonal = _seasonal(rates, steps, a_day)
         if np.abs(seasonal[1]).mean() < np.abs(changes).mean():
             level, changes, kind = *seasonal, "seasonal_naive"
-    quantiles = [max((level + change) * scale, 0.0) for change in _quantiles(changes)]
-    if not np.isfinite(quantiles).all():  # rates so large that their sums are no number
-        return Forecast(target, horizon_s, "too_few_points", "none")
-    return Forecast(target, horizon_s, "ok", kind + method, *quantiles, rise)
+    p10, p50, p90, p99 = (max((level + change) * scale, 0.0) for change in _quantiles(changes))
+    return Forecast(target, horizon_s, "ok", kind + method, p10, p50, p90, p99, rise)
 
 
 def _scales(found: Season, count: int, step_s: float, horizon_s: float) -> tuple[FloatArray, float, float]:

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 
+from seamark.compute.season import RATE_MOST
 from seamark.core.advice import ArrivalHistory, Forecast
 
 FloatArray = npt.NDArray[np.float64]
@@ -53,7 +54,7 @@ def outlook(history: ArrivalHistory, hours: float) -> tuple[Forecast, ...]:
         return ()
     ahead = min(round(hours * 3600 / step_s), round(DAY_S / step_s))
     rates = np.asarray(history.rates, dtype=np.float64)
-    rates = np.where(np.isfinite(rates) & (rates >= 0), rates, np.nan)
+    rates = np.where((rates >= 0) & (rates <= RATE_MOST), rates, np.nan)
     seen = _seen(rates, step_s, ahead)
     kept = max(round(MISSES_S / step_s), MISSES_LEAST)
     return tuple(_one(seen, step, kept, history.end, step_s) for step in range(1, ahead + 1))

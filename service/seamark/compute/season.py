@@ -25,6 +25,7 @@ WEEK_DAYS = 7
 DAYS_MIN = 2
 DAYS_MOST = 42  # what came longer ago tells nothing of today
 STEP_MOST_S = 3600.0
+RATE_MOST = 1e12  # requests per second; what is told to be more is no rate
 SHAPE_MOST = 10.0  # times the mean: one wild day is not to make the season
 SHAPE_LEAST = 0.05
 
@@ -102,8 +103,10 @@ def _shapes(rates: FloatArray, first: int, last: int, a_day: int, so_far: int) -
         return None
     places = count + np.arange(first, last + 1)[None, :] - ago[:, None] * a_day
     days = rates[places]
+    rated = ((days >= 0) & (days <= RATE_MOST)).all(axis=1)  # also false where a step is not known
+    ago, days = ago[rated], days[rated]
     means = days[:, : max(so_far, 1)].mean(axis=1)
-    known = np.isfinite(days).all(axis=1) & (days >= 0).all(axis=1) & (means > 0)
+    known = means > 0
     if known.sum() < DAYS_MIN:
         return None
     return ago[known], np.minimum(days[known] / means[known, None], SHAPE_MOST)

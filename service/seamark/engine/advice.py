@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from seamark.compute import autoscale, forecast
-from seamark.core.advice import Forecast, Recommendation, ReplicaCapacity
+from seamark.core.advice import Forecast, Recommendation, ReplicaCapacity, WarmFloor
 from seamark.core.findings import Capacity
 from seamark.core.specs import ModelSpec
 from seamark.core.windows import Window
@@ -31,6 +31,7 @@ def advise(services: Services, spec: ModelSpec, at: datetime) -> list[Condition]
     live_rps, coming = traffic(services, spec.name, at, horizon_s)
     since = at - timedelta(seconds=autoscale.SCALE_IN_HOLD_S)
     recent = services.catalog.findings.history(spec.name, "recommendation", Recommendation, since=since)
+    floor = services.catalog.findings.latest(spec.name, "warm_floor", WarmFloor)
     recommendation = autoscale.recommend(
         spec.name,
         at,
@@ -41,6 +42,7 @@ def advise(services: Services, spec: ModelSpec, at: datetime) -> list[Condition]
         current=spans.instances(services.lake, spec.name, Window.trailing(at, 60.0)),
         recent=[found.finding for found in recent],
         inputs=read_inputs(services, spec, at),
+        warm_floor=floor.finding if floor else None,
     )
     services.catalog.findings.put(spec.name, "recommendation", at, recommendation)
     tell_change(services, spec, recent[0].finding if recent else None, recommendation)
