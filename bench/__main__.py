@@ -1,7 +1,7 @@
 """`python -m bench [NAME ...] [options]` -> Markdown tables, and bench/results/<name>.json.
 
 Names are drift, drift_speed, vectors, loadgen, capacity, baseline, release, ingest, queries, performance,
-autoscale; all by default.
+autoscale, forecast; all by default.
 
 * --quick: seconds each; shows that everything runs. Its figures are marked and are no result.
 * --only KIND ... (ingest): of protobuf, json, ndjson, arrow, logs.
@@ -11,8 +11,8 @@ autoscale; all by default.
 * --spans N [N ...] (queries): sizes of the lakes, the smallest first; 5000000 by default.
 * --rate R (queries): the maximum in spans/s of whose half comes in meanwhile; by default what ingest last found here.
 * --lakes FOLDER (queries): keep the lakes there, and use those that are there; each run adds what it sends.
-* --data FILE (performance): bicycles rented per hour, UCI's hour.csv, as a further case.
-* --traces FILE ... (autoscale): traffic as `seamark autoscale backtest --trace` reads it; synthetic traffic without.
+* --data FILE (performance, forecast): bicycles rented per hour, UCI's hour.csv, as a further case.
+* --traces FILE ... (autoscale, forecast): traffic as `seamark autoscale backtest --trace` reads it; else synthetic.
 * --plots FOLDER (autoscale): draw there, and put the tables into benchmarks.md beside that folder.
 * --write FILE: also put the tables of goals into this document, between its markers (bench/document.py).
 
@@ -44,6 +44,7 @@ BENCHES = {
     "queries": ("quick", "spans", "rate", "lakes"),
     "performance": ("quick", "data"),
     "autoscale": ("quick", "traces", "plots"),
+    "forecast": ("quick", "traces", "data"),
 }
 
 

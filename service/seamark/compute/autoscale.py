@@ -3,41 +3,47 @@
 Capacity is the lower end of the test's interval: the estimate is too high as often as too low, and by what it is too
 high the SLO breaks. The largest of these needs counts:
 
-* ceil(q / capacity), q the quantile of the forecast for the moment a replica asked for now would serve. Which one, is
-  the newsvendor's answer: cost of a replica too few / (that + cost of one too many). The forecast's own errors make the
-  margin: steady traffic needs little of it, wild traffic much.
+* ceil(q / capacity), q the quantile of the forecast for the moment a replica asked for now would serve, times the rise
+  that the season has until shortly after. Which quantile, is the newsvendor's answer: cost of a replica too few /
+  (that + cost of one too many). The forecast's own errors make the margin: steady traffic needs little of it, wild
+  traffic much.
 * ceil(arrivals / (capacity x utilisation)), the last minute's arrivals, whatever the forecast says. Without a forecast
   the utilisation leaves the room that the quantile would have.
 * the arrivals with what waits in a queue, drained in a minute.
 * ceil(current x utilisation / limit), as the HPA has it, where a utilisation is measured.
 
 A forecast alone never scales in. Scaling in waits until less has been enough for as long as a replica takes to start
-(one given up sooner and needed again costs its start for nothing), and is checked by a what-if: the smaller count must
-carry the present load with room to spare. What is unknown makes the advice `hold`, keep what runs; while the load is
-unknown, a queue or a utilisation may ask for more, never for less.
+(one given up sooner and needed again costs its start for nothing), is not worth it for less than DEADBAND of the fleet,
+and is checked by a what-if: the smaller count must carry the present load with room to spare. Step limits and the warm
+floor of the spec come last; the bounds hold whatever they say. What is unknown makes the advice `hold`, keep what runs;
+while the load is unknown, a queue or a utilisation may ask for more, never for less.
+
+All of it is a function of what the recommendation itself tells and of those before it: compute/replay makes it again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from math import ceil, isfinite
+from math import ceil, inf, isfinite
 from statistics import NormalDist
 
-from seamark.core.advice import AdviceInput, Forecast, Recommendation, ReplicaCapacity
-from seamark.core.specs import AutoscaleSpec
+from seamark.core.advice import AdviceInput, AdviceRules, Forecast, Recommendation, ReplicaCapacity, WarmFloor
+from seamark.core.specs import AutoscaleSpec, StepLimit
 
 UTILISATION = 0.85  # of the tested capacity: arrivals between two looks are not even
 SCALE_IN_UTILISATION = 0.7  # after scaling in, the present load may use so much of what is left
 FORESEEN_UTILISATION = 0.95  # in place of both where a forecast's errors have made the margin
-UNDER_TO_OVER = 200.0  # what a replica too few costs, in replicas too many
+UNDER_TO_OVER = 300.0  # what a replica too few costs, in replicas too many
 FORESEEN_QUANTILE = UNDER_TO_OVER / (UNDER_TO_OVER + 1)
 DECISION_LAG_S = 30.0  # spans are a few seconds on their way, advice waits for the next look of KEDA or the HPA
 SCALE_IN_HOLD_S = 300.0  # also the most, where the forecast's horizon tells how long a start takes
-SCALE_IN_HOLD_LEAST_S = 120.0
+SCALE_IN_HOLD_LEAST_S = 90.0
 SCALE_IN_WATCHED = 0.9  # of the hold: advice is not given at its very edge
+DEADBAND = 0.05  # of the fleet: giving up less saves less than its next start costs
 DRAIN_S = 60.0  # in which what waits now should be gone
+LIMITED_S = 60.0  # step limits are for a minute
 REPLICAS_MOST = 10**9  # a need is told as no more than this
 _NAMED = ("replicas", "queue_length", "utilisation")  # inputs that seamark.yaml names
 _BEYOND_P99 = NormalDist().inv_cdf(FORESEEN_QUANTILE) / NormalDist().inv_cdf(0.99)
@@ -53,6 +59,7 @@ class _Standing:
     recent: Sequence[Recommendation]
     hold_s: float
     what_if: float  # the utilisation that the present load may come to by scaling in
+    warm: int  # at least so many are kept, within the bounds
 
     @property
     def watched(self) -> list[Recommendation]:
@@ -94,32 +101,38 @@ def recommend(
     current: int | None,
     recent: Sequence[Recommendation],
     inputs: Sequence[AdviceInput] = (),
+    warm_floor: WarmFloor | None = None,
 ) -> Recommendation:
     """Return the advice of this instant.
 
     `current` is the number of replicas seen in spans (None: unknown); a fresh input `replicas` knows better. `recent`
     is the advice of the last SCALE_IN_HOLD_S seconds: as in the HPA's stabilisation window, the largest need of it is
-    what counts. `inputs` are the metrics that `spec` names, fresh or not.
+    what counts. `inputs` are the metrics that `spec` names, fresh or not. A number that is none (NaN, infinite,
+    negative) is not known.
     """
-    measured = {one.name: one for one in inputs if one.state == "fresh" and one.value is not None}
-    current = round(measured["replicas"].value or 0) if "replicas" in measured else current
-    headroom = _headroom(arrivals_rps_last_minute, capacity, current)
+    arrivals = _number(arrivals_rps_last_minute)
+    capacity = capacity if capacity is not None and isfinite(capacity.safe_rps) else None
+    inputs = [one if one.value is None or isfinite(one.value) else _unread(one) for one in inputs]
+    measured = {one.name: one for one in inputs if one.state == "fresh" and _number(one.value) is not None}
+    if "replicas" in measured:
+        current = round(min(measured["replicas"].value or 0.0, REPLICAS_MOST))
+    headroom = _headroom(arrivals, capacity, current)
     needed: int | None = None
-    unknown = _unknown(arrivals_rps_last_minute, capacity)
+    unknown = _unknown(arrivals, capacity)
     foreseen = _foreseen_rps(forecast)
     hold_s, what_if = SCALE_IN_HOLD_S, SCALE_IN_UTILISATION
     if forecast is not None and foreseen is not None:
         hold_s = min(max(forecast.horizon_s, SCALE_IN_HOLD_LEAST_S), SCALE_IN_HOLD_S)
         what_if = FORESEEN_UTILISATION
     recent = [advice for advice in recent if (at - advice.at).total_seconds() <= SCALE_IN_HOLD_S]
-    standing = _Standing(at, current, recent, hold_s, what_if)
-    asked = _asked(arrivals_rps_last_minute, capacity, current, spec, measured)
-    if unknown is not None or capacity is None or arrivals_rps_last_minute is None:
+    standing = _Standing(at, current, recent, hold_s, what_if, _warm(spec, warm_floor))
+    asked = _asked(arrivals, capacity, current, spec, measured)
+    if unknown is not None or capacity is None or arrivals is None:
         replicas, state, reason = _hold_or_grow(unknown or "", asked, spec, standing)
     else:
-        need = max([_need(arrivals_rps_last_minute, forecast, capacity), *asked], key=lambda one: one.replicas)
+        need = max([_need(arrivals, forecast, capacity), *asked], key=lambda one: one.replicas)
         state, needed = "ok", need.replicas
-        replicas, reason = _settle(need, spec, arrivals_rps_last_minute, capacity, standing)
+        replicas, reason = _settle(need, spec, arrivals, capacity, standing)
     reason += _not_read(inputs, current)
     price = spec.cost_per_replica_hour
     return Recommendation(
@@ -132,12 +145,36 @@ def recommend(
         max=spec.max,
         reason=reason,
         capacity_rps=capacity.safe_rps if capacity else None,
-        arrivals_rps=arrivals_rps_last_minute,
+        arrivals_rps=arrivals,
         forecast=forecast,
         headroom_ratio=headroom,
         cost_per_hour=price * replicas if price is not None and replicas is not None else None,
         needed=needed,
         inputs=tuple(inputs),
+        capacity=capacity,
+        rules=_rules(spec),
+        warm_floor=warm_floor,
+    )
+
+
+def _number(value: float | None) -> float | None:
+    """Return a value that a decision may go by: finite and not negative. Anything else is not known."""
+    return value if value is not None and isfinite(value) and value >= 0 else None
+
+
+def _unread(one: AdviceInput) -> AdviceInput:
+    return replace(one, state="unknown", value=None, note="what was sent is no finite number")
+
+
+def _warm(spec: AutoscaleSpec, floor: WarmFloor | None) -> int:
+    found = floor.replicas if spec.warm_auto and floor is not None else spec.warm
+    return min(max(found or 0, spec.min), spec.max)
+
+
+def _rules(spec: AutoscaleSpec) -> AdviceRules:
+    limit = spec.utilisation.limit if spec.utilisation else None
+    return AdviceRules(
+        spec.cost_per_replica_hour, limit, spec.scale_out_most, spec.scale_in_most, spec.warm, spec.warm_auto
     )
 
 
@@ -174,7 +211,7 @@ def _hold_or_grow(
     known = [count for count in (standing.replicas, standing.current) if count is not None]
     if need is None or not known or _within(need.replicas, spec) <= max(known):
         return max(known) if standing.current is not None else None, "hold", f"Hold: {unknown}."
-    wanted = _within(need.replicas, spec)
+    wanted = _limited(_within(need.replicas, spec), spec, standing)
     return wanted, "ok", f"{_plural(wanted)}: {need.words}; no fewer, because {unknown}."
 
 
@@ -202,13 +239,13 @@ def _unknown(arrivals: float | None, capacity: ReplicaCapacity | None) -> str | 
 
 
 def _foreseen_rps(forecast: Forecast | None) -> float | None:
-    """Return the load that FORESEEN_QUANTILE of the outcomes stay below; None where there is no forecast.
+    """Return the load that FORESEEN_QUANTILE of the outcomes stay below, at the season's height; None: no forecast.
 
     Beyond the 99 % quantile errors are too few to count; it is drawn out as far as a normal one's would be.
     """
     if forecast is None or forecast.state != "ok" or forecast.p50 is None or forecast.p99 is None:
         return None
-    found = forecast.p50 + _BEYOND_P99 * (forecast.p99 - forecast.p50)
+    found = (forecast.p50 + _BEYOND_P99 * (forecast.p99 - forecast.p50)) * max(forecast.season_rise, 1.0)
     return found if isfinite(found) else None
 
 
@@ -229,28 +266,58 @@ def _need(arrivals: float, forecast: Forecast | None, capacity: ReplicaCapacity)
 def _settle(
     need: _Need, spec: AutoscaleSpec, arrivals: float, capacity: ReplicaCapacity, standing: _Standing
 ) -> tuple[int, str]:
-    """Return (replicas, reason) after bounds, the wait before scaling in, and its what-if."""
-    wanted = _within(need.replicas, spec)
+    """Return (replicas, reason) after bounds, the wait before scaling in, its what-if, and the step limits."""
+    wanted = _within(need.replicas, spec, standing.warm)
     because = need.words
-    needs = [_within(advice.needed, spec) for advice in standing.watched if advice.needed is not None]
+    needs = [_within(advice.needed, spec, standing.warm) for advice in standing.watched if advice.needed is not None]
     lately = max(needs, default=0)
     kept = _within(standing.replicas or 0, spec)
     if standing.watched_s < SCALE_IN_WATCHED * standing.hold_s:  # too short a while to say that less was enough
         lately = max(lately, kept)
+    found, more = wanted, ""
     if lately > wanted:
-        return lately, f"{_plural(lately)}: {because}; {wanted} would do now, scaling in waits {standing.hold_s:.0f} s."
-    if wanted < kept:
-        roomy = max(wanted, _within(_replicas(arrivals, capacity.safe_rps * standing.what_if), spec))
-        if roomy >= kept:
-            used = arrivals / (wanted * capacity.safe_rps)
-            told = f"with {wanted} they would run at {used:.0%}, too much to scale in"
-            return kept, f"{_plural(kept)}: {because}; {told}."
-        wanted = roomy
-    if need.replicas > spec.max:
-        return wanted, f"{_plural(wanted)}, the maximum: {because}; {need.replicas} would be needed."
-    if need.replicas < spec.min:
-        return wanted, f"{_plural(wanted)}, the minimum: {because}; {need.replicas} would do."
-    return wanted, f"{_plural(wanted)}: {because}."
+        found = lately
+        more = f"; {wanted} would do now, scaling in waits {standing.hold_s:.0f} s"
+    elif wanted < kept:
+        found = min(max(wanted, _within(_replicas(arrivals, capacity.safe_rps * standing.what_if), spec)), kept)
+        if found == kept:
+            more = (
+                f"; with {wanted} they would run at {arrivals / (wanted * capacity.safe_rps):.0%}, too much to scale in"
+            )
+    if 0 < kept - found < DEADBAND * kept - _ROUNDING:
+        found, more = kept, f"; {found} would do, too small a saving to scale in for"
+    limited = _limited(found, spec, standing)
+    if limited != found:
+        found, more = limited, f"{more}; {found} are on their way, no faster than the step limit allows"
+    if need.replicas > spec.max and found == spec.max:
+        return found, f"{_plural(found)}, the maximum: {because}{more}; {need.replicas} would be needed."
+    if found == standing.warm and need.replicas < found and not more:
+        kind = "the minimum" if found == spec.min else "kept warm"
+        return found, f"{_plural(found)}, {kind}: {because}; {need.replicas} would do."
+    return found, f"{_plural(found)}: {because}{more}."
+
+
+def _limited(wanted: int, spec: AutoscaleSpec, standing: _Standing) -> int:
+    """Return how far towards `wanted` the step limits let advice go, from where it was through the last minute.
+
+    As the HPA's policies with a period of a minute: out from the lowest count of it, in from the highest. The bounds
+    come first: a fleet outside them goes back at once.
+    """
+    last = standing.replicas
+    if last is None:
+        return wanted
+    minute = [one for one in standing.recent if (standing.at - one.at).total_seconds() <= LIMITED_S]
+    counts = [last, *(one.replicas for one in minute if one.replicas is not None)]
+    if spec.scale_out_most is not None and wanted > last:
+        return _within(max(min(wanted, min(counts) + _step(spec.scale_out_most, min(counts))), last), spec)
+    if spec.scale_in_most is not None and wanted < last:
+        return _within(min(max(wanted, max(counts) - _step(spec.scale_in_most, max(counts))), last), spec)
+    return wanted
+
+
+def _step(limit: StepLimit, base: int) -> int:
+    """Return the replicas that a limit allows: one at least, or a small fleet would never move."""
+    return limit.replicas if limit.replicas is not None else max(ceil((limit.share or 0.0) * base - _ROUNDING), 1)
 
 
 def _carried(capacity: ReplicaCapacity, used: float = UTILISATION) -> str:
@@ -271,14 +338,14 @@ def _replicas(load: float, each: float) -> int:
     return ceil(needed - _ROUNDING) if needed < REPLICAS_MOST else REPLICAS_MOST
 
 
-def _within(replicas: int, spec: AutoscaleSpec) -> int:
-    return min(max(replicas, spec.min), spec.max)
+def _within(replicas: int, spec: AutoscaleSpec, warm: int = 0) -> int:
+    return min(max(replicas, spec.min, warm), spec.max)
 
 
 def _headroom(arrivals: float | None, capacity: ReplicaCapacity | None, current: int | None) -> float | None:
-    if arrivals is None or capacity is None or current is None or capacity.safe_rps * current <= 0:
+    total = capacity.safe_rps * current if capacity is not None and current is not None else 0.0
+    if arrivals is None or not 0 < total < inf:
         return None
-    total = capacity.safe_rps * current
     return (total - arrivals) / total
 
 

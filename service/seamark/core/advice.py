@@ -8,6 +8,8 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
+from seamark.core.specs import StepLimit
+
 
 @dataclass(frozen=True)
 class AdviceInput:
@@ -71,6 +73,40 @@ class Forecast:
     p50: float | None = None
     p90: float | None = None
     p99: float | None = None
+    season_rise: float = 1.0  # the season's largest from now until shortly after `at`, by the season at `at`
+
+
+@dataclass(frozen=True)
+class WarmFloor:
+    """Replicas to keep warm for bursts that rise faster than a replica starts, and what that is worth.
+
+    `minutes` are minutes a day in which more is needed than a fleet that follows the load has, without the floor and
+    with it; `replica_hours` what the floor adds a day. None: not known, the state says why.
+    """
+
+    state: str  # ok | not_needed | too_little_history | no_capacity
+    days: float  # of history it is made of
+    replicas: int | None = None
+    bursts: int = 0  # rises that outran a start
+    carried: int = 0  # of them, by the floor
+    minutes: float | None = None
+    minutes_with: float | None = None
+    replica_hours: float | None = None
+    cost: float | None = None  # a day; None where no price is known
+    reason: str = ""
+    at: datetime | None = None  # where history ends
+
+
+@dataclass(frozen=True)
+class AdviceRules:
+    """What of the spec a decision went by, beside the bounds."""
+
+    cost_per_replica_hour: float | None = None
+    utilisation_limit: float | None = None
+    scale_out_most: StepLimit | None = None
+    scale_in_most: StepLimit | None = None
+    warm: int | None = None
+    warm_auto: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,3 +141,7 @@ class Recommendation:
     needed: int | None = None  # before bounds and hysteresis; what scaling in waits by
     inputs: tuple[AdviceInput, ...] = ()  # all it went by or was to go by
     gate: AdviceGate | None = None  # None: made before there were gates
+    # What replaying needs beside the above (compute/replay); None in advice that was stored before it was kept.
+    capacity: ReplicaCapacity | None = None
+    rules: AdviceRules | None = None
+    warm_floor: WarmFloor | None = None

@@ -91,6 +91,14 @@ class PrometheusInput:
 
 
 @dataclass(frozen=True)
+class StepLimit:
+    """How far advice may move within a minute: so many replicas, or a share of those that it moves from."""
+
+    replicas: int | None = None
+    share: float | None = None
+
+
+@dataclass(frozen=True)
 class AutoscaleSpec:
     """Bounds of advice and what it reads.
 
@@ -106,6 +114,10 @@ class AutoscaleSpec:
     queue_length: MetricInput | None = None
     utilisation: MetricInput | None = None
     notify: str | None = None  # the channel that is told of changed advice
+    scale_out_most: StepLimit | None = None  # within a minute; None: as far as the need goes
+    scale_in_most: StepLimit | None = None
+    warm: int | None = None  # kept whatever the load is; None: nothing beyond `min`, unless `warm_auto`
+    warm_auto: bool = False  # keep what the warm floor asks for (compute/warm_floor)
 
 
 @dataclass(frozen=True)

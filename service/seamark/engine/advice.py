@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from seamark.compute import autoscale
-from seamark.core.advice import Recommendation
+from seamark.core.advice import Recommendation, WarmFloor
 from seamark.core.specs import ModelSpec
 from seamark.engine.advice_gate import gate
 from seamark.engine.advice_inputs import gather
@@ -24,16 +24,18 @@ def advise(services: Services, spec: ModelSpec, at: datetime) -> list[Condition]
     inputs = gather(services, spec, at)
     since = at - timedelta(seconds=autoscale.SCALE_IN_HOLD_S)
     recent = services.catalog.findings.history(spec.name, "recommendation", Recommendation, since=since)
+    floor = services.catalog.findings.latest(spec.name, "warm_floor", WarmFloor)
     recommendation = autoscale.recommend(
         spec.name,
         at,
         spec.autoscale,
         arrivals_rps_last_minute=inputs.arrivals.rate_rps,
-        forecast=foresee(inputs.arrivals, at, inputs.cold_start_s + autoscale.DECISION_LAG_S),
+        forecast=foresee(inputs.arrivals, at, inputs.cold_start_s + autoscale.DECISION_LAG_S, inputs.history),
         capacity=inputs.capacity,
         current=inputs.replicas,
         recent=[found.finding for found in recent],
         inputs=inputs.told,
+        warm_floor=floor.finding if floor else None,
     )
     recommendation = replace(recommendation, gate=gate(services, spec.name, at))
     services.catalog.findings.put(spec.name, "recommendation", at, recommendation)

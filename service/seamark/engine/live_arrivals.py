@@ -10,7 +10,7 @@ import numpy as np
 from seamark.compute import forecast
 from seamark.compute.completeness import Completeness, completeness, made_whole
 from seamark.compute.silence import bridged, silences
-from seamark.core.advice import AdviceInput, Forecast
+from seamark.core.advice import AdviceInput, ArrivalHistory, Forecast
 from seamark.core.backtest import BoolArray, FloatArray
 from seamark.core.windows import Window
 from seamark.engine.scheduler import slot
@@ -77,12 +77,12 @@ def _without_outages(services: Services, steps: FloatArray, until: datetime) -> 
     return bridged(steps, [(start, end) for start, end in found if not heard[start:end].any()])
 
 
-def foresee(arrivals: Arrivals, at: datetime, horizon_s: float) -> Forecast:
+def foresee(arrivals: Arrivals, at: datetime, horizon_s: float, history: ArrivalHistory | None = None) -> Forecast:
     """Return the forecast at the horizon. Steps that are left out make the way to it longer, not the target later."""
     if arrivals.rate_rps is None:
         return Forecast(at, horizon_s, "stale", "none")
     until = at - timedelta(seconds=arrivals.behind_s)
-    found = forecast.forecast(arrivals.steps, ARRIVAL_STEP_S, horizon_s + arrivals.behind_s, until)
+    found = forecast.forecast(arrivals.steps, ARRIVAL_STEP_S, horizon_s + arrivals.behind_s, until, history)
     return replace(found, horizon_s=horizon_s)
 
 

@@ -16,6 +16,7 @@ from seamark.wire.inputs import check_prometheus, read_input, read_replicas
 from seamark.wire.monitors import read_reference, read_segments
 from seamark.wire.plan import Surroundings, parse_plan, read_plan
 from seamark.wire.release import read_release
+from seamark.wire.scaling import SCALING_KEYS, read_scaling
 from seamark.wire.targets import each_once, read_origin, read_target
 from seamark.wire.values import shown
 from seamark.wire.yaml_tree import read_yaml
@@ -26,7 +27,16 @@ SLO_KEYS = ("latency", "availability", "over")
 DRIFT_KEYS = ("window", "false_alarms", "rows_min", "methods", "kinds", "multivariate", "reference", "segments")
 PERFORMANCE_KEYS = ("window", "positive")
 INPUT_KEYS = ("queue_length", "utilisation")
-AUTOSCALE_KEYS = ("min", "max", "cost_per_replica_hour", "cold_start_s", "notify", "replicas", *INPUT_KEYS)
+AUTOSCALE_KEYS = (
+    "min",
+    "max",
+    "cost_per_replica_hour",
+    "cold_start_s",
+    "notify",
+    "replicas",
+    *INPUT_KEYS,
+    *SCALING_KEYS,
+)
 
 SLO_OVER_S = 30 * 86_400.0
 REPLICAS_MAX = 100_000
@@ -221,13 +231,14 @@ def _autoscale(checker: Checker, value: Any, path: str) -> AutoscaleSpec | None:
     cold_start_s = None
     if cold_start != "auto":
         cold_start_s = checker.number(cold_start, join(path, "cold_start_s"), least=0.0, most=86_400.0)
-    inputs = {
+    inputs: dict[str, Any] = {
         key: read_input(checker, found[key], join(path, key), with_limit=key == "utilisation")
         for key in INPUT_KEYS
         if key in found
     }
     replicas = read_replicas(checker, found["replicas"], join(path, "replicas")) if "replicas" in found else None
-    return AutoscaleSpec(least, most, cost, cold_start_s, replicas, **inputs, notify=found.get("notify"))
+    scaling = read_scaling(checker, found, path, most)
+    return AutoscaleSpec(least, most, cost, cold_start_s, replicas, **inputs, **scaling, notify=found.get("notify"))
 
 
 def _channel(checker: Checker, value: Any, path: str, known: Known) -> ChannelSpec | None:

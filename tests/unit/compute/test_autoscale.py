@@ -16,8 +16,8 @@ from seamark.compute.autoscale import (
     UTILISATION,
     recommend,
 )
-from seamark.core.advice import AdviceInput, Forecast, Recommendation, ReplicaCapacity
-from seamark.core.specs import AutoscaleSpec, MetricInput
+from seamark.core.advice import AdviceInput, Forecast, Recommendation, ReplicaCapacity, WarmFloor
+from seamark.core.specs import AutoscaleSpec, MetricInput, StepLimit
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 TEN = ReplicaCapacity(10.0, rps=10.0, high_rps=11.0)
@@ -60,7 +60,7 @@ def test_the_reason_is_a_sentence_with_its_figures() -> None:
 def test_a_forecast_scales_out_and_says_so() -> None:
     """p50 is 53.3, p99 is 96: the newsvendor's quantile lies beyond, as far as a normal one's would."""
     found = advise(20.0, forecast=coming(80.0))
-    assert found.replicas == 11 and "requests/s (99.50%) are expected in 75 s" in found.reason
+    assert found.replicas == 11 and "requests/s (99.67%) are expected in 75 s" in found.reason
     assert found.forecast == coming(80.0)
 
 
@@ -93,7 +93,7 @@ def test_advice_lies_within_its_bounds_whatever_it_is_told(seed: int) -> None:
     def one_of(*values: Any) -> Any:
         return values[rng.integers(len(values))]
 
-    wild = (0.0, 1e-300, 1e-9, 0.3, 7.0, 1e9, 1e300)
+    wild = (float("nan"), float("inf"), -1.0, 0.0, 1e-300, 1e-9, 0.3, 7.0, 1e9, 1e300)
     for _ in range(400):
         least = int(rng.integers(0, 5))
         spec = replace(READS, min=least, max=least + int(rng.integers(1, 2000)))
@@ -296,3 +296,61 @@ def test_a_queue_alone_is_heard_where_the_capacity_is_known() -> None:
 
 def test_the_maximum_holds_for_metrics_too() -> None:
     assert advise(None, spec=READS, current=4, inputs=[read("utilisation", 95.0)]).replicas == 20
+
+
+# --- how fast it moves, and what is kept ------------------------------------------------------------------------------
+
+
+def test_a_saving_of_less_than_a_twentieth_is_not_worth_an_action() -> None:
+    wide, calm = replace(SPEC, max=200), replace(coming(0.0), p50=100.0, p99=100.0)
+    for load, standing, replicas in ((275.0, 30, 30), (275.0, 31, 29), (275.0, 40, 29), (180.0, 20, 19), (9.0, 2, 1)):
+        needed = -(-load // 9.5)
+        quiet = [advice(ago, int(needed), standing) for ago in range(10, 91, 10)]
+        found = advise(load, spec=wide, forecast=replace(calm, p50=load, p99=load), recent=quiet)
+        assert (found.replicas, found.needed) == (replicas, needed)
+        assert ("29 would do, too small a saving to scale in for" in found.reason) == (replicas == standing)
+
+
+@pytest.mark.parametrize(
+    "limit, standing, replicas",
+    [(StepLimit(replicas=2), 3, 5), (StepLimit(share=0.5), 4, 6), (StepLimit(share=0.01), 3, 4), (None, 3, 10)],
+)
+def test_scaling_out_goes_no_faster_than_the_step_limit(limit: StepLimit | None, standing: int, replicas: int) -> None:
+    spec = replace(SPEC, scale_out_most=limit)
+    found = advise(85.0, spec=spec, recent=steady(standing))
+    assert found.replicas == replicas and found.needed == 10
+    assert ("no faster than the step limit allows" in found.reason) == (limit is not None)
+    if limit is not None:  # the same minute: no further step
+        later = [advice(5, 10, replicas), *steady(standing)]
+        assert advise(85.0, spec=spec, recent=later).replicas == replicas
+
+
+def test_scaling_in_goes_no_faster_than_the_step_limit() -> None:
+    spec = replace(SPEC, scale_in_most=StepLimit(replicas=3))
+    assert advise(16.0, spec=spec, recent=[advice(ago, 2, 12) for ago in range(10, 300, 10)]).replicas == 9
+    assert advise(16.0, recent=[advice(ago, 2, 12) for ago in range(10, 300, 10)]).replicas == 3
+
+
+def test_bounds_are_kept_whatever_the_step_limit_is() -> None:
+    slow = AutoscaleSpec(min=6, max=8, scale_out_most=StepLimit(1), scale_in_most=StepLimit(1))
+    assert advise(1.0, spec=slow, recent=steady(2, 2)).replicas == 6
+    assert advise(900.0, spec=slow, recent=steady(20, 20)).replicas == 8
+
+
+def test_what_is_kept_warm_is_a_lower_bound_that_says_so() -> None:
+    floor = WarmFloor("ok", 14.0, replicas=7)
+    for spec, replicas in (
+        (replace(SPEC, warm=5), 5),
+        (replace(SPEC, warm_auto=True), 7),
+        (replace(SPEC, warm=50), 20),
+        (SPEC, 1),
+    ):
+        found = advise(1.0, spec=spec, warm_floor=floor)
+        assert (found.replicas, found.needed) == (replicas, 1) and found.warm_floor == floor
+        assert ("kept warm" in found.reason) == (replicas in (5, 7, 20))
+    assert advise(1.0, spec=replace(SPEC, warm_auto=True)).replicas == 1  # no floor is known
+
+
+def test_a_seasons_rise_is_met_early() -> None:
+    flat = replace(coming(0.0), p50=80.0, p99=80.0)
+    assert [advise(80.0, forecast=replace(flat, season_rise=rise)).replicas for rise in (1.0, 1.5, 0.2)] == [9, 12, 9]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from seamark.compute.forecast import POINTS_MIN, forecast
+from seamark.compute.forecast import POINTS_MIN, _quantiles, forecast
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -109,3 +109,27 @@ def test_a_horizon_beyond_a_day_or_steps_of_a_day_are_no_trouble() -> None:
     series = np.random.default_rng(6).poisson(50, 500).astype(float)
     assert forecast(series, 3600.0, 30 * 3600.0, AT).state == "ok"
     assert forecast(series, 2 * 86_400.0, 86_400.0, AT).state == "ok"
+
+
+@pytest.mark.parametrize("wild", [np.nan, np.inf, -1.0, 1e300])
+def test_what_is_no_rate_is_no_basis(wild: float) -> None:
+    rates = np.full(200, 5.0)
+    rates[90] = wild
+    assert forecast(rates, 10.0, 75.0, AT).state == "too_few_points"
+
+
+def test_a_burst_out_of_nothing_is_not_foreseen_to_grow_as_the_quiet_before_it_did() -> None:
+    """Errors in shares of the level asked here for many times what ever came."""
+    rng = np.random.default_rng(9)
+    rates = np.where(np.arange(720) % 90 >= 80, 300.0, 5.0) * rng.gamma(30, 1 / 30, 720)
+    for now in range(400, 720, 7):
+        assert forecast(rates[:now], 10.0, 90.0, AT).p99 < 2.5 * rates[:now].max()
+
+
+def test_quantiles_are_numpys() -> None:
+    rng = np.random.default_rng(10)
+    for count in (1, 2, 12, 99, 480):
+        changes = rng.normal(size=count)
+        more = (count + 1) / count
+        ranks = (max(1 - 0.9 * more, 0), 0.5, min(0.9 * more, 1), min(0.99 * more, 1))
+        assert _quantiles(changes) == pytest.approx(tuple(np.quantile(changes, ranks)), abs=1e-12)

@@ -19,6 +19,7 @@ from seamark.core.specs import (
     PerformanceSpec,
     PrometheusInput,
     SloSpec,
+    StepLimit,
 )
 from seamark.core.thresholds import parse_threshold
 from seamark.wire.config import parse_config, parse_plan
@@ -468,3 +469,32 @@ def test_replicas_are_set_by_hand_or_asked_of_a_prometheus_that_is_allowed():
 def test_the_file_is_called_as_it_is_called() -> None:
     with pytest.raises(ConfigInvalid, match=r"^other.yaml has a mistake"):
         parse_config("modls: []", KNOWN, "other.yaml")
+
+
+@pytest.mark.parametrize(
+    "line, spec",
+    [
+        ("scale_out_most: 4", AutoscaleSpec(scale_out_most=StepLimit(replicas=4))),
+        ("scale_out_most: 50%", AutoscaleSpec(scale_out_most=StepLimit(share=0.5))),
+        ("scale_in_most: 100 %", AutoscaleSpec(scale_in_most=StepLimit(share=1.0))),
+        ("warm: 6", AutoscaleSpec(warm=6)),
+        ("warm: 0", AutoscaleSpec(warm=0)),
+        ("warm: auto", AutoscaleSpec(warm_auto=True)),
+    ],
+)
+def test_step_limits_and_what_is_kept_warm(line, spec):
+    assert parse_config(autoscale(line), KNOWN).models[0].autoscale == spec
+
+
+@pytest.mark.parametrize("key", ["scale_out_most", "scale_in_most"])
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "true", "0%", "2000%", "fast", "[4]", "100001", '"٣%"'])
+def test_a_step_limit_is_replicas_or_a_share(key, value):
+    ((line, field, told),) = problems(autoscale(f"{key}: {value}"))
+    assert (line, field) == (4, f"models[0].autoscale.{key}") and "is no step; write replicas" in told
+
+
+@pytest.mark.parametrize("value", ["-1", "11", "1.5", "yes", "often", "[auto]"])
+def test_what_is_kept_warm_is_auto_or_within_the_bounds(value):
+    ((line, field, told),) = problems(autoscale(f"warm: {value}"))
+    assert (line, field) == (4, "models[0].autoscale.warm")
+    assert told.endswith("is neither auto nor a whole number from 0 to max, 10")
