@@ -78,6 +78,7 @@ class Step:
     before: int  # replicas before the polls since the last advice, and after them
     after: int
     faults: frozenset[str]  # of the last 70 s
+    out: bool  # whether telemetry is out now
     blind_s: float  # for how long no telemetry has arrived
     settled: bool  # no replica came or went in the last 70 s
 
@@ -273,6 +274,7 @@ class World:
                 before=earlier,
                 after=len(self.fleet.replicas),
                 faults=frozenset(f.kind for f in self.faults for ago in recent if f.on(self.now_s - ago)),
+                out=self._is("outage"),
                 blind_s=self.now_s - self._heard_s,
                 settled=self.now_s - self._changed_s > 70.0,
             )
