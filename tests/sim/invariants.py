@@ -37,7 +37,7 @@ def _scale_in(step: Step) -> list[str]:
         return [f"{fewer} while nothing was heard for {step.blind_s:.0f} s"]
     if step.answer["state"] != "ok":
         return [f"{fewer} on a hold"]
-    if "outage" in step.faults and step.blind_s <= 10.0:
+    if "outage" in step.faults and not step.out:
         return [f"{fewer} although half of the last minute was not heard of"]
     if step.true_rps > step.after * step.told_capacity_rps:
         return [f"{fewer}, and {step.true_rps:.1f} requests/s come"]

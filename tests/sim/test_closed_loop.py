@@ -54,7 +54,7 @@ def test_the_loop_keeps_its_rules_and_its_slo_through_every_fault(live: Callable
     faults = [
         Fault("outage", 500, 620),
         Fault("repeats", 640, 700),
-        Fault("late", 720, 800),
+        Fault("late", 720, 780),
         Fault("restart", 830, 830),
         Fault("clock", 850, 900),
         Fault("no_capacity", 930, 1010),
@@ -69,7 +69,7 @@ def test_the_loop_keeps_its_rules_and_its_slo_through_every_fault(live: Callable
     rise = range(int(burst.start_s // 60), int((burst.start_s + burst.ramp_s + LAW.cold_start_s) // 60) + 2)
     slow = {minute: took for minute, took in run.p99_by_minute().items() if took > LAW.slo_s}
     assert set(slow) <= set(rise), slow
-    assert run.replica_s < 2.0 * run.need_s, run.replica_s / run.need_s
+    assert run.replica_s < 1.7 * run.need_s, run.replica_s / run.need_s
 
 
 # --- the rules bite ------------------------------------------------------------------------------------------------
@@ -155,7 +155,8 @@ def test_hours_of_drawn_traffic_and_faults_keep_the_rules(live: Callable[..., Ru
     for start_s, kind in zip(
         starts.tolist(), rng.permutation([*kinds, *kinds, "outage", "late", "restart"]), strict=True
     ):
-        lasts_s = 0 if kind == "restart" else int(rng.integers(3, 30)) * 10
+        longest_s = 60 if kind == "late" else 300  # spans that are late for longer than scaling in waits mislead it
+        lasts_s = 0 if kind == "restart" else int(rng.integers(3, longest_s // 10 + 1)) * 10
         faults.append(Fault(str(kind), start_s, start_s + lasts_s))
     run = live(seed, 180, *faults)
     assert broken(run) == []

@@ -39,7 +39,7 @@ TICK_S = 5
 EXPORT_S = ADVISE_S = 10
 UPKEEP_S = 300
 AHEAD_S = 3600.0  # by which a sender's clock jumps
-LATE_S = 90.0
+LATE_S = 45.0  # longer, together with how long it lasts, than scaling in waits is more than advice bears
 LAW = Law()
 CARRIED_RPS = LAW.carried_rps()
 MIN, MAX = 2, 40
@@ -50,7 +50,7 @@ class Fault:
     """What goes wrong, from when to when.
 
     `outage`: no telemetry arrives, and none later. `repeats`: all of a batch comes again with the next one. `late`:
-    the spans of three in four instances are a minute and a half on their way. `clock`: one instance's clock is an hour
+    the spans of three in four instances are 45 s on their way. `clock`: one instance's clock is an hour
     ahead. `no_capacity`, `half_capacity`: the capacity that was tested is lost, or a new test found half of it.
     `restart`: the service ends and starts anew on the same store; the batches whose answers were lost come again.
     """
@@ -78,6 +78,7 @@ class Step:
     before: int  # replicas before the polls since the last advice, and after them
     after: int
     faults: frozenset[str]  # of the last 70 s
+    out: bool  # whether telemetry is out now
     blind_s: float  # for how long no telemetry has arrived
     settled: bool  # no replica came or went in the last 70 s
 
@@ -273,6 +274,7 @@ class World:
                 before=earlier,
                 after=len(self.fleet.replicas),
                 faults=frozenset(f.kind for f in self.faults for ago in recent if f.on(self.now_s - ago)),
+                out=self._is("outage"),
                 blind_s=self.now_s - self._heard_s,
                 settled=self.now_s - self._changed_s > 70.0,
             )
