@@ -241,11 +241,14 @@ def _unknown(arrivals: float | None, capacity: ReplicaCapacity | None) -> str | 
 def _foreseen_rps(forecast: Forecast | None) -> float | None:
     """Return the load that FORESEEN_QUANTILE of the outcomes stay below, at the season's height; None: no forecast.
 
-    Beyond the 99 % quantile errors are too few to count; it is drawn out as far as a normal one's would be.
+    Beyond the 99 % quantile errors are too few to count; it is drawn out as far as a normal one's would be. But a miss
+    that was seen at a low load says nothing of one on top of a peak: no more is foreseen than ever came, and a little.
     """
     if forecast is None or forecast.state != "ok" or forecast.p50 is None or forecast.p99 is None:
         return None
     found = (forecast.p50 + _BEYOND_P99 * (forecast.p99 - forecast.p50)) * max(forecast.season_rise, 1.0)
+    if forecast.most_rps is not None:
+        found = min(found, forecast.most_rps)
     return found if isfinite(found) else None
 
 

@@ -36,6 +36,7 @@ TREND_STEPS_MIN = 6  # a trend through fewer is noise
 DOUBTED = 1.5  # standard errors of a rise
 RISE_MOST = 3.0  # times the level: no trend is carried on beyond
 EARLY_S = 300.0  # a season's rise is met so much before its time, as predictive scaling of cloud providers does
+BEYOND = 1.1  # of the highest load that ever came, or of a rise that is carried on: more was never seen
 STEP_MOST_S = 60.0  # fine steps, whose season is in stored history
 
 
@@ -53,7 +54,7 @@ def forecast(
     rates = np.asarray(arrivals_rps, dtype=np.float64)
     if len(rates) < POINTS_MIN + steps or not ((rates >= 0) & (rates <= RATE_MOST)).all():
         return Forecast(target, horizon_s, "too_few_points", "none")
-    found = None
+    found, highest = None, max(float(rates.max()), _highest(history))
     if step_s <= STEP_MOST_S:
         found = season(history, at, len(rates) * step_s, horizon_s + EARLY_S)
     scale, rise, method = 1.0, 1.0, ""
@@ -71,7 +72,13 @@ def forecast(
         if np.abs(seasonal[1]).mean() < np.abs(changes).mean():
             level, changes, kind = *seasonal, "seasonal_naive"
     p10, p50, p90, p99 = (max((level + change) * scale, 0.0) for change in _quantiles(changes))
-    return Forecast(target, horizon_s, "ok", kind + method, p10, p50, p90, p99, rise)
+    most_rps = BEYOND * max(highest, p50)
+    return Forecast(target, horizon_s, "ok", kind + method, p10, p50, p90, p99, most_rps, rise)
+
+
+def _highest(history: ArrivalHistory | None) -> float:
+    known = history.rates[np.isfinite(history.rates)] if history is not None else np.zeros(0)
+    return float(known.max(initial=0.0))
 
 
 def _scales(found: Season, count: int, step_s: float, horizon_s: float) -> tuple[FloatArray, float, float]:

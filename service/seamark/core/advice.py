@@ -73,6 +73,7 @@ class Forecast:
     p50: float | None = None
     p90: float | None = None
     p99: float | None = None
+    most_rps: float | None = None  # the highest that ever came, and a little: no advice goes beyond it
     season_rise: float = 1.0  # the season's largest from now until shortly after `at`, by the season at `at`
 
 
