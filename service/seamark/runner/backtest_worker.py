@@ -1,4 +1,4 @@
-"""A work folder with arrivals and a job -> `answer.json`: all policies played and a warm floor, in a child process of low priority."""
+"""A work folder with arrivals and a job -> `answer.json`: policies played, a warm floor, in a child of low priority."""
 
 from __future__ import annotations
 
