@@ -28,7 +28,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from math import ceil, inf, isfinite
 from statistics import NormalDist
+from sys import float_info
 
+from seamark.compute.season import RATE_MOST
 from seamark.core.advice import AdviceInput, AdviceRules, Forecast, Recommendation, ReplicaCapacity, WarmFloor
 from seamark.core.specs import AutoscaleSpec, StepLimit
 
@@ -108,10 +110,10 @@ def recommend(
     `current` is the number of replicas seen in spans (None: unknown); a fresh input `replicas` knows better. `recent`
     is the advice of the last SCALE_IN_HOLD_S seconds: as in the HPA's stabilisation window, the largest need of it is
     what counts. `inputs` are the metrics that `spec` names, fresh or not. A number that is none (NaN, infinite,
-    negative) is not known.
+    negative, a rate beyond RATE_MOST) is not known.
     """
-    arrivals = _number(arrivals_rps_last_minute)
-    capacity = capacity if capacity is not None and isfinite(capacity.safe_rps) else None
+    arrivals = _number(arrivals_rps_last_minute, RATE_MOST)
+    capacity = capacity if capacity is not None and abs(capacity.safe_rps) <= RATE_MOST else None
     inputs = [one if one.value is None or isfinite(one.value) else _unread(one) for one in inputs]
     measured = {one.name: one for one in inputs if one.state == "fresh" and _number(one.value) is not None}
     if "replicas" in measured:
@@ -157,9 +159,9 @@ def recommend(
     )
 
 
-def _number(value: float | None) -> float | None:
-    """Return a value that a decision may go by: finite and not negative. Anything else is not known."""
-    return value if value is not None and isfinite(value) and value >= 0 else None
+def _number(value: float | None, most: float = float_info.max) -> float | None:
+    """Return a value that a decision may go by: finite, not negative, possible. Anything else is not known."""
+    return value if value is not None and 0 <= value <= most else None
 
 
 def _unread(one: AdviceInput) -> AdviceInput:
@@ -349,7 +351,8 @@ def _headroom(arrivals: float | None, capacity: ReplicaCapacity | None, current:
     total = capacity.safe_rps * current if capacity is not None and current is not None else 0.0
     if arrivals is None or not 0 < total < inf:
         return None
-    return (total - arrivals) / total
+    ratio = (total - arrivals) / total
+    return ratio if isfinite(ratio) else None  # by a capacity of next to nothing
 
 
 def _plural(replicas: int) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from seamark.core.advice import AdviceGate
+from seamark.core.advice import AdviceGate, WarmFloor
 from seamark.core.backtest import Backtest, Played
 from seamark.core.windows import Window
 
@@ -59,6 +59,7 @@ class OwnBacktest:
     cold_start_source: str | None = None
     cpu_s: float | None = None
     found: Backtest | None = None
+    warm_floor: WarmFloor | None = None
 
 
 def contract(found: Backtest) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from seamark.compute import autoscale
-from seamark.core.advice import Recommendation, WarmFloor
+from seamark.core.advice import Recommendation
 from seamark.core.specs import ModelSpec
-from seamark.engine.advice_gate import gate
+from seamark.engine.advice_gate import own_history_says
 from seamark.engine.advice_inputs import gather
 from seamark.engine.advice_notices import tell_change
 from seamark.engine.alerts import Condition
@@ -24,7 +24,7 @@ def advise(services: Services, spec: ModelSpec, at: datetime) -> list[Condition]
     inputs = gather(services, spec, at)
     since = at - timedelta(seconds=autoscale.SCALE_IN_HOLD_S)
     recent = services.catalog.findings.history(spec.name, "recommendation", Recommendation, since=since)
-    floor = services.catalog.findings.latest(spec.name, "warm_floor", WarmFloor)
+    gate, floor = own_history_says(services, spec.name, at)
     recommendation = autoscale.recommend(
         spec.name,
         at,
@@ -35,9 +35,9 @@ def advise(services: Services, spec: ModelSpec, at: datetime) -> list[Condition]
         current=inputs.replicas,
         recent=[found.finding for found in recent],
         inputs=inputs.told,
-        warm_floor=floor.finding if floor else None,
+        warm_floor=floor,
     )
-    recommendation = replace(recommendation, gate=gate(services, spec.name, at))
+    recommendation = replace(recommendation, gate=gate)
     services.catalog.findings.put(spec.name, "recommendation", at, recommendation)
     tell_change(services, spec, recent[0].finding if recent else None, recommendation)
     return []

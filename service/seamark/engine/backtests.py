@@ -186,6 +186,7 @@ def play(
         cold_start_source=cold_start_source,
         cpu_s=answer.cpu_s,
         found=answer.found,
+        warm_floor=replace(answer.warm_floor, at=history.end),
     )
 
 
@@ -258,10 +259,10 @@ def _not_played(model: str, at: datetime, asked: BacktestAsked | None, state: Ow
 
 
 def _failed(services: Services, model: str, at: datetime, asked: BacktestAsked | None, reason: str) -> OwnBacktest:
-    """Return what is kept of a failure: the gate is the last one's, which is as true as it was."""
+    """Return what is kept of a failure: gate and warm floor are the last one's, which are as true as they were."""
     made = _not_played(model, at, asked, OwnState.FAILED, reason)
     last = services.catalog.findings.latest(model, BACKTEST, OwnBacktest)
-    return made if last is None else replace(made, gate=last.finding.gate)
+    return made if last is None else replace(made, gate=last.finding.gate, warm_floor=last.finding.warm_floor)
 
 
 def _length(seconds: float) -> str:

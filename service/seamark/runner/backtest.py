@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 import seamark
+from seamark.core.advice import WarmFloor
 from seamark.core.backtest import Backtest, Fleet, Trace
 from seamark.core.errors import SeamarkError
 from seamark.core.findings import to_document
@@ -41,10 +42,11 @@ class Job(msgspec.Struct):
 
 
 class Answer(msgspec.Struct):
-    """What the worker found, and the CPU seconds it took."""
+    """What the worker found, the CPU seconds it took, and the replicas that bursts would have been worth."""
 
     found: Backtest
     cpu_s: float
+    warm_floor: WarmFloor
 
 
 def play(

@@ -1,4 +1,4 @@
-"""A work folder with arrivals and a job -> `answer.json`: all policies played, in a child process of low priority."""
+"""A work folder with arrivals and a job -> `answer.json`: policies played, a warm floor, in a child of low priority."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from seamark.compute.backtest.judge import backtest
+from seamark.compute.backtest.judge import SEAMARK, judged, play_all
+from seamark.compute.warm_floor import warm_floor
 from seamark.core.backtest import Trace
 from seamark.core.findings import to_document
 from seamark.runner.backtest import Answer, Job
@@ -35,9 +36,12 @@ def main(work_dir: Path) -> None:
         bridged=tuple(job.bridged),
         counted=np.load(counted, allow_pickle=False) if counted.exists() else None,
     )
-    found = backtest(trace, job.fleet, cost_per_replica_hour=job.cost_per_replica_hour)
+    courses = play_all(trace, job.fleet)
+    found = judged(courses, job.fleet, cost_per_replica_hour=job.cost_per_replica_hour, notes=trace.bridged)
+    ready = courses.by_policy[SEAMARK].ready
+    floor = warm_floor(np.where(courses.counted, courses.rates, 0.0), ready, job.fleet, price=job.cost_per_replica_hour)
     spent = resource.getrusage(resource.RUSAGE_SELF)
-    answer = Answer(found, round(spent.ru_utime + spent.ru_stime, 2))
+    answer = Answer(found, round(spent.ru_utime + spent.ru_stime, 2), floor)
     (work_dir / "part.json").write_bytes(msgspec.json.encode(to_document(answer)))
     (work_dir / "part.json").rename(work_dir / "answer.json")
 

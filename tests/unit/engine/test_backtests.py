@@ -64,6 +64,26 @@ def asked(own: House) -> House:
     return own
 
 
+def test_the_warm_floor_of_its_own_history_goes_with_the_advice(own: House) -> None:
+    """Eight hours at 0.2 requests/s, and in each of them two minutes of five times that."""
+    own.services.configuration.apply(
+        CONFIG.format(own.model).replace("cold_start_s: 90", "cold_start_s: 90, warm: auto"), AT
+    )
+    sent(own.services, 8, 5.0, model=own.model)
+    for hour in range(7):
+        sent(own.services, hour + 0.5, 1.25, model=own.model, until_h=hour + 0.5 - 1 / 30)
+    own.services.catalog.findings.put(own.model, "capacity", AT, Capacity(0.11, 0.1, 0.13, "slo", (), True))
+    assert Backtester().tick(own.services, AT)
+    floor = read(own)["warm_floor"]
+    assert floor["state"] == "ok" and 3 < floor["replicas"] <= 50 and floor["carried"] > 0 and floor["cost"] > 0
+    spec = own.services.configuration.model(own.model)
+    assert spec is not None
+    advise(own.services, spec, AT)
+    found = own.services.catalog.findings.latest(own.model, "recommendation", Recommendation)
+    assert found is not None and found.finding.warm_floor is not None
+    assert found.finding.warm_floor.replicas == floor["replicas"] and found.finding.replicas >= floor["replicas"]
+
+
 # --- its history ------------------------------------------------------------------------------------------------------
 
 
