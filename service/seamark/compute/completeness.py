@@ -5,7 +5,7 @@ just now few are known. F(a) is the share of spans that are no later than a. A s
 on average, so its count is divided by F(a); where F(a) is less than SHARE_LEAST, what is seen says too little, and
 the step is left out.
 
-What is added makes the young steps no higher than the busiest of the last minutes that are whole: lateness that has
+What is added makes no step higher than the busiest of the last minutes that are whole: lateness that has
 just ended is still seen for a while in the spans that came, and would double traffic that is all here. A rise beyond
 that level is told as far as it has been seen.
 
@@ -25,10 +25,10 @@ SHARE_LEAST = 0.5
 BLOCKS_MIN = 5  # stretches in which spans arrived; with fewer nothing is known of lateness
 SPANS_MIN = 30
 LAG_MOST_S = 900
-NOW_S = 60  # spans that came so lately are looked at by themselves, too: where they are less late, lateness has ended
+NOW_S = 60  # where as many spans as are needed came so lately, they alone are looked at: lateness begins and ends
 WHOLE = 0.95  # a step of which so much is here is taken for whole
 MINUTE = 6  # steps
-LEVEL_STEPS = 18  # whole ones, of which the busiest minute is the level that additions do not go beyond
+LEVEL_STEPS = 18  # whole ones, whose busiest minute is the level that nothing is added beyond
 LEFT_OUT_MOST_S = 300.0  # traffic older than this is no traffic of now
 
 
@@ -59,12 +59,12 @@ class Completeness:
 
 def completeness(lags: Lags) -> Completeness | None:
     """Return F of what came lately; None where too few spans in too few stretches came to say."""
-    whole = _shares(lags)
-    if whole is None:
+    if len(lags.blocks) == 0:
         return None
     newest = lags.blocks > lags.blocks.max() - NOW_S // BLOCK_S
-    now = _shares(Lags(lags.blocks[newest], lags.lags_s[newest], lags.counts[newest]))
-    return Completeness(whole if now is None else np.maximum(whole, now))
+    shares = _shares(Lags(lags.blocks[newest], lags.lags_s[newest], lags.counts[newest]))
+    shares = _shares(lags) if shares is None else shares
+    return None if shares is None else Completeness(shares)
 
 
 def _shares(lags: Lags) -> FloatArray | None:
@@ -89,14 +89,12 @@ def made_whole(rates: FloatArray, shares: FloatArray, step_s: float) -> tuple[Fl
     left_out = min(left_out, int(LEFT_OUT_MOST_S / step_s))
     kept = len(rates) - left_out
     seen, shares = rates[:kept], shares[:kept]
-    added = seen / np.maximum(shares, SHARE_LEAST) - seen
+    made = seen / np.maximum(shares, SHARE_LEAST)
     young = shares < WHOLE
     level = _level(seen[~young])
-    if level is not None and young.any():
-        room = max(level * int(young.sum()) - float(seen[young].sum()), 0.0)
-        total = float(added[young].sum())
-        added[young] *= min(room / total, 1.0) if total > 0 else 1.0
-    return seen + added, left_out
+    if level is not None:
+        made[young] = np.minimum(made[young], np.maximum(seen[young], level))
+    return made, left_out
 
 
 def _level(whole: FloatArray) -> float | None:
