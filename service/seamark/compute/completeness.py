@@ -5,6 +5,10 @@ just now few are known. F(a) is the share of spans that are no later than a. A s
 on average, so its count is divided by F(a); where F(a) is less than SHARE_LEAST, what is seen says too little, and
 the step is left out.
 
+What is added makes no step higher than the busiest of the last minutes that are whole: lateness that has
+just ended is still seen for a while in the spans that came, and would double traffic that is all here. A rise beyond
+that level is told as far as it has been seen.
+
 No stretch of arrivals weighs more than the middle one: what a sender had kept during an outage and sends at
 once must not make all spans look late.
 """
@@ -15,12 +19,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seamark.core.traffic import FloatArray, Lags
+from seamark.core.traffic import BLOCK_S, FloatArray, Lags
 
 SHARE_LEAST = 0.5
 BLOCKS_MIN = 5  # stretches in which spans arrived; with fewer nothing is known of lateness
 SPANS_MIN = 30
 LAG_MOST_S = 900
+NOW_S = 60  # where as many spans as are needed came so lately, they alone are looked at: lateness begins and ends
+WHOLE = 0.95  # a step of which so much is here is taken for whole
+MINUTE = 6  # steps
+LEVEL_STEPS = 18  # whole ones, whose busiest minute is the level that nothing is added beyond
 LEFT_OUT_MOST_S = 300.0  # traffic older than this is no traffic of now
 
 
@@ -51,6 +59,15 @@ class Completeness:
 
 def completeness(lags: Lags) -> Completeness | None:
     """Return F of what came lately; None where too few spans in too few stretches came to say."""
+    if len(lags.blocks) == 0:
+        return None
+    newest = lags.blocks > lags.blocks.max() - NOW_S // BLOCK_S
+    shares = _shares(Lags(lags.blocks[newest], lags.lags_s[newest], lags.counts[newest]))
+    shares = _shares(lags) if shares is None else shares
+    return None if shares is None else Completeness(shares)
+
+
+def _shares(lags: Lags) -> FloatArray | None:
     blocks, places = np.unique(lags.blocks, return_inverse=True)
     if len(blocks) < BLOCKS_MIN or lags.counts.sum() < SPANS_MIN:
         return None
@@ -58,7 +75,8 @@ def completeness(lags: Lags) -> Completeness | None:
     weights = np.minimum(1.0, float(np.median(totals)) / totals)[places] * lags.counts
     late = np.clip(lags.lags_s, 0, LAG_MOST_S)
     tallies = np.bincount(late, weights=weights, minlength=LAG_MOST_S + 1)
-    return Completeness(np.concatenate(([0.0], np.cumsum(tallies) / tallies.sum())))
+    shares: FloatArray = np.concatenate(([0.0], np.cumsum(tallies) / tallies.sum()))
+    return shares
 
 
 def made_whole(rates: FloatArray, shares: FloatArray, step_s: float) -> tuple[FloatArray, int]:
@@ -70,4 +88,18 @@ def made_whole(rates: FloatArray, shares: FloatArray, step_s: float) -> tuple[Fl
     left_out = min(int(len(rates) - known.nonzero()[0][-1] - 1) if known.any() else len(rates), len(rates))
     left_out = min(left_out, int(LEFT_OUT_MOST_S / step_s))
     kept = len(rates) - left_out
-    return rates[:kept] / np.maximum(shares[:kept], SHARE_LEAST), left_out
+    seen, shares = rates[:kept], shares[:kept]
+    made = seen / np.maximum(shares, SHARE_LEAST)
+    young = shares < WHOLE
+    level = _level(seen[~young])
+    if level is not None:
+        made[young] = np.minimum(made[young], np.maximum(seen[young], level))
+    return made, left_out
+
+
+def _level(whole: FloatArray) -> float | None:
+    """Return the busiest minute of the last whole steps; None where there is none."""
+    lately = whole[-LEVEL_STEPS:]
+    if len(lately) < MINUTE or not lately.any():
+        return None
+    return float(np.convolve(lately, np.full(MINUTE, 1 / MINUTE), mode="valid").max())

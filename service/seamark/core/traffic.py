@@ -8,6 +8,8 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
+BLOCK_S = 10  # a stretch in which spans arrived
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -25,7 +27,7 @@ class RecentRequests:
 class Lags:
     """How many spans came so late: the arrival's block, whole seconds since the request began, and their count.
 
-    Three columns of one length. A block is a stretch in which spans arrived, numbered from anywhere.
+    Three columns of one length. A block is BLOCK_S in which spans arrived, numbered along time.
     """
 
     blocks: npt.NDArray[np.int64]

@@ -67,6 +67,6 @@ class InputMemory:
     production: Mapping[str, Production] = field(default_factory=dict)
     instances: Mapping[str, SeenInstances] = field(default_factory=dict)
     tested: ForAWhile[tuple[str, str], str | None] = field(default_factory=lambda: ForAWhile(3600.0))
-    lateness: ForAWhile[str, Completeness | None] = field(default_factory=lambda: ForAWhile(60.0))
+    lateness: ForAWhile[str, Completeness | None] = field(default_factory=lambda: ForAWhile(20.0))
     recent: ForAWhile[str, RecentRequests] = field(default_factory=lambda: ForAWhile(30.0))
     levels: ForAWhile[Any, list[LevelReading]] = field(default_factory=lambda: ForAWhile(10.0))

@@ -8,14 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from seamark.core.traffic import InstanceBirth, Lags, Minute, RecentRequests
+from seamark.core.traffic import BLOCK_S, InstanceBirth, Lags, Minute, RecentRequests
 from seamark.core.windows import Window
 from seamark.store.lake import Lake
 from seamark.store.spans import once
 
 CAME_S = 300.0  # spans that arrived so lately tell how long requests take and how late their spans come
 BEGAN_S = 900.0  # and began no longer ago than this
-LAG_BLOCK_S = 10
 BIRTHS_MAX = 500
 
 _MODEL = "FROM lake.spans WHERE model = $model AND is_request AND start_at >= $start AND start_at < $end"
@@ -45,7 +44,7 @@ def lags(lake: Lake, model: str, at: datetime) -> Lags:
     """Return how late the spans came that arrived in the last CAME_S; who claims to be ahead of us is not late."""
     window = Window.trailing(at, BEGAN_S)
     found = lake.query(
-        f"SELECT epoch_us(received_at) // ({LAG_BLOCK_S} * 1000000) AS block,"
+        f"SELECT epoch_us(received_at) // ({BLOCK_S} * 1000000) AS block,"
         " greatest(epoch_us(received_at) - epoch_us(start_at), 0) // 1000000 AS lag_s, count(*) AS n"
         f" {_MODEL} AND NOT synthetic AND received_at >= $came AND received_at <= $end GROUP BY ALL",
         {**_range(model, window), "came": at - timedelta(seconds=CAME_S)},

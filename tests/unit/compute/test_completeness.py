@@ -50,12 +50,32 @@ def test_what_was_kept_during_an_outage_does_not_make_all_spans_late() -> None:
     assert shares[:-1].min() > 0.9 and made_whole(np.ones(6), shares, 10.0)[1] == 0
 
 
+def test_lateness_that_has_ended_doubles_nothing() -> None:
+    """Spans were 40 s late until a moment ago; all of the last minute is here, and none of it is added again."""
+    ended = seen(np.full(3_000, 40.0), np.arange(3_000) % 30)
+    known = completeness(ended)
+    assert known is not None
+    rates, _ = made_whole(np.full(720, 10.0), np.clip(known.of_steps(720, 10.0, 0.0), 0.5, 1.0), 10.0)
+    assert rates.max() == pytest.approx(10.0, rel=0.06)  # steps that are 95 % here are made whole by themselves
+    surge = np.full(720, 10.0)
+    surge[-4:] = 30.0
+    rates, _ = made_whole(surge, np.where(np.arange(720) < 716, 1.0, 0.6), 10.0)
+    assert rates[-4:].tolist() == [30.0] * 4, "what was seen is told"
+
+
+def test_spans_that_come_in_time_again_are_seen_within_a_minute() -> None:
+    lags = np.concatenate([np.full(2_400, 40.0), np.full(600, 1.0)])
+    known = completeness(seen(lags, np.concatenate([np.arange(2_400) % 24, 24 + np.arange(600) % 6])))
+    assert known is not None and known.of_steps(6, 10.0, 0.0)[:-1].min() == 1.0
+
+
 def test_no_more_than_five_minutes_are_left_out() -> None:
     known = completeness(steady(np.full(3_000, 800.0)))
     assert known is not None
     rates, left_out = made_whole(np.ones(720), known.of_steps(720, 10.0, 3.0), 10.0)
     assert left_out == LEFT_OUT_MOST_S / 10
-    assert rates.max() == 2.0, "nothing is more than doubled"
+    assert rates.max() == 1.0
+    assert made_whole(np.ones(720), np.full(720, 0.1), 10.0)[0].max() == 2.0, "nothing is more than doubled"
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(-5, 10**6), st.integers(1, 10**6)), max_size=200))
