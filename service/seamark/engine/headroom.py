@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
-from math import isfinite
+from math import ceil, isfinite
 
 import numpy as np
 
-from seamark.compute import forecast as forecasting
 from seamark.compute.growth import growth
 from seamark.compute.hindsight import Hindsight, hindsight
+from seamark.compute.outlook import outlook
 from seamark.core.advice import ArrivalHistory, Forecast, Recommendation, ReplicaCapacity
 from seamark.core.backtest import Fleet, FloatArray
 from seamark.core.errors import Invalid, Problem
@@ -247,14 +247,9 @@ def _ahead(weeks: ArrivalHistory, window: Window, at: datetime) -> tuple[Forecas
     """Forecasts of the time to come, a quarter as long as the window; none where the window ends before now."""
     if (at - window.end).total_seconds() > 2 * HISTORY_STEP_S:
         return ()
-    holes = np.flatnonzero(~np.isfinite(weeks.rates))
-    known = weeks.rates[holes[-1] + 1 :] if len(holes) else weeks.rates
-    reach_s = min(window.span_s / 4, AHEAD_MOST_S)
-    made = (
-        forecasting.forecast(known, weeks.step_s, reach_s * (place + 1) / AHEAD_STEPS, weeks.end)
-        for place in range(AHEAD_STEPS)
-    )
-    return tuple(one for one in made if one.state == "ok" and one.at > at)
+    made = outlook(weeks, min(window.span_s / 4, AHEAD_MOST_S) / 3600)
+    thinned = made[-1 :: -max(ceil(len(made) / AHEAD_STEPS), 1)][::-1]  # the last of them always
+    return tuple(one for one in thinned if one.state == "ok" and one.at > at)
 
 
 def _growth(
