@@ -92,5 +92,5 @@ def _lateness(known: Completeness, shares: FloatArray, left_out: int) -> str:
         told.append(f"the last {left_out * ARRIVAL_STEP_S:.0f} s, of which too few are here, are left out")
     missing = 1 - float(shares.mean())
     if missing > 0.005:
-        told.append(f"{missing:.0%} of the minute are still on their way and were added")
+        told.append(f"{missing:.0%} of the minute are taken to be on their way")
     return "; ".join(told)
