@@ -62,6 +62,7 @@ class _Standing:
     hold_s: float
     what_if: float  # the utilisation that the present load may come to by scaling in
     warm: int  # at least so many are kept, within the bounds
+    before: int | None  # what was advised last, however long ago
 
     @property
     def watched(self) -> list[Recommendation]:
@@ -70,10 +71,12 @@ class _Standing:
 
     @property
     def replicas(self) -> int | None:
-        """The count last advised, else the one that runs; None where neither is known."""
+        """The count last advised, else the one that runs, else the one advised before a pause; None: none is known."""
         advised = [advice for advice in self.recent if advice.replicas is not None]
         last = max(advised, key=lambda advice: advice.at, default=None)
-        return last.replicas if last is not None else self.current
+        if last is not None:
+            return last.replicas
+        return self.current if self.current is not None else self.before
 
     @property
     def watched_s(self) -> float:
@@ -82,6 +85,11 @@ class _Standing:
         known = [advice.at for advice in self.recent if advice.needed is not None]
         since = [at for at in known if unknown is None or at > unknown]
         return (self.at - min(since)).total_seconds() if since else 0.0
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether the need is known for so long that less than it was can be said to be enough."""
+        return self.watched_s >= SCALE_IN_WATCHED * self.hold_s
 
 
 @dataclass(frozen=True)
@@ -108,9 +116,9 @@ def recommend(
     """Return the advice of this instant.
 
     `current` is the number of replicas seen in spans (None: unknown); a fresh input `replicas` knows better. `recent`
-    is the advice of the last SCALE_IN_HOLD_S seconds: as in the HPA's stabilisation window, the largest need of it is
-    what counts. `inputs` are the metrics that `spec` names, fresh or not. A number that is none (NaN, infinite,
-    negative, a rate beyond RATE_MOST) is not known.
+    is the advice of the last SCALE_IN_HOLD_S seconds, or the one before them where there is none: as in the HPA's
+    stabilisation window, the largest need of it is what counts. `inputs` are the metrics that `spec` names, fresh or
+    not. A number that is none (NaN, infinite, negative) is not known.
     """
     arrivals = _number(arrivals_rps_last_minute, RATE_MOST)
     capacity = capacity if capacity is not None and abs(capacity.safe_rps) <= RATE_MOST else None
@@ -121,13 +129,7 @@ def recommend(
     headroom = _headroom(arrivals, capacity, current)
     needed: int | None = None
     unknown = _unknown(arrivals, capacity)
-    foreseen = _foreseen_rps(forecast)
-    hold_s, what_if = SCALE_IN_HOLD_S, SCALE_IN_UTILISATION
-    if forecast is not None and foreseen is not None:
-        hold_s = min(max(forecast.horizon_s, SCALE_IN_HOLD_LEAST_S), SCALE_IN_HOLD_S)
-        what_if = FORESEEN_UTILISATION
-    recent = [advice for advice in recent if (at - advice.at).total_seconds() <= SCALE_IN_HOLD_S]
-    standing = _Standing(at, current, recent, hold_s, what_if, _warm(spec, warm_floor))
+    standing = _standing(at, current, recent, forecast, _warm(spec, warm_floor))
     asked = _asked(arrivals, capacity, current, spec, measured)
     if unknown is not None or capacity is None or arrivals is None:
         replicas, state, reason = _hold_or_grow(unknown or "", asked, spec, standing)
@@ -135,6 +137,8 @@ def recommend(
         need = max([_need(arrivals, forecast, capacity), *asked], key=lambda one: one.replicas)
         state, needed = "ok", need.replicas
         replicas, reason = _settle(need, spec, arrivals, capacity, standing)
+        if current is None:
+            reason += " How many run is not known: spans with service.instance.id would tell."
     reason += _not_read(inputs, current)
     price = spec.cost_per_replica_hour
     return Recommendation(
@@ -157,6 +161,20 @@ def recommend(
         rules=_rules(spec),
         warm_floor=warm_floor,
     )
+
+
+def _standing(
+    at: datetime, current: int | None, recent: Sequence[Recommendation], forecast: Forecast | None, warm: int
+) -> _Standing:
+    hold_s, what_if = SCALE_IN_HOLD_S, SCALE_IN_UTILISATION
+    if forecast is not None and _foreseen_rps(forecast) is not None:
+        hold_s = min(max(forecast.horizon_s, SCALE_IN_HOLD_LEAST_S), SCALE_IN_HOLD_S)
+        what_if = FORESEEN_UTILISATION
+    # Not what a clock that was set back has left in the time to come.
+    told = [advice for advice in recent if (at - advice.at).total_seconds() > 0]
+    lately = [advice for advice in told if (at - advice.at).total_seconds() <= SCALE_IN_HOLD_S]
+    before = max(told, key=lambda advice: advice.at, default=None)
+    return _Standing(at, current, lately, hold_s, what_if, warm, before.replicas if before is not None else None)
 
 
 def _number(value: float | None, most: float = float_info.max) -> float | None:
@@ -207,12 +225,12 @@ def _hold_or_grow(
     """Return (replicas, state, reason) while the load is unknown: only what asks for more is heard.
 
     A hold keeps what was advised last where that is more than what is seen to run: a replica that starts, or whose
-    clock is wrong, has no spans in the last minute, and would be scaled in for want of news.
+    clock is wrong, has no spans in the last minute, and would be scaled in for want of news. The bounds hold as ever.
     """
     need = max(asked, key=lambda one: one.replicas, default=None)
     known = [count for count in (standing.replicas, standing.current) if count is not None]
     if need is None or not known or _within(need.replicas, spec) <= max(known):
-        return max(known) if standing.current is not None else None, "hold", f"Hold: {unknown}."
+        return _within(max(known), spec) if standing.current is not None else None, "hold", f"Hold: {unknown}."
     wanted = _limited(_within(need.replicas, spec), spec, standing)
     return wanted, "ok", f"{_plural(wanted)}: {need.words}; no fewer, because {unknown}."
 
@@ -277,7 +295,7 @@ def _settle(
     needs = [_within(advice.needed, spec, standing.warm) for advice in standing.watched if advice.needed is not None]
     lately = max(needs, default=0)
     kept = _within(standing.replicas or 0, spec)
-    if standing.watched_s < SCALE_IN_WATCHED * standing.hold_s:  # too short a while to say that less was enough
+    if not standing.is_watched:
         lately = max(lately, kept)
     found, more = wanted, ""
     if lately > wanted:

@@ -16,6 +16,7 @@ from seamark.engine.live_arrivals import foresee
 from seamark.engine.services import Services
 
 ADVISED_EVERY_S = 10.0
+LAST_ADVICE = timedelta(days=1)
 
 
 def advise(services: Services, spec: ModelSpec, at: datetime) -> list[Condition]:
@@ -24,6 +25,9 @@ def advise(services: Services, spec: ModelSpec, at: datetime) -> list[Condition]
     inputs = gather(services, spec, at)
     since = at - timedelta(seconds=autoscale.SCALE_IN_HOLD_S)
     recent = services.catalog.findings.history(spec.name, "recommendation", Recommendation, since=since)
+    if not recent:  # after a pause the last one still tells what runs, where nothing else does
+        earlier = at - LAST_ADVICE
+        recent = services.catalog.findings.history(spec.name, "recommendation", Recommendation, since=earlier, limit=1)
     gate, floor = own_history_says(services, spec.name, at)
     recommendation = autoscale.recommend(
         spec.name,

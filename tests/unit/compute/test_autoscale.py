@@ -111,11 +111,10 @@ def test_advice_lies_within_its_bounds_whatever_it_is_told(seed: int) -> None:
             recent=[advice(float(ago), one_of(None, 0, 9, 10**9), one_of(None, 0, 9)) for ago in (10, 100, 290, 10**6)],
             inputs=[read(name, one_of(*wild)) for name in ("utilisation", "queue_length") if rng.random() < 0.5],
         )
-        if found.state == "ok":
-            assert spec.min <= found.replicas <= spec.max
-        else:
+        assert found.replicas is None or spec.min <= found.replicas <= spec.max
+        if found.state != "ok":
             assert found.state == "hold" and (found.replicas is None) == (found.current is None)
-            assert found.replicas is None or found.replicas >= found.current
+            assert found.replicas is None or found.replicas >= min(found.current, spec.max)
         assert found.reason.endswith(".") and len(found.reason) < 1500
 
 
@@ -354,3 +353,20 @@ def test_what_is_kept_warm_is_a_lower_bound_that_says_so() -> None:
 def test_a_seasons_rise_is_met_early() -> None:
     flat = replace(coming(0.0), p50=80.0, p99=80.0)
     assert [advise(80.0, forecast=replace(flat, season_rise=rise)).replicas for rise in (1.0, 1.5, 0.2)] == [9, 12, 9]
+
+
+def test_a_hold_stays_within_the_bounds_and_never_says_that_none_are_needed() -> None:
+    spec = AutoscaleSpec(min=2, max=20)
+    assert [advise(None, spec=spec, current=current).replicas for current in (0, 7, 50)] == [2, 7, 20]
+
+
+def test_after_a_pause_without_a_count_what_was_advised_last_is_kept_until_less_was_enough() -> None:
+    spec, last = AutoscaleSpec(min=2, max=50), advice(3600.0, 40, 40)
+    assert advise(5.0, spec=spec, recent=[last]).replicas == 40
+    assert advise(5.0, spec=spec, current=3, recent=[last]).replicas == 3  # a count that is seen knows better
+    watched = [last, *(advice(float(ago), 2, 40) for ago in range(10, 300, 10))]
+    assert advise(5.0, spec=spec, recent=watched).replicas == 2
+
+
+def test_advice_from_a_clock_that_was_set_back_is_not_heard() -> None:
+    assert advise(5.0, current=1, recent=[advice(-200.0, 15, 15)]).replicas == advise(5.0, current=1).replicas == 1

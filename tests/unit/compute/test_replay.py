@@ -100,7 +100,8 @@ def test_whatever_came_before_advice_lies_within_its_bounds(made: list[Recommend
             assert one.min <= one.replicas <= one.max
         else:
             assert (one.replicas is None) == (one.current is None)
-            assert one.current is None or one.replicas >= one.current  # what was advised last and still starts is kept
+            # What was advised last and still starts is kept.
+            assert one.current is None or one.replicas >= min(one.current, one.max)
 
 
 def test_a_decision_that_was_not_made_so_is_found_out() -> None:
