@@ -1,10 +1,10 @@
 """Arrivals of weeks -> the trend of their daily peaks, and when it crosses a line.
 
 A day's peak is the largest of its steps' means. Peaks are held against each other by the median of all pairwise slopes
-(Theil-Sen), so a day of an outage or of a campaign does not bend the trend; with two weeks or more only the same
-weekdays are (Hirsch, Slack and Smith 1982: the seasonal Kendall slope), so that a weekend is no decline. Its interval
-is by ranks of those slopes (Sen 1968; Gilbert, Statistical Methods for Environmental Pollution Monitoring, 16.4, 17.3).
-Days are taken for independent: where they are not, the interval is too narrow.
+(Theil-Sen), so a day of an outage or of a campaign does not bend the trend; where two weeks and a day or more are known
+only the same weekdays are (Hirsch, Slack and Smith 1982: the seasonal Kendall slope), so that a weekend is no decline.
+Its interval is by ranks of those slopes (Sen 1968; Gilbert, Statistical Methods for Environmental Pollution Monitoring,
+16.4, 17.3). Days are taken for independent: where they are not, the interval is too narrow.
 """
 
 from __future__ import annotations
@@ -66,15 +66,19 @@ def daily_peaks(history: ArrivalHistory) -> tuple[FloatArray, FloatArray]:
 
 
 def _slopes(back: FloatArray, peaks: FloatArray) -> tuple[FloatArray, float, int]:
-    """Return (pairwise slopes, variance of Kendall's score, days of the season they are taken over)."""
+    """Return (pairwise slopes, variance of Kendall's score, days of the season they are taken over).
+
+    Same weekdays alone are taken where their pairs are enough for an interval: the seven of 14 days are not.
+    """
     first, second = np.triu_indices(len(peaks), 1)
     apart = back[second] - back[first]
     slopes = (peaks[second] - peaks[first]) / apart
     weekly = np.mod(np.round(apart), WEEK) == 0
-    if weekly.sum() < WEEK:
-        return slopes, _score_variance(len(peaks)), 1
     sizes = np.unique(np.mod(np.floor(back), WEEK), return_counts=True)[1]
-    return slopes[weekly], sum(_score_variance(int(size)) for size in sizes), WEEK
+    variance = sum(_score_variance(int(size)) for size in sizes)
+    if _ranks(int(weekly.sum()), variance) is None:
+        return slopes, _score_variance(len(peaks)), 1
+    return slopes[weekly], variance, WEEK
 
 
 def _score_variance(count: int) -> float:
@@ -82,13 +86,19 @@ def _score_variance(count: int) -> float:
 
 
 def _interval(slopes: FloatArray, variance: float) -> tuple[float | None, float | None]:
-    """The slopes of the ranks (N - C) / 2 and (N + C) / 2 + 1; None where the pairs are too few to have such ranks."""
-    half = _Z * sqrt(variance)
-    lower, upper = floor((len(slopes) - half) / 2), ceil((len(slopes) + half) / 2) + 1
-    if lower < 1 or upper > len(slopes):
+    """The slopes at the ends; None where the pairs are too few to have such ranks."""
+    ranks = _ranks(len(slopes), variance)
+    if ranks is None:
         return None, None
     ordered = np.sort(slopes)
-    return float(ordered[lower - 1]), float(ordered[upper - 1])
+    return float(ordered[ranks[0] - 1]), float(ordered[ranks[1] - 1])
+
+
+def _ranks(count: int, variance: float) -> tuple[int, int] | None:
+    """The ranks (N - C) / 2 and (N + C) / 2 + 1 of N slopes; None where there are none such."""
+    half = _Z * sqrt(variance)
+    lower, upper = floor((count - half) / 2), ceil((count + half) / 2) + 1
+    return (lower, upper) if lower >= 1 and upper <= count else None
 
 
 def _busiest(back: FloatArray, peaks: FloatArray, slope: float) -> float:

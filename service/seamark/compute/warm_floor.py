@@ -42,26 +42,30 @@ def warm_floor(
     ready: IntArray,
     fleet: Fleet,
     *,
+    counted: BoolArray | None = None,
     at: datetime | None = None,
     price: float | None = None,
 ) -> WarmFloor:
     """Return the floor that would have been worth most.
 
     `rates` are requests per second of each tick, `ready` the replicas that the advice had serving then (both (ticks,);
-    the course of a backtest), `at` the end of the last. Ticks whose rate is no number are no load. Fewer than six hours
+    the course of a backtest), `at` the end of the last. Ticks that are not `counted`, or whose rate is no number, are
+    unknown: they are in no figure, days among them, and nothing waits beyond them. Fewer than six hours that are known
     are `too_little_history`.
     """
-    days = len(rates) * fleet.tick_s / DAY_S
+    known = np.isfinite(rates) if counted is None else np.isfinite(rates) & counted
+    known_s = float(known.sum()) * fleet.tick_s
+    days = known_s / DAY_S
     if not 0 < fleet.capacity_rps < np.inf:
         return WarmFloor("no_capacity", days, reason="What one replica carries is not known.", at=at)
-    if len(rates) * fleet.tick_s < HISTORY_LEAST_S:
+    if known_s < HISTORY_LEAST_S:
         told = (
             f"{days * 24:.1f} hours of traffic are known; bursts are looked for from {HISTORY_LEAST_S / 3600:.0f} on."
         )
         return WarmFloor("too_little_history", days, reason=told, at=at)
-    load = np.where(np.isfinite(rates) & (rates > 0), rates, 0.0)
+    load = np.where(known & (rates > 0), rates, 0.0)
     needed = np.ceil(np.minimum(load / fleet.capacity_rps, fleet.max) - 1e-9).astype(np.int64)
-    tried = _try(load, ready, needed, fleet, _floors(load, ready, needed, fleet))
+    tried = _try(load, known, ready, needed, fleet, _floors(load, ready, needed, fleet))
     best = int(np.argmin(tried.more + UNDER_TO_OVER * tried.missing))
     bursts = _bursts(tried.broken[:, 0])
     minutes, minutes_with = (float(tried.broken[:, one].sum()) * fleet.tick_s / 60 / days for one in (0, best))
@@ -108,16 +112,21 @@ def _floors(load: FloatArray, ready: IntArray, needed: IntArray, fleet: Fleet) -
     return np.concatenate(([0], found)).astype(np.int64)
 
 
-def _try(load: FloatArray, ready: IntArray, needed: IntArray, fleet: Fleet, floors: IntArray) -> _Tried:
+def _try(
+    load: FloatArray, known: BoolArray, ready: IntArray, needed: IntArray, fleet: Fleet, floors: IntArray
+) -> _Tried:
     """Play the queue with every floor at once. Ticks with room and nothing that waits are passed over."""
     broken = np.zeros((len(load), len(floors)), np.bool_)
     more, missing = np.zeros(len(floors)), np.zeros(len(floors))
     for place, floor in enumerate(floors):
-        more[place] = np.maximum(floor - ready, 0).sum()
+        more[place] = np.maximum(floor - ready, 0)[known].sum()
     waiting = np.zeros(len(floors))
     anything = False
     beyond = load > ready * fleet.capacity_rps
     for tick in range(len(load)):
+        if not known[tick]:
+            waiting[:], anything = 0.0, False
+            continue
         if not anything and not beyond[tick]:
             continue
         have = np.maximum(floors, ready[tick])

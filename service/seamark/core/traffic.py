@@ -37,13 +37,18 @@ class Lags:
 
 @dataclass(frozen=True)
 class Minute:
-    """Real requests of one minute by start, held against the objectives."""
+    """Real requests of one minute by start, held against the objectives. `slow` are of those that did not fail."""
 
     at: datetime
     requests: int
     failed: int
     slow: int
     version: str
+
+    @property
+    def answered(self) -> int:
+        """How many did not fail."""
+        return self.requests - self.failed
 
 
 @dataclass(frozen=True)

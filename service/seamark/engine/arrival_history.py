@@ -99,6 +99,7 @@ def _count(services: Services, window: Window) -> None:
     for model, step, requests in traffic.counts(services.lake, window, STEP_S):
         put(model, step, requests / STEP_S)
     for day, rates in days.items():
+        services.telemetry.count_advice_cut("models", max(len(rates) - MODELS_MAX, 0))
         services.catalog.arrivals.merge(day, _busiest(rates))
 
 

@@ -127,6 +127,7 @@ def meet(services: Services, model: str, end: datetime) -> SeenInstances:
     start = max(min(before.until, end) - late, end - timedelta(seconds=BIRTHS_MOST_S))
     births = traffic.births(services.lake, model, Window(start, end))
     if births is None:  # more than can be told apart: no starts are measured
+        services.telemetry.count_advice_cut("instances", 1)
         return before
     advice = []
     if {birth.name for birth in births} - {one.name for one in before.seen}:

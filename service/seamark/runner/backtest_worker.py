@@ -39,7 +39,8 @@ def main(work_dir: Path) -> None:
     courses = play_all(trace, job.fleet)
     found = judged(courses, job.fleet, cost_per_replica_hour=job.cost_per_replica_hour, notes=trace.bridged)
     ready = courses.by_policy[SEAMARK].ready
-    floor = warm_floor(np.where(courses.counted, courses.rates, 0.0), ready, job.fleet, price=job.cost_per_replica_hour)
+    price = job.cost_per_replica_hour
+    floor = warm_floor(courses.rates, ready, job.fleet, counted=courses.counted, price=price)
     spent = resource.getrusage(resource.RUSAGE_SELF)
     answer = Answer(found, round(spent.ru_utime + spent.ru_stime, 2), floor)
     (work_dir / "part.json").write_bytes(msgspec.json.encode(to_document(answer)))

@@ -57,11 +57,13 @@ def lags(lake: Lake, model: str, at: datetime) -> Lags:
 def minutes(lake: Lake, model: str, window: Window, slow_ms: float | None) -> tuple[list[Minute], int | None]:
     """Return (real requests by the minute from the window's start, oldest first; instances of the whole window).
 
+    `slow` are requests that were answered, and took `slow_ms` or more: how fast a failure is says nothing of the load.
     A minute without requests is not there. None: no span names its instance.
     """
     found = lake.query(
         "SELECT (epoch_us(start_at) - epoch_us($start::TIMESTAMPTZ)) // 60000000 AS minute, count(*) AS n,"
-        " count(*) FILTER (failed) AS failed, count(*) FILTER (duration_ns / 1e6 >= $slow_ms::DOUBLE) AS slow,"
+        " count(*) FILTER (failed) AS failed,"
+        " count(*) FILTER (NOT failed AND duration_ns / 1e6 >= $slow_ms::DOUBLE) AS slow,"
         " mode(version) AS version"
         f" FROM (SELECT{once(lake, window)} start_at, failed, duration_ns, version {_MODEL} AND NOT synthetic)"
         " GROUP BY minute ORDER BY minute",

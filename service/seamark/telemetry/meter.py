@@ -24,6 +24,7 @@ from seamark.wire.cut import cut_from
 CLASSIC = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = openmetrics.CONTENT_TYPE_LATEST
 CUT = ("attributes", "events", "links", "depth", "names", "features", "outcomes")
+ADVICE_CUT = ("models", "instances")
 JOINED_BY = ("arrival", "job")
 SIGNALS = ("traces", "logs", "metrics", "predictions", "labels", "cloudevents")
 
@@ -42,6 +43,7 @@ class Telemetry:
         self._generative = Generative(self._traffic.labels)
         self._rows = {(signal, outcome): 0 for signal in SIGNALS for outcome in ("accepted", "refused")}
         self._cut = dict.fromkeys(CUT, 0)
+        self._advice_cut = dict.fromkeys(ADVICE_CUT, 0)
         self._joined = dict.fromkeys(JOINED_BY, 0)
         self._alone = dict.fromkeys(HALVES, 0)
         self._commits = DurationCounts()
@@ -77,6 +79,11 @@ class Telemetry:
         with self._lock:
             for what, count in cut.items():
                 self._cut[what] += count
+
+    def count_advice_cut(self, what: str, count: int) -> None:
+        """Count what advice had no room to remember, by one of ADVICE_CUT. KeyError otherwise."""
+        with self._lock:
+            self._advice_cut[what] += count
 
     def count_joined(self, by: str, inferences: int) -> None:
         """Count inferences whose halves were joined, by one of JOINED_BY. KeyError otherwise."""
@@ -132,6 +139,8 @@ class Telemetry:
                     page.put("seamark_ingest_spans_total", (outcome,), count)
             for what, count in self._cut.items():
                 page.put("seamark_ingest_cut_total", (what,), count)
+            for what, count in self._advice_cut.items():
+                page.put("seamark_advice_cut_total", (what,), count)
             for by, count in self._joined.items():
                 page.put("seamark_inferences_joined_total", (by,), count)
             for half, count in self._alone.items():

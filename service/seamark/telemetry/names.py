@@ -171,6 +171,11 @@ SELF: dict[str, Metric] = {
     "seamark_inference_halves_alone_total": _counter(
         "half", "Requests and responses of KServe whose other half did not come within 15 minutes."
     ),
+    "seamark_advice_cut_total": _counter(
+        "what",
+        "What the memory of advice had no room for, at each look: models of the stored arrivals beyond the busiest"
+        " 10,000 of a day; instances: looks at a model with over 500 of them, whose starts are not measured.",
+    ),
     "seamark_ingest_commit_seconds": _histogram("", "How long a group commit to the lake took."),
     "seamark_ingest_committed_rows_total": _counter("", "Rows made durable by those commits."),
     "seamark_buffer_waiting_rows": _gauge("", "Rows waiting for the next commit."),

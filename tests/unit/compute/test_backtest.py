@@ -265,7 +265,7 @@ def gate_of(own: int, hpa_replicas: int) -> tuple[str, str, bool]:
         (25, 15, "weigh", "Seamark's advice beats the HPA in violations alone", True),
         (15, 25, "weigh", "Seamark's advice beats the HPA in cost alone", True),
         (30, 22, "not_recommended", "Not recommended", False),
-        (22, 22, "weigh", "Seamark's advice comes to the same as the HPA on this traffic, in both figures.", True),
+        (22, 22, "weigh", "Seamark's advice comes to the same as the HPA on this traffic, in both figures.", False),
     ],
 )
 def test_the_gate(own: int, other: int, gate: str, words: str, beats: bool) -> None:

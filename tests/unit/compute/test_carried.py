@@ -44,7 +44,17 @@ def test_what_says_nothing_is_none(minutes: list[Minute], instances: int | None)
 
 def test_one_objective_is_enough() -> None:
     assert carried_rps([minute(600, slow=600)], 1, SloSpec(3600.0, None, 0.99)) is not None
-    assert carried_rps([minute(600, failed=600)], 1, SloSpec(3600.0, SLO.latency)) is not None
+    assert carried_rps([minute(600)], 1, SloSpec(3600.0, SLO.latency)) is not None
+
+
+def test_what_is_refused_is_not_carried() -> None:
+    """A replica that answers 10/s and refuses as many in a millisecond keeps an objective of latency alone."""
+    latency = SloSpec(3600.0, SLO.latency)
+    found = carried_rps([minute(1_200, failed=600)], 1, latency)
+    assert found == pytest.approx((600 - 1.645 * 600**0.5) / 60)
+    assert carried_rps([minute(600, failed=600)], 1, latency) is None
+    assert carried_rps([minute(6_000, failed=5_000, slow=11)], 1, latency) is None, "too slow for those it answered"
+    assert carried_rps([minute(6_000, failed=5_971)], 1, latency) is None, "it answered too few to say"
 
 
 def test_capacity_is_what_one_step_in_ten_exceeded() -> None:

@@ -85,6 +85,13 @@ def test_seven_days_are_enough_and_days_with_holes_do_not_count():
     assert growth(ArrivalHistory(AT, STEP_S, rates), AT, line(400.0)).days == 0
 
 
+@pytest.mark.parametrize("days", range(7, 36))
+def test_a_steady_rise_is_told_with_every_number_of_days(days):
+    found = growth(history([100 + 5.0 * day for day in range(days)], noise=0.01), AT, line(900.0))
+    assert (found.state, found.season_days) == ("ok", 7 if days >= 15 else 1)
+    assert found.low <= found.rps_per_day <= found.high and found.rps_per_day == pytest.approx(5, abs=0.5)
+
+
 def test_days_are_counted_back_from_the_end():
     rates = np.concatenate([np.full(50, 999.0), history([10.0, 20.0]).rates])
     back, peaks = daily_peaks(ArrivalHistory(AT, STEP_S, rates))

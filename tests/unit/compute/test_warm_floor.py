@@ -63,6 +63,27 @@ def test_without_a_capacity_or_enough_history_it_says_so(rps: float) -> None:
     assert short.state == "too_little_history" and short.replicas is None and "4.2 hours" in short.reason
 
 
+@pytest.mark.parametrize("unknown", [np.nan, 0.0, 900.0])
+def test_a_day_that_nobody_counted_is_no_day_without_bursts(unknown: float) -> None:
+    known = warm_floor(bursts(40), READY, FLEET, price=0.5)
+    rates = np.concatenate([bursts(40), np.full(DAY, unknown)])
+    found = warm_floor(rates, np.tile(READY, 2), FLEET, counted=np.arange(2 * DAY) < DAY, price=0.5)
+    assert found == known and found.days == 1
+    few = warm_floor(rates, np.tile(READY, 2), FLEET, counted=np.arange(2 * DAY) < 1000)
+    assert few.state == "too_little_history"
+    if np.isnan(unknown):
+        assert warm_floor(rates, np.tile(READY, 2), FLEET, price=0.5) == known
+
+
+def test_what_waits_is_not_carried_over_a_hole() -> None:
+    rates = np.full(2 * DAY, 29.0)
+    rates[DAY - 4 : DAY] = 400.0  # then nobody counts for an hour; what waits takes hours to serve
+    counted = np.ones(2 * DAY, np.bool_)
+    counted[DAY : DAY + 240] = False
+    found = warm_floor(rates, np.tile(READY, 2), FLEET, counted=counted)
+    assert found.minutes == pytest.approx(1.0 / found.days)
+
+
 def test_wild_numbers_stay_within_the_bounds() -> None:
     rng = np.random.default_rng(1)
     for _ in range(30):

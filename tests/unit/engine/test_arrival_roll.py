@@ -13,6 +13,7 @@ from tests.lake_rows import AT, rows_of
 from seamark.compute.arrival_history import DAYS
 from seamark.core.advice import ArrivalHistory
 from seamark.core.day_rates import day_of
+from seamark.engine import arrival_history
 from seamark.engine.arrival_history import DAY, KEPT, ArrivalRoll, history_of, prune
 from seamark.engine.services import Services
 
@@ -73,6 +74,18 @@ def test_each_step_is_counted_and_late_spans_are_added(advised: Model) -> None:
     assert rates(advised, AT + minutes(10)) == [0.5, 1.1, 0.1]
     ArrivalRoll().tick(advised.services, AT + minutes(10))
     assert rates(advised, AT + minutes(10)) == [0.5, 1.1, 0.1], "a new process finds it again"
+
+
+def test_models_beyond_measure_are_counted(advised: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = advised.services.telemetry.registry
+    before = registry.get_sample_value("seamark_advice_cut_total", {"what": "models"})
+    spans(advised, AT - minutes(5), 9)
+    for _ in range(3):
+        spans(advised, AT - minutes(5), 3, model=next(NAMES))
+    monkeypatch.setattr(arrival_history, "MODELS_MAX", 1)
+    ArrivalRoll().tick(advised.services, AT)
+    after = registry.get_sample_value("seamark_advice_cut_total", {"what": "models"})
+    assert before is not None and after is not None and after >= before + 3, "others' models are there too"
 
 
 def test_an_outage_is_unknown_and_a_model_that_only_sends_metrics_idles(advised: Model) -> None:

@@ -20,6 +20,7 @@ from seamark.engine.advice_inputs import gather
 from seamark.engine.capacity_input import FLOOR
 from seamark.engine.model_history import ModelRoll, production
 from seamark.engine.services import Services
+from seamark.store import traffic
 
 YAML = """\
 models:
@@ -76,6 +77,10 @@ def rolled(model: Model, steps: int = 20) -> ModelRoll:
     for back in range(steps, -1, -1):
         roll.tick(model.services, AT - timedelta(minutes=10 * back) + timedelta(minutes=3))
     return roll
+
+
+def cut(services: Services, what: str) -> float | None:
+    return services.telemetry.registry.get_sample_value("seamark_advice_cut_total", {"what": what})
 
 
 def told(model: Model) -> dict[str, AdviceInput]:
@@ -140,6 +145,25 @@ def test_without_either_it_holds(advised: Model, fields: dict[str, Any]) -> None
     assert (one.state, one.value) == ("unknown", None)
     made = advised.advice()
     assert (made.state, made.replicas) == ("hold", 2)
+
+
+def test_refused_requests_are_no_load(advised: Model) -> None:
+    advised.configure(YAML.replace(", availability: 0.99", ""))
+    for back in range(19):
+        ten_minutes(advised, back, 60)
+        ten_minutes(advised, back, 60, failed=True, duration_ns=10**6)
+        ten_minutes(advised, back, 6, failed=True, duration_ns=10**10)  # in time or not, it was not answered
+    rolled(advised)
+    one = told(advised)["capacity"]
+    assert one.source == "production" and one.value == pytest.approx((60 - 1.645 * 60**0.5) / 60 / 2, rel=0.01)
+
+
+def test_instances_beyond_measure_are_counted(advised: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traffic, "BIRTHS_MAX", 1)
+    before = cut(advised.services, "instances")
+    ten_minutes(advised, 0, 6)
+    rolled(advised, 0)
+    assert cut(advised.services, "instances") == before + 1
 
 
 def test_an_old_test_still_counts_and_says_how_old_it_is(advised: Model) -> None:

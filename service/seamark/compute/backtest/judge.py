@@ -66,13 +66,13 @@ def judged(
     bill = _Bill(courses.counted, fleet, cost_per_replica_hour)
     oracle_hours = bill.hours(courses.by_policy[ORACLE])
     played = tuple(bill.played(name, course, oracle_hours) for name, course in courses.by_policy.items())
-    gate, verdict = _verdict(played)
+    gate, beats_hpa, verdict = _verdict(played)
     return Backtest(
         simulator=courses.simulator,
         fleet=fleet,
         days=bill.days,
         policies=played,
-        beats_hpa=gate != NOT_RECOMMENDED,
+        beats_hpa=beats_hpa,
         verdict=verdict,
         notes=tuple(notes),
         gate=gate,
@@ -108,8 +108,8 @@ class _Bill:
         )
 
 
-def _verdict(played: Sequence[Played]) -> tuple[str, str]:
-    """Return (gate, sentence): a policy that loses to the HPA in both figures is not to be recommended."""
+def _verdict(played: Sequence[Played]) -> tuple[str, bool, str]:
+    """Return (gate, better than the HPA in a figure, sentence): worse in one and better in none is not recommended."""
     by_name = {one.name: one for one in played}
     own, hpa = by_name[SEAMARK], by_name[HPA]
     cheaper, dearer = own.replica_hours < hpa.replica_hours, own.replica_hours > hpa.replica_hours
@@ -121,10 +121,12 @@ def _verdict(played: Sequence[Played]) -> tuple[str, str]:
         f"against {hpa.violation_minutes_per_day:.2f} violation minutes a day"
     )
     if not (cheaper or dearer or safer or riskier):
-        return WEIGH, "Seamark's advice comes to the same as the HPA on this traffic, in both figures."
+        verdict = "Seamark's advice comes to the same as the HPA on this traffic, in both figures."
+        return WEIGH, False, verdict
     if not (cheaper or safer):
-        return NOT_RECOMMENDED, f"Not recommended: Seamark's advice is no better than the HPA in either figure: {told}."
+        verdict = f"Not recommended: Seamark's advice is no better than the HPA in either figure: {told}."
+        return NOT_RECOMMENDED, False, verdict
     if not (dearer or riskier):
-        return RECOMMENDED, f"Recommended: Seamark's advice beats the HPA: {told}."
+        return RECOMMENDED, True, f"Recommended: Seamark's advice beats the HPA: {told}."
     better = "cost" if cheaper else "violations"
-    return WEIGH, f"Seamark's advice beats the HPA in {better} alone: {told}. Weigh them."
+    return WEIGH, True, f"Seamark's advice beats the HPA in {better} alone: {told}. Weigh them."
