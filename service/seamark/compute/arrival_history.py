@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from seamark.compute.backtest.holes import runs
+from seamark.compute.silence import EXPECTED_LEAST, HOUR_S, expected
 from seamark.core.advice import ArrivalHistory
 from seamark.core.day_rates import STEP_S, STEPS, day_of, step_of
 from seamark.core.traffic import FloatArray
 
 DAYS = 35
-SILENT_STEPS_MOST = 6  # an hour: as long as silence between two times of traffic is taken for no traffic
 _DAY = timedelta(days=1)
 
 
@@ -38,13 +39,16 @@ def arrival_history(days: Mapping[datetime, FloatArray], end: datetime) -> Arriv
 
 
 def filled(rates: FloatArray) -> FloatArray:
-    """Return the rates with 0 for what is not known between two known steps no more than an hour apart.
+    """Return the rates with 0 for the silences between known steps in which hardly a request was to be expected.
 
-    A longer silence may be an outage of telemetry, and is left unknown; so is what follows the last known step.
+    That is for at most an hour, fewer than EXPECTED_LEAST by the hours beside it (compute/silence). Any other may be an
+    outage of telemetry, and is left unknown; so is what follows the last known step.
     """
     out = rates.copy()
-    known = np.isfinite(rates).nonzero()[0]
-    steps = np.diff(known)
-    for place in ((steps > 1) & (steps <= SILENT_STEPS_MOST + 1)).nonzero()[0]:
-        out[known[place] + 1 : known[place + 1]] = 0.0
+    for start, end in runs(~np.isfinite(rates)):
+        if start == 0 or end == len(rates) or (end - start) * STEP_S > HOUR_S:
+            continue
+        should = expected(rates, start, end, STEP_S, HOUR_S)
+        if should is not None and should < EXPECTED_LEAST:
+            out[start:end] = 0.0
     return out

@@ -53,7 +53,8 @@ class ReplicaCapacity:
 class ArrivalHistory:
     """Arrivals per second in even steps, oldest first, the last of them ending at `end`; NaN where nothing is known.
 
-    A silent step is 0 only where the model was heard of before and after: an outage is not zero traffic.
+    A silent step is 0 only where others were heard of meanwhile or hardly a request was to be expected: an outage is
+    not zero traffic.
     """
 
     end: datetime

@@ -16,6 +16,7 @@ from seamark.engine.arrival_history import history_of
 from seamark.engine.capacity_input import read_capacity
 from seamark.engine.inputs import read_named
 from seamark.engine.live_arrivals import Arrivals, read_arrivals
+from seamark.engine.model_history import known_instances
 from seamark.engine.replicas import ACTIVE_REQUESTS, levels, read_replicas
 from seamark.engine.services import Services
 from seamark.store import spans, traffic
@@ -44,7 +45,7 @@ def gather(services: Services, spec: ModelSpec, at: datetime) -> AdviceInputs:
     recent = services.remembered.recent.get(spec.name, at, lambda: traffic.recent(services.lake, spec.name, at))
     instances = spans.instances(services.lake, spec.name, Window.trailing(at, INSTANCES_S))
     capacity, capacity_told = read_capacity(services, spec, at, recent.version)
-    cold_start_told = read_cold_start(services, spec)
+    cold_start_told = read_cold_start(services, spec, at)
     history = history_of(services, spec.name, at)
     told = (
         arrivals.told,
@@ -79,12 +80,12 @@ def read_in_flight(
     )
 
 
-def read_cold_start(services: Services, spec: ModelSpec) -> AdviceInput:
+def read_cold_start(services: Services, spec: ModelSpec, at: datetime) -> AdviceInput:
     """Return how long a new replica takes until it serves: as written, else measured, else a default that is named."""
     given = spec.autoscale.cold_start_s if spec.autoscale is not None else None
     if given is not None:
         return AdviceInput("cold_start", None, "fresh", given, source="seamark.yaml", unit="s")
-    known = services.remembered.instances.get(spec.name)
+    known = known_instances(services, spec.name, at)
     found = cold_start(known) if known is not None else None
     if found is None:
         seen = sum(one.seconds is not None for one in known.seen) if known is not None else 0

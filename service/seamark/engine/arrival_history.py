@@ -79,6 +79,13 @@ def history_of(services: Services, model: str, at: datetime) -> ArrivalHistory |
     return found
 
 
+def stored_history(services: Services, model: str, at: datetime) -> ArrivalHistory | None:
+    """Return the same from the catalog, for a node on which nobody counts, and for models that are not advised."""
+    end = slot(at, STEP_S)
+    days = services.catalog.arrivals.read(day_of(end) - KEPT, day_of(end), [model])
+    return arrival_history(days.get((model,), {}), end)
+
+
 def prune(services: Services, at: datetime) -> None:
     """Drop the days that no history reaches back to. They are counts: how long rows are kept is another matter."""
     services.catalog.arrivals.prune(day_of(at) - KEPT)
@@ -94,10 +101,17 @@ def _count(services: Services, window: Window) -> None:
         rates = days.setdefault(day_of(at), {}).setdefault((model,), nothing())
         rates[step_of(at)] = np.fmax(rates[step_of(at)], rate)
 
-    for model, step in traffic.metric_steps(services.lake, window, STEP_S):
-        put(model, step, 0.0)  # it ran and could be heard: no requests are none
-    for model, step, requests in traffic.counts(services.lake, window, STEP_S):
+    counts = traffic.counts(services.lake, window, STEP_S)
+    heard = {step for _, step, _ in counts}  # spans of some model came through
+    lives: dict[str, tuple[int, int]] = {}
+    for model, step, requests in counts:
         put(model, step, requests / STEP_S)
+        first, last = lives.get(model, (step, step))
+        lives[model] = min(first, step), max(last, step)
+    between = ((model, step) for model, (first, last) in lives.items() for step in range(first, last))
+    for model, step in (*traffic.metric_steps(services.lake, window, STEP_S), *between):
+        if step in heard:
+            put(model, step, 0.0)  # it ran, and others' spans came: no requests are none. Metrics alone do not tell
     for day, rates in days.items():
         services.telemetry.count_advice_cut("models", max(len(rates) - MODELS_MAX, 0))
         services.catalog.arrivals.merge(day, _busiest(rates))

@@ -152,7 +152,7 @@ def play(
     if carried is None:
         told = "What one replica carries is not known; run a load test of shape `capacity`, or give --capacity."
         return _not_played(spec.name, at, asked, OwnState.NO_CAPACITY, told)
-    cold_start_s, cold_start_source = _cold_start(services, spec, wanted)
+    cold_start_s, cold_start_source = _cold_start(services, spec, wanted, at)
     try:
         fleet = Fleet(
             capacity_rps=capacity(trace, carried, "capacity_rps"),
@@ -231,10 +231,10 @@ def _capacity(services: Services, spec: ModelSpec, asked: BacktestAsked, at: dat
     return found.safe_rps, found.source
 
 
-def _cold_start(services: Services, spec: ModelSpec, asked: BacktestAsked) -> tuple[float, str]:
+def _cold_start(services: Services, spec: ModelSpec, asked: BacktestAsked, at: datetime) -> tuple[float, str]:
     if asked.cold_start_s is not None:
         return asked.cold_start_s, "asked"
-    told = read_cold_start(services, spec)
+    told = read_cold_start(services, spec, at)
     return (COLD_START_DEFAULT_S if told.value is None else told.value), told.source
 
 

@@ -10,6 +10,7 @@ from seamark.core.errors import NotFound
 from seamark.core.findings import Capacity
 from seamark.core.specs import ModelSpec
 from seamark.core.windows import Window
+from seamark.engine.model_history import known_production
 from seamark.engine.services import Services
 from seamark.store import traffic
 
@@ -27,7 +28,7 @@ def read_capacity(
     """
     told = AdviceInput("capacity", None, "unknown", source="load_test", unit="requests/s")
     found = services.catalog.findings.latest(spec.name, "capacity", Capacity)
-    seen = services.remembered.production.get(spec.name)
+    seen = known_production(services, spec.name, at)
     if found is not None:
         tested = found.finding
         capacity = ReplicaCapacity(tested.safe_rps, "load_test", tested.rps, tested.high, found.at)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from itertools import pairwise
 from math import ceil, isfinite
 
 import numpy as np
@@ -19,10 +18,9 @@ from seamark.core.headroom import Growth, Headroom, HeadroomStep
 from seamark.core.specs import AutoscaleSpec, ModelSpec
 from seamark.core.windows import Window, format_duration
 from seamark.engine.advice_inputs import COLD_START_DEFAULT_S
-from seamark.engine.arrival_history import history_of
+from seamark.engine.arrival_history import history_of, stored_history
 from seamark.engine.backtests import SLO_WAIT_S, slo_wait_s
 from seamark.engine.capacity_input import read_capacity
-from seamark.engine.live_arrivals import LIVE_S
 from seamark.engine.overview import overview
 from seamark.engine.own_history import unheard_as_unknown
 from seamark.engine.scheduler import slot
@@ -32,7 +30,6 @@ from seamark.store import arrival_steps, spans
 TICK_S = 15.0
 FINE_S = 25 * 3600.0  # windows as long as this are read in ticks, longer ones in the steps of the history
 HISTORY_STEP_S = 600.0
-HISTORY_DAYS = 35
 SHORTEST_S = 900.0
 LONGEST_S = 15 * 86_400.0  # advice is kept for 14 days, and an HPA is simulated for every tick of it
 STEPS_S = (60.0, 120.0, 300.0, 600.0, 1800.0)
@@ -105,23 +102,9 @@ def cut(history: ArrivalHistory, window: Window) -> ArrivalHistory:
 
 
 def weeks_of_arrivals(services: Services, model: str, at: datetime) -> ArrivalHistory:
-    """The last HISTORY_DAYS days in steps of HISTORY_STEP_S; NaN where nothing is known."""
-    kept = history_of(services, model, at)
-    if kept is not None:
-        return kept
-    window = Window.trailing(slot(at, HISTORY_STEP_S), HISTORY_DAYS * 86_400.0)
-    rates = spans.arrivals(services.lake, model, window, HISTORY_STEP_S)
-    return ArrivalHistory(window.end, HISTORY_STEP_S, heard_only(rates, HISTORY_STEP_S))
-
-
-def heard_only(rates: FloatArray, step_s: float) -> FloatArray:
-    """Return rates with NaN where silence may be an outage: at both ends, and longer than LIVE_S and a step."""
-    found = _within_life(rates)
-    heard = np.flatnonzero(rates > 0)
-    for before, after in pairwise(heard):
-        if (after - before - 1) * step_s > max(LIVE_S, step_s):
-            found[before + 1 : after] = np.nan
-    return found
+    """At most five weeks in steps of HISTORY_STEP_S, as they were counted; NaN where nothing is known."""
+    found = history_of(services, model, at) or stored_history(services, model, at)
+    return found or ArrivalHistory(slot(at, HISTORY_STEP_S), HISTORY_STEP_S, np.empty(0))
 
 
 def _within_life(rates: FloatArray) -> FloatArray:

@@ -66,6 +66,9 @@ class InputMemory:
     history: Mapping[str, ArrivalHistory] = field(default_factory=dict)  # this and what follows by model
     production: Mapping[str, Production] = field(default_factory=dict)
     instances: Mapping[str, SeenInstances] = field(default_factory=dict)
+    # The two above as the leading node stored them, for a node that does not fill them.
+    stored_production: ForAWhile[str, Production | None] = field(default_factory=lambda: ForAWhile(60.0))
+    stored_instances: ForAWhile[str, SeenInstances | None] = field(default_factory=lambda: ForAWhile(60.0))
     tested: ForAWhile[tuple[str, str], str | None] = field(default_factory=lambda: ForAWhile(3600.0))
     lateness: ForAWhile[str, Completeness | None] = field(default_factory=lambda: ForAWhile(20.0))
     recent: ForAWhile[str, RecentRequests] = field(default_factory=lambda: ForAWhile(30.0))

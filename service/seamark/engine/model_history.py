@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import numpy as np
 
@@ -28,6 +29,8 @@ ADVICE_MOST = 200
 TURN_S = 8.0  # of one tick; who has not had a turn has it in the next
 KIND = "instances"
 KIND_CARRIED = "production"
+
+Kept = TypeVar("Kept")
 
 
 class ModelRoll:
@@ -71,6 +74,25 @@ class ModelRoll:
         else:
             self._capacities[spec.name] = found
         self._instances[spec.name] = meet(services, spec.name, end)
+
+
+def known_production(services: Services, model: str, at: datetime) -> Production | None:
+    """Return what a model's replicas carry: by the roll of this node, else as the leading one stored it."""
+    memory = services.remembered
+    found = memory.production.get(model)
+    return found or memory.stored_production.get(model, at, lambda: _stored(services, model, KIND_CARRIED, Production))
+
+
+def known_instances(services: Services, model: str, at: datetime) -> SeenInstances | None:
+    """Return the instances that are known of a model: by the roll of this node, else as the leading one stored them."""
+    memory = services.remembered
+    found = memory.instances.get(model)
+    return found or memory.stored_instances.get(model, at, lambda: _stored(services, model, KIND, SeenInstances))
+
+
+def _stored(services: Services, model: str, kind: str, type_: type[Kept]) -> Kept | None:
+    found = services.catalog.findings.latest(model, kind, type_)
+    return found.finding if found is not None else None
 
 
 def carry(services: Services, spec: ModelSpec, end: datetime) -> None:

@@ -10,6 +10,7 @@ from threading import Lock
 import numpy as np
 
 from seamark.compute.backtest.holes import runs
+from seamark.compute.silence import EXPECTED_LEAST, HOUR_S, SILENT_S, expected
 from seamark.core.advice import ArrivalHistory
 from seamark.core.backtest import TICK_S, BoolArray, FloatArray
 from seamark.core.windows import Window
@@ -19,9 +20,6 @@ from seamark.store import arrival_steps, spans
 
 DAY_S = 86_400.0
 LATE_S = 60.0  # spans come when they have ended and were exported
-SILENT_S = 120.0  # shorter silence is silence
-EXPECTED_LEAST = 10.0  # requests that would have come in a silence, going by what came before and after
-AROUND_S = 3600.0
 _DAYS_KEPT = 40
 
 
@@ -51,7 +49,7 @@ class HeardDays:
 def own_history(services: Services, model: str, at: datetime, days: float, heard: HeardDays) -> ArrivalHistory | None:
     """Return real requests per second in ticks of 15 s from the first one of the last `days`; None: there is none.
 
-    A silence of two minutes and more is unknown, NaN, where no span of any model was heard in it and ten requests
+    A silence of a minute and more is unknown, NaN, where no span of any model was heard in it and ten requests
     should have come by what came in the hour before and after. It is read a day at a time.
     """
     end = slot(at - timedelta(seconds=LATE_S), TICK_S)
@@ -73,12 +71,11 @@ def own_history(services: Services, model: str, at: datetime, days: float, heard
 
 def unheard_as_unknown(rates: FloatArray, heard: BoolArray) -> FloatArray:
     """Return the rates with NaN in each silence in which requests should have come and nobody was heard."""
-    out, around = rates.copy(), round(AROUND_S / TICK_S)
+    out = rates.copy()
     for start, end in runs(~heard):
-        silent_s = (end - start) * TICK_S
-        before, after = rates[max(start - around, 0) : start], rates[end : end + around]
-        sides = [float(side.sum()) / around for side in (before, after) if len(side)]
-        if silent_s >= SILENT_S and sides and min(sides) * silent_s >= EXPECTED_LEAST:
+        if (end - start) * TICK_S < SILENT_S:
+            continue
+        if (expected(rates, start, end, TICK_S, HOUR_S) or 0.0) >= EXPECTED_LEAST:
             out[start:end] = np.nan
     return out
 

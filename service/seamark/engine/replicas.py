@@ -17,6 +17,7 @@ from seamark.core.windows import Window
 from seamark.delivery.scalers.scaler import dns_name
 from seamark.engine.input_memory import Asked
 from seamark.engine.inputs import AHEAD_S, FRESH_S, HEARD_S, read_metric
+from seamark.engine.model_history import known_instances
 from seamark.engine.services import Services
 from seamark.store import points
 
@@ -83,7 +84,7 @@ def _asked(found: Asked, wanted: PrometheusInput, at: datetime) -> AdviceInput:
 def _of_cluster(services: Services, model: str, at: datetime) -> AdviceInput | None:
     """Return what the cluster's metrics say of the model's workload; None where they do not speak of it."""
     read = levels(services, at)
-    known = services.remembered.instances.get(model)
+    known = known_instances(services, model, at)
     named = known.deployment if known is not None else None
     for name in dict.fromkeys((named, model, dns_name(model))):
         series = [one for one in read if name is not None and one.workload == name and one.name != ACTIVE_REQUESTS]

@@ -47,14 +47,31 @@ def test_days_of_a_clock_that_was_ahead_are_not_looked_at() -> None:
 @pytest.mark.parametrize(
     "rates, wanted",
     [
-        ([1, NAN, 2], [1, 0, 2]),
-        ([1, *[NAN] * 6, 2], [1, *[0] * 6, 2]),
-        ([1, *[NAN] * 7, 2], [1, *[NAN] * 7, 2]),
+        ([1, NAN, 2], [1, NAN, 2]),
+        ([0.002, *[NAN] * 6, 1], [0.002, *[0] * 6, 1]),
+        ([0, *[NAN] * 7, 0], [0, *[NAN] * 7, 0]),
         ([NAN, 1, NAN], [NAN, 1, NAN]),
+        ([100, 100, *[NAN] * 5, 100], [100, 100, *[NAN] * 5, 100]),
+        ([0.01, *[NAN] * 2, 0.01], [0.01, *[NAN] * 2, 0.01]),
+        ([0.01, *[NAN], 0.01], [0.01, 0, 0.01]),
+        ([0, 0, 0, 0, 0, 5, NAN, NAN, 0, 0, 0], [0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0]),
         ([0, NAN, 0], [0, 0, 0]),
         ([NAN], [NAN]),
     ],
-    ids=["one", "an hour", "more than an hour", "before and after", "between silences", "nothing"],
+    ids=[
+        "one",
+        "an hour",
+        "more than an hour",
+        "before and after",
+        "an outage",
+        "twelve to be expected",
+        "six",
+        "it ended",
+        "between silences",
+        "nothing",
+    ],
 )
-def test_silence_is_no_traffic_only_where_it_is_short(rates: list[float], wanted: list[float]) -> None:
+def test_silence_is_no_traffic_only_where_hardly_any_was_to_be_expected(
+    rates: list[float], wanted: list[float]
+) -> None:
     assert np.array_equal(filled(np.array(rates, dtype=np.float64)), wanted, equal_nan=True)

@@ -88,15 +88,36 @@ def test_models_beyond_measure_are_counted(advised: Model, monkeypatch: pytest.M
     assert before is not None and after is not None and after >= before + 3, "others' models are there too"
 
 
-def test_an_outage_is_unknown_and_a_model_that_only_sends_metrics_idles(advised: Model) -> None:
+def test_an_outage_is_unknown_with_metrics_too_and_silence_while_others_are_heard_is_none(services: Services) -> None:
+    advised = Model(services)
     spans(advised, AT - minutes(235), 600)
-    metrics(advised, AT - minutes(135))
-    spans(advised, AT - minutes(25), 600)
-    ArrivalRoll().tick(advised.services, AT)
+    for ago in range(225, 0, -10):
+        metrics(advised, AT - minutes(ago))
+    spans(advised, AT - minutes(65), 600)
+    ArrivalRoll().tick(services, AT)
     found = rates(advised, AT)
-    assert (found[0], found[10], found[21]) == (1.0, 0.0, 1.0)
-    assert np.isnan(found[1:10]).all() and np.isnan(found[11:21]).all()
-    assert np.isnan(found[22:]).all(), "what came after the last request is not known"
+    assert (found[0], found[17]) == (1.0, 1.0)
+    assert np.isnan(found[1:17]).all(), "metrics went on, and no span of anybody came"
+    assert np.isnan(found[18:]).all(), "what came after the last request is not known"
+    for ago in (145, 25):
+        spans(advised, AT - minutes(ago), 10, model="other")
+    ArrivalRoll().tick(services, AT)
+    found = rates(advised, AT)
+    assert (found[9], found[21]) == (0.0, 0.0), "metrics went on, and spans of others came"
+    assert np.isnan(found[1:9]).all() and np.isnan(found[10:17]).all() and np.isnan(found[22:]).all()
+
+
+def test_silence_between_requests_is_none_where_others_are_heard_without_metrics(services: Services) -> None:
+    advised = Model(services)
+    for ago in (85, 35):
+        spans(advised, AT - minutes(ago), 600)
+    ArrivalRoll().tick(services, AT)
+    assert np.isnan(rates(advised, AT)[1:5]).all()
+    for ago in (65, 15):
+        spans(advised, AT - minutes(ago), 10, model="other")
+    ArrivalRoll().tick(services, AT)
+    assert np.flatnonzero(np.isfinite(rates(advised, AT))).tolist() == [0, 2, 5]
+    assert rates(advised, AT)[2] == 0.0
 
 
 def test_days_nobody_counted_are_counted_one_a_tick(advised: Model) -> None:

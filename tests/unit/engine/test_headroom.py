@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
@@ -10,10 +11,15 @@ import pytest
 from tests.house import AT, House
 from tests.lake_rows import rows_of
 
+from seamark.compute.arrival_history import DAYS
 from seamark.core.advice import AdviceInput, ArrivalHistory, Forecast, Recommendation
 from seamark.core.findings import Capacity
 from seamark.core.windows import Window
-from seamark.engine.headroom import cut
+from seamark.engine.advice_inputs import read_cold_start
+from seamark.engine.arrival_history import ArrivalRoll
+from seamark.engine.headroom import cut, headroom
+from seamark.engine.model_history import ModelRoll, known_instances
+from seamark.engine.services import Services
 
 EVERY_S = 10
 YAML = """
@@ -49,6 +55,14 @@ def advise(house: House, since_s: float, until_s: float, **changes: object) -> N
             **values,  # type: ignore[arg-type]
         )
         house.services.catalog.findings.put(house.model, "recommendation", at, advice)
+
+
+def counted(house: House) -> ArrivalRoll:
+    """Count all days of arrivals, as the node does that leads."""
+    roll = ArrivalRoll()
+    for _ in range(DAYS + 2):
+        roll.tick(house.services, AT)
+    return roll
 
 
 def configure(house: House) -> None:
@@ -152,6 +166,7 @@ def test_a_window_is_cut_out_of_a_history(end: int, count: int, wanted: list[flo
 def test_a_long_window_is_read_in_long_steps(house: House) -> None:
     configure(house)
     send(house, 9 * 86_400, 0, 300.0)
+    counted(house)
     found = asked(house, start=(AT - timedelta(days=9)).isoformat())
     assert found["step_s"] == 1800.0 and len(found["steps"]) == 432
     known = [step["arrivals_rps"] for step in found["steps"] if step["arrivals_rps"] is not None]
@@ -179,3 +194,27 @@ def test_an_unknown_model_is_not_found(client: httpx.Client) -> None:
     assert client.get("/api/v1/models/nobody/headroom").status_code == 404
     page = client.get("/models/nobody/headroom", headers={"Accept": "text/html"})
     assert page.status_code == 404 and "there is no model" in page.text
+
+
+def test_a_node_that_does_not_lead_tells_the_same(house: House, services: Services) -> None:
+    house = House(services, house.client, "churn")  # in stores of its own, of which no day is counted yet
+    slo = 'slo: {latency: "p99(latency_ms) < 300", availability: 0.99}'
+    text = YAML.replace(", cold_start_s: 30", "").format(model=house.model) + f"    {slo}\n"
+    house.services.configuration.apply(text, AT)
+    send(house, 9 * 86_400, 4 * 3600, 300.0)
+    send(house, 4 * 3600, 0, 1.0)
+    advise(house, 600, 0, capacity_rps=None)
+    counted(house)
+    roll = ModelRoll()
+    for ago in range(20, -1, -1):
+        roll.tick(house.services, AT - timedelta(minutes=10 * ago) + timedelta(seconds=150))
+    web = replace(house.services)  # the same stores, and a memory that no job fills
+    assert not web.remembered.history and not web.remembered.production
+    window = Window.trailing(AT, 9 * 86_400.0)
+    led, told = (headroom(services, house.model, window, AT) for services in (house.services, web))
+    assert led.capacity is not None and led.capacity.source == "production" and led.growth.state == "ok"
+    assert led.ahead and any(step.hpa for step in led.steps)
+    assert told == led
+    spec = house.services.configuration.current().models[0]
+    assert read_cold_start(web, spec, AT) == read_cold_start(house.services, spec, AT)
+    assert known_instances(web, house.model, AT) == house.services.remembered.instances[house.model]
