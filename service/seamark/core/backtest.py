@@ -8,6 +8,8 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
+from seamark.core.advice import AdviceRules
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -54,7 +56,8 @@ class Instants:
 class Fleet:
     """What the policies steer. `capacity_rps` is what one replica carries; a request may wait for `slo_wait_s`.
 
-    `tells_queue`: how many requests wait is measured, as a model's `queue_length` in seamark.yaml is.
+    `tells_queue`: how many requests wait is measured, as a model's `queue_length` in seamark.yaml is. `rules` are the
+    step limits and the warm floor that Seamark's advice keeps to; None: none. No other policy reads them.
     """
 
     capacity_rps: float
@@ -64,6 +67,7 @@ class Fleet:
     max: int = 10_000
     tick_s: float = TICK_S
     tells_queue: bool = False
+    rules: AdviceRules | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from math import isfinite
 
 from seamark.compute.backtest.holes import bridged, runs
 from seamark.compute.backtest.sized import CAPACITY_RPS_MOST, capacity
-from seamark.core.advice import AdviceGate, ArrivalHistory
+from seamark.core.advice import AdviceGate, AdviceRules, ArrivalHistory
 from seamark.core.backtest import Backtest, BoolArray, Fleet, Trace
 from seamark.core.errors import Invalid, NotFound, Problem, SeamarkError
 from seamark.core.own_backtest import DAYS, BacktestAsked, OwnBacktest, OwnState
@@ -161,6 +161,7 @@ def play(
             min=autoscale.min,
             max=autoscale.max,
             tells_queue=autoscale.queue_length is not None,
+            rules=_rules(autoscale),
         )
     except Invalid as error:
         return _not_played(spec.name, at, asked, OwnState.REFUSED, f"{error.message}.")
@@ -236,6 +237,12 @@ def _cold_start(services: Services, spec: ModelSpec, asked: BacktestAsked, at: d
         return asked.cold_start_s, "asked"
     told = read_cold_start(services, spec, at)
     return (COLD_START_DEFAULT_S if told.value is None else told.value), told.source
+
+
+def _rules(spec: AutoscaleSpec) -> AdviceRules:
+    return AdviceRules(
+        scale_out_most=spec.scale_out_most, scale_in_most=spec.scale_in_most, warm=spec.warm, warm_auto=spec.warm_auto
+    )
 
 
 def slo_wait_s(spec: ModelSpec) -> float:

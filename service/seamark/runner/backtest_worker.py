@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from seamark.compute.backtest.in_force import courses_with_floor, told, with_floor, without_floor
 from seamark.compute.backtest.judge import SEAMARK, judged, play_all
 from seamark.compute.warm_floor import warm_floor
 from seamark.core.backtest import Trace
@@ -36,11 +37,14 @@ def main(work_dir: Path) -> None:
         bridged=tuple(job.bridged),
         counted=np.load(counted, allow_pickle=False) if counted.exists() else None,
     )
-    courses = play_all(trace, job.fleet)
-    found = judged(courses, job.fleet, cost_per_replica_hour=job.cost_per_replica_hour, notes=trace.bridged)
+    courses = play_all(trace, without_floor(job.fleet))
     ready = courses.by_policy[SEAMARK].ready
     price = job.cost_per_replica_hour
     floor = warm_floor(courses.rates, ready, job.fleet, counted=courses.counted, price=price)
+    fleet = with_floor(job.fleet, floor)
+    courses = courses_with_floor(trace, fleet, courses)
+    notes = (*trace.bridged, *told(fleet))
+    found = judged(courses, fleet, cost_per_replica_hour=price, notes=notes)
     spent = resource.getrusage(resource.RUSAGE_SELF)
     answer = Answer(found, round(spent.ru_utime + spent.ru_stime, 2), floor)
     (work_dir / "part.json").write_bytes(msgspec.json.encode(to_document(answer)))

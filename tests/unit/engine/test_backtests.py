@@ -12,10 +12,11 @@ import pytest
 from tests.house import AT, House
 from tests.lake_rows import rows_of
 
-from seamark.core.advice import AdviceGate, Recommendation
+from seamark.core.advice import AdviceGate, AdviceRules, Recommendation
 from seamark.core.errors import SeamarkError
 from seamark.core.findings import Capacity
 from seamark.core.own_backtest import BacktestAsked, OwnBacktest
+from seamark.core.specs import StepLimit
 from seamark.engine import backtests
 from seamark.engine.advice import advise
 from seamark.engine.advice_gate import BACKTEST, gate
@@ -74,7 +75,9 @@ def test_the_warm_floor_of_its_own_history_goes_with_the_advice(own: House) -> N
         sent(own.services, hour + 0.5, 1.25, model=own.model, until_h=hour + 0.5 - 1 / 30)
     own.services.catalog.findings.put(own.model, "capacity", AT, Capacity(0.11, 0.1, 0.13, "slo", (), True))
     assert Backtester().tick(own.services, AT)
-    floor = read(own)["warm_floor"]
+    answer = read(own)
+    floor = answer["warm_floor"]
+    assert f"{floor['replicas']} kept warm" in answer["notes"][-1]
     assert floor["state"] == "ok" and 3 < floor["replicas"] <= 50 and floor["carried"] > 0 and floor["cost"] > 0
     spec = own.services.configuration.model(own.model)
     assert spec is not None
@@ -296,6 +299,23 @@ def test_a_failure_leaves_the_last_gate_until_that_is_a_week_old(own: House, mon
         assert read(own)["state"] == "failed"
         assert gate(own.services, own.model, AT + timedelta(days=day)) == AdviceGate("weigh", "s", AT)
     assert gate(own.services, own.model, AT + timedelta(days=7, seconds=1)).state == "unknown"
+
+
+def test_the_rules_in_force_go_through_the_worker_and_are_kept(own: House) -> None:
+    config = CONFIG.format(own.model).replace("s: 90", "s: 90, scale_out_most: 50%, scale_in_most: 2, warm: 4")
+    own.services.configuration.apply(config, AT)
+    sent(own.services, 8, 10.0, model=own.model)
+    own.services.catalog.findings.put(own.model, "capacity", AT, Capacity(0.11, 0.1, 0.13, "slo", (), True))
+    assert Backtester().tick(own.services, AT)
+    kept = own.services.catalog.findings.latest(own.model, BACKTEST, OwnBacktest)
+    assert kept is not None and kept.finding.found is not None
+    assert kept.finding.found.fleet.rules == AdviceRules(
+        scale_out_most=StepLimit(share=0.5), scale_in_most=StepLimit(replicas=2), warm=4
+    )
+    answer = read(own)
+    assert answer["notes"][-1].endswith("4 kept warm, out by 50% a minute at most, in by 2 a minute at most.")
+    hours = {one["name"]: one["replica_hours"] for one in answer["policies"]}
+    assert hours["seamark"] > 3.9 * 8 * 0.99  # one would carry 0.1 requests/s with room
 
 
 def test_a_worker_that_ends_without_an_answer_is_an_error(tmp_path: Path) -> None:

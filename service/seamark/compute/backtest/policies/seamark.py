@@ -1,7 +1,7 @@
 """Seamark's own advice: the very functions the service decides by, shown what it would have known.
 
 That is the arrivals until a tick ago, those of the days before in steps of ten minutes, as the service keeps them, and
-its own advice so far.
+its own advice so far. It keeps to the fleet's bounds and rules; a measured queue or utilisation is left out.
 """
 
 from __future__ import annotations
@@ -51,9 +51,21 @@ class Kept:
         return ArrivalHistory(end, self._step_s, self._rates[max(held - self._most, 0) : held])
 
 
+def _spec(fleet: Fleet) -> AutoscaleSpec:
+    if fleet.rules is None:
+        return AutoscaleSpec(min=fleet.min, max=fleet.max)
+    return AutoscaleSpec(
+        min=fleet.min,
+        max=fleet.max,
+        scale_out_most=fleet.rules.scale_out_most,
+        scale_in_most=fleet.rules.scale_in_most,
+        warm=fleet.rules.warm,
+    )
+
+
 def begin(fleet: Fleet) -> Decide:
     """Return the decider of one run."""
-    spec = AutoscaleSpec(min=fleet.min, max=fleet.max)
+    spec = _spec(fleet)
     capacity = ReplicaCapacity(fleet.capacity_rps)
     minute, fine = round(MINUTE_S / fleet.tick_s), round(FINE_S / fleet.tick_s)
     horizon_s = fleet.cold_start_s + autoscale.DECISION_LAG_S
