@@ -140,10 +140,12 @@ def autoscale_recommend(client: Client, model: str, kind: str) -> None:
     else:
         for name in ("state", "replicas", "current", "min", "max", "capacity_rps", "arrivals_rps", "headroom_ratio"):
             value = advice[name]
-            click.echo(f"{name:16}{'unknown' if value is None else value}")
+            told = f"{value:.4g}" if isinstance(value, float) else value
+            click.echo(f"{name:16}{'unknown' if value is None else told}")
         click.echo(advice["reason"])
         if advice.get("gate") is not None:
-            click.echo(advice["gate"]["sentence"])
+            made = f"backtest of {advice['gate']['at']}: " if advice["gate"].get("at") else ""
+            click.echo(f"{made}{advice['gate']['sentence']}")
         for line in _input_lines(advice["inputs"]):
             click.echo(line)
     sys.exit(ExitCode.OK if advice["state"] == "ok" else ExitCode.INCONCLUSIVE)

@@ -163,7 +163,7 @@ def test_a_backtest_that_the_advice_lost_is_a_warning_at_the_head(scaler: Scaler
     assert warning == "# WARNING: Not recommended: no better\\nthan the HPA in either figure."
     unknown = AdviceGate("unknown", "Not backtested yet on this model's own history.")
     text = scaler.render(dataclasses.replace(ADVICE, gate=unknown), URL)
-    assert "# Backtest: Not backtested yet" in text and "WARNING" not in text
+    assert "Backtest:" not in text and "WARNING" not in text
 
 
 @every_scaler
@@ -176,6 +176,7 @@ def test_any_state_and_bounds_give_a_valid_manifest(
     text = scaler.render(advice, URL)
     read(text)
     assert ("unknown replicas (hold)" in text) == (replicas is None)
+    assert ("WARNING: the advice was on hold" in text) == (state == "hold")
 
 
 @every_scaler

@@ -250,7 +250,7 @@ def _not_read(inputs: Sequence[AdviceInput], current: int | None) -> str:
 
 def _unknown(arrivals: float | None, capacity: ReplicaCapacity | None) -> str | None:
     if arrivals is None:
-        return "no requests were heard of in the last two minutes, and silence is not zero traffic"
+        return "no requests have been heard of for a minute or more, and silence is not zero traffic"
     if capacity is None:
         return "what one replica can carry is not known; run a load test of shape `capacity`"
     if capacity.safe_rps <= 0:

@@ -117,8 +117,12 @@ def slo_counts(
 
 
 def instances(lake: Lake, model: str, window: Window) -> int | None:
-    """Return how many instances answered requests of any kind; None where no row names its instance."""
-    found = lake.query(f"SELECT count(DISTINCT instance) AS n {_REQUESTS}", _range(model, window), within=window.bounds)
+    """Return how many instances answered real requests; None where no row names its instance.
+
+    A pod that only a load test asks takes no live traffic, and is not one of those that share it.
+    """
+    counted = f"SELECT count(DISTINCT instance) AS n {_REQUESTS} AND NOT synthetic"
+    found = lake.query(counted, _range(model, window), within=window.bounds)
     return found["n"][0].as_py() or None
 
 

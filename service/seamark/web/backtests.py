@@ -33,7 +33,7 @@ def router() -> APIRouter:
         """
         who.check_model(model)
         services = services_of(request)
-        asked = _asked(services, await read_object(request))
+        asked = _asked(services, await read_object(request, needed=False))
         await run_in_threadpool(backtests.ask, services, model, asked)
         return JSONResponse({"model": model, "state": "queued", "asked": to_document(asked)}, 202)
 

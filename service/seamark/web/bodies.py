@@ -44,9 +44,14 @@ class InFlight:
 OBJECT_BYTES_MAX = 1024 * 1024
 
 
-async def read_object(request: Request, limit: int = OBJECT_BYTES_MAX) -> dict[str, Any]:
-    """Return a small JSON object: read, bounded, only once the handler runs, so after the key was checked."""
+async def read_object(request: Request, limit: int = OBJECT_BYTES_MAX, *, needed: bool = True) -> dict[str, Any]:
+    """Return a small JSON object: read, bounded, only once the handler runs, so after the key was checked.
+
+    Where none is `needed`, no body at all is the empty object.
+    """
     body = await read_written(request, limit)
+    if not body and not needed:
+        return {}
     try:
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

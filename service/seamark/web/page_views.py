@@ -121,7 +121,9 @@ def replicas_tile(advice: Recommendation | None) -> Tile:
         return Tile("Replicas", None, "no recommendation yet", "quiet")
     now = None if advice.current is None else f"{advice.current}"
     if advice.state == "hold" or advice.replicas is None:
-        held = "keep what runs" if now is None else f"keep {plural(advice.current or 0, 'replica')}"
+        kept = advice.replicas if advice.replicas is not None else advice.current  # within the bounds, and what starts
+        now = None if kept is None else f"{kept}"
+        held = "keep what runs" if kept is None else f"keep {plural(kept, 'replica')}"
         return Tile("Replicas", now, f"{held}: the advice is on hold", "warn", state="hold")
     if now is None:
         return Tile("Replicas", f"{advice.replicas}", "recommended; how many run is unknown", "quiet")

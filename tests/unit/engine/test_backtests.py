@@ -349,9 +349,10 @@ def test_what_is_no_question_is_refused_with_its_field(own: House, body: dict[st
 
 def test_bodies_that_are_none_and_models_without_autoscale(own: House) -> None:
     place = f"{own.place}/backtest"
-    for body in (b"", b"[]", b'{"capacity_rps": NaN}', b'{"capacity_rps": 1e999}', b"\xff"):
+    for body in (b"[]", b'{"capacity_rps": NaN}', b'{"capacity_rps": 1e999}', b"\xff"):
         assert own.client.post(place, content=body).status_code in (400, 422), body
     other = "/api/v1/models/nobody/backtest"
     for answer in (own.client.post(other, json={}), own.client.get(other)):
         assert answer.status_code == 404 and "no `autoscale:`" in answer.json()["detail"]
     assert "POST to this address" in own.client.get(place).json()["detail"]
+    assert own.client.post(place).status_code == 202, "no body at all asks for the model as it is"

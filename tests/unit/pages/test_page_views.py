@@ -36,7 +36,7 @@ from seamark.web.page_views import (
         (recommendation("m", replicas=1), "2 →", "1", None, "good"),
         (recommendation("m", replicas=2), None, "2", None, "good"),
         (recommendation("m", current=None), None, "3", None, "quiet"),
-        (recommendation("m", state="hold"), None, "2", "hold", "warn"),
+        (recommendation("m", state="hold"), None, "3", "hold", "warn"),
         (recommendation("m", state="hold", replicas=None, current=None), None, None, "hold", "warn"),
     ],
 )

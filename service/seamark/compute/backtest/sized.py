@@ -10,6 +10,7 @@ from seamark.core.errors import Invalid, Problem
 REPLICAS_MOST = 10_000  # a fleet that would be larger at the peak is a mistake in the capacity
 CAPACITY_RPS_MOST = 1e9
 SECONDS_MOST = 3600.0
+COLD_START_S_MOST = 86_400.0  # as in seamark.yaml
 PRICE_MOST = 1e6
 
 
@@ -26,7 +27,7 @@ def capacity(traffic: Trace | Instants, given_rps: float | None, name: str = "--
         return mean / TYPICAL_REPLICAS
     if not 0 < given_rps <= CAPACITY_RPS_MOST or not peak / given_rps <= REPLICAS_MOST:
         least = peak / REPLICAS_MOST
-        told = f"{least:.3g} requests/s at least: the peak is {peak:.4g}"
+        told = f"{least:.3g} to {CAPACITY_RPS_MOST:g} requests/s can be played: the peak is {peak:.4g}"
         raise Invalid(f"{name} {given_rps:g} is impossible here; {told}", [Problem(name, told)])
     return given_rps
 
@@ -35,7 +36,7 @@ def fleet(
     traffic: Trace | Instants, capacity_rps: float | None, cold_start_s: float, slo_wait_s: float, price: float | None
 ) -> Fleet:
     """Return the fleet of a trace file's options; Invalid names the one that is no usable number."""
-    in_bounds("--cold-start", cold_start_s, SECONDS_MOST)
+    in_bounds("--cold-start", cold_start_s, COLD_START_S_MOST)
     in_bounds("--slo-wait", slo_wait_s, SECONDS_MOST)
     if price is not None:
         in_bounds("--cost", price, PRICE_MOST)

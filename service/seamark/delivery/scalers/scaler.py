@@ -137,10 +137,13 @@ def headline(recommendation: Recommendation) -> list[str]:
         f"Seamark's advice for {recommendation.model!r}: {advised} replicas ({recommendation.state}).",
         f"Given at {to_document(recommendation.at)}. {recommendation.reason}",
     ]
+    if recommendation.state != "ok":
+        told = "WARNING: the advice was on hold when this was written, and fallback.replicas is none"
+        lines.append(f"{told}: write it anew when it is ok.")
     gate = recommendation.gate
     if gate is not None and gate.state == "not_recommended":
         lines += [f"WARNING: {gate.sentence}", "Think twice before you apply this: the HPA alone did better."]
-    elif gate is not None:
+    elif gate is not None and gate.state != "unknown":
         lines.append(f"Backtest: {gate.sentence}")
     return lines
 
