@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -167,10 +168,20 @@ def short_form(value: Any) -> Any:
     One is written every ten seconds for each model, and most of what it has room for is not there. Forecasts are kept
     whole: past ones are shown as they are read.
     """
-    if is_dataclass(value) and not isinstance(value, Forecast):
-        told = ((one, getattr(value, one.name)) for one in fields(value))
-        return {one.name: short_form(held) for one, held in told if one.default is MISSING or held != one.default}
-    return [short_form(one) for one in value] if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [short_form(one) for one in value]
+    kind: Any = type(value)
+    defaults = _defaults(kind)
+    if defaults is None or isinstance(value, Forecast):
+        return value
+    told = ((name, getattr(value, name), default) for name, default in defaults)
+    return {name: short_form(held) for name, held, default in told if held is not default and held != default}
+
+
+@cache
+def _defaults(kind: type) -> tuple[tuple[str, Any], ...] | None:
+    """Return the fields of a dataclass with their defaults (dataclasses.MISSING: none); None for what is no dataclass."""
+    return tuple((one.name, one.default) for one in fields(kind)) if is_dataclass(kind) else None
 
 
 def long_form(value: Any) -> Any:
