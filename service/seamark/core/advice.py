@@ -180,7 +180,7 @@ def short_form(value: Any) -> Any:
 
 @cache
 def _defaults(kind: type) -> tuple[tuple[str, Any], ...] | None:
-    """Return the fields of a dataclass with their defaults (dataclasses.MISSING: none); None for what is no dataclass."""
+    """Return the fields of a dataclass with their defaults (or MISSING); None for what is no dataclass."""
     return tuple((one.name, one.default) for one in fields(kind)) if is_dataclass(kind) else None
 
 
