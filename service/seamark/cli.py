@@ -151,6 +151,25 @@ def autoscale_recommend(client: Client, model: str, kind: str) -> None:
     sys.exit(ExitCode.OK if advice["state"] == "ok" else ExitCode.INCONCLUSIVE)
 
 
+@autoscale.command("replay")
+@click.argument("model")
+@click.option("--at", default=None, help="RFC 3339; the newest recommendation made by then.  [default: now]")
+@talks
+def autoscale_replay(client: Client, model: str, at: str | None) -> None:
+    """Make a stored recommendation again from its own inputs. Exit 1 where it departs, 3 where too little is stored."""
+    path = f"/api/v1/models/{client.quoted(model)}/recommendation/replay"
+    found = client.get(path, params={"at": at} if at else None)
+    stored, again, departures = found["stored"], found["again"], found["departures"]
+    if departures is None:
+        click.echo(f"{stored['at']}  not known: an older Seamark stored it without what it was made of")
+        sys.exit(ExitCode.INCONCLUSIVE)
+    count = "unknown" if stored["replicas"] is None else stored["replicas"]
+    click.echo(f"{stored['at']}  {'departs' if departures else 'same'}  replicas {count}")
+    for name in departures:
+        click.echo(f"    {name}: stored {json.dumps(stored[name])}, made again {json.dumps(again[name])}")
+    sys.exit(ExitCode.FAILED if departures else ExitCode.OK)
+
+
 def _input_lines(inputs: list[dict[str, Any]]) -> list[str]:
     """Return the inputs of advice as lines: value, state, source, metric, age, and what a reader must know."""
     lines = [f"{'input':16}{'value':>12} {'unit':11}{'state':9}{'source':13}measured at"] if inputs else []

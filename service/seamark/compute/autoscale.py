@@ -18,7 +18,7 @@ and is checked by a what-if: the smaller count must carry the present load with 
 floor of the spec come last; the bounds hold whatever they say. What is unknown makes the advice `hold`, keep what runs;
 while the load is unknown, a queue or a utilisation may ask for more, never for less.
 
-All of it is a function of what the recommendation itself tells and of those before it: compute/replay makes it again.
+All of it is a function of what the recommendation itself tells: compute/replay makes it again.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from math import ceil, inf, isfinite
 from statistics import NormalDist
 from sys import float_info
 
+from seamark.compute.advice_memory import Advised, telling
 from seamark.compute.season import RATE_MOST
 from seamark.core.advice import AdviceInput, AdviceRules, Forecast, Recommendation, ReplicaCapacity, WarmFloor
 from seamark.core.specs import AutoscaleSpec, StepLimit
@@ -58,14 +59,14 @@ class _Standing:
 
     at: datetime
     current: int | None
-    recent: Sequence[Recommendation]
+    recent: Sequence[Advised]
     hold_s: float
     what_if: float  # the utilisation that the present load may come to by scaling in
     warm: int  # at least so many are kept, within the bounds
     before: int | None  # what was advised last, however long ago
 
     @property
-    def watched(self) -> list[Recommendation]:
+    def watched(self) -> list[Advised]:
         """The advice of the hold: the largest need of it counts."""
         return [advice for advice in self.recent if (self.at - advice.at).total_seconds() <= self.hold_s]
 
@@ -109,7 +110,7 @@ def recommend(
     forecast: Forecast | None,
     capacity: ReplicaCapacity | None,
     current: int | None,
-    recent: Sequence[Recommendation],
+    recent: Sequence[Advised],
     inputs: Sequence[AdviceInput] = (),
     warm_floor: WarmFloor | None = None,
 ) -> Recommendation:
@@ -160,11 +161,12 @@ def recommend(
         capacity=capacity,
         rules=_rules(spec),
         warm_floor=warm_floor,
+        before=telling(recent, at, kept_s=SCALE_IN_HOLD_S, watched_s=standing.hold_s, limited_s=LIMITED_S),
     )
 
 
 def _standing(
-    at: datetime, current: int | None, recent: Sequence[Recommendation], forecast: Forecast | None, warm: int
+    at: datetime, current: int | None, recent: Sequence[Advised], forecast: Forecast | None, warm: int
 ) -> _Standing:
     hold_s, what_if = SCALE_IN_HOLD_S, SCALE_IN_UTILISATION
     if forecast is not None and _foreseen_rps(forecast) is not None:

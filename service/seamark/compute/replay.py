@@ -1,27 +1,23 @@
-"""Stored recommendations -> each made again from what it tells of its own inputs and of those before it.
+"""A stored recommendation -> the same decision made again, from what it tells of itself.
 
-Advice reads nothing but what is stored with it: load, forecast, capacity, count, metrics, rules, warm floor, and the
-advice of the minutes before. So a past decision can be made again, by anybody, and must come out the same.
+Advice reads nothing but what is stored with it: load, forecast, capacity, count, metrics, rules, warm floor, and of the
+advice of the minutes before what it went by. So a past decision can be made again, by anybody, as long as it is kept,
+and must come out the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import fields, replace
 
-from seamark.compute.autoscale import SCALE_IN_HOLD_S, recommend
+from seamark.compute.autoscale import recommend
 from seamark.core.advice import AdviceRules, Recommendation
 from seamark.core.specs import AutoscaleSpec, MetricInput
 
 
-def replay(stored: Recommendation, before: Sequence[Recommendation]) -> Recommendation | None:
-    """Make a stored decision again; `before` is the stored advice of the same model before it, in any order.
-
-    None where it was stored before its rules were kept, or by a version that did not keep them.
-    """
-    if stored.rules is None:
+def replay(stored: Recommendation) -> Recommendation | None:
+    """Make a stored decision again; None where it was stored before its rules and what came before were kept."""
+    if stored.rules is None or stored.before is None:
         return None
-    recent = [one for one in before if 0 < (stored.at - one.at).total_seconds() <= SCALE_IN_HOLD_S]
     again = recommend(
         stored.model,
         stored.at,
@@ -30,7 +26,7 @@ def replay(stored: Recommendation, before: Sequence[Recommendation]) -> Recommen
         forecast=stored.forecast,
         capacity=stored.capacity,
         current=stored.current,
-        recent=recent,
+        recent=stored.before,
         inputs=stored.inputs,
         warm_floor=stored.warm_floor,
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
+from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -124,6 +126,16 @@ class AdviceGate:
 
 
 @dataclass(frozen=True)
+class PastAdvice:
+    """What later decisions read of advice: a Recommendation's JSON decodes to it, all else of it is passed over."""
+
+    at: datetime
+    state: str = "ok"
+    replicas: int | None = None
+    needed: int | None = None
+
+
+@dataclass(frozen=True)
 class Recommendation:
     """How many replicas, and why in one sentence. `hold` means: keep what runs, the reason says what is unknown."""
 
@@ -143,7 +155,41 @@ class Recommendation:
     needed: int | None = None  # before bounds and hysteresis; what scaling in waits by
     inputs: tuple[AdviceInput, ...] = ()  # all it went by or was to go by
     gate: AdviceGate | None = None  # None: made before there were gates
-    # What replaying needs beside the above (compute/replay); None in advice that was stored before it was kept.
+    # What replaying needs beside the above (compute/replay); None in advice that was stored before they were kept.
     capacity: ReplicaCapacity | None = None
     rules: AdviceRules | None = None
     warm_floor: WarmFloor | None = None
+    before: tuple[PastAdvice, ...] | None = None  # of the minutes before, those that the decision went by
+
+
+def short_form(value: Any) -> Any:
+    """Return words of advice as nested objects without what is its default: read, they are the same again.
+
+    One is written every ten seconds for each model, and most of what it has room for is not there. Forecasts are kept
+    whole: past ones are shown as they are read.
+    """
+    if isinstance(value, tuple):
+        return [short_form(one) for one in value]
+    kind: Any = type(value)
+    defaults = _defaults(kind)
+    if defaults is None or isinstance(value, Forecast):
+        return value
+    told = ((name, getattr(value, name), default) for name, default in defaults)
+    return {name: short_form(held) for name, held, default in told if held is not default and held != default}
+
+
+@cache
+def _defaults(kind: type) -> tuple[tuple[str, Any], ...] | None:
+    """Return the fields of a dataclass with their defaults (or MISSING); None for what is no dataclass."""
+    return tuple((one.name, one.default) for one in fields(kind)) if is_dataclass(kind) else None
+
+
+def long_form(value: Any) -> Any:
+    """Return words of advice that were read from their short form with every field their own.
+
+    msgspec leaves a field that it does not find to its class, and does not write it again.
+    """
+    if is_dataclass(value):
+        kind: Any = type(value)
+        return kind(**{one.name: long_form(getattr(value, one.name)) for one in fields(value)})
+    return tuple(long_form(one) for one in value) if isinstance(value, tuple) else value

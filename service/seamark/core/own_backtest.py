@@ -62,6 +62,14 @@ class OwnBacktest:
     warm_floor: WarmFloor | None = None
 
 
+@dataclass(frozen=True)
+class BacktestSays:
+    """What recommendations tell of a backtest: kept of each that was played, longer than the backtest itself."""
+
+    gate: AdviceGate
+    warm_floor: WarmFloor | None = None
+
+
 def contract(found: Backtest) -> dict[str, Any]:
     """Return a backtest as the public contract has it; `cost` only where there is a price."""
     return {

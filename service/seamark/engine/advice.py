@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from seamark.compute import autoscale
-from seamark.core.advice import Recommendation
 from seamark.core.specs import ModelSpec
+from seamark.engine import advice_store
 from seamark.engine.advice_gate import own_history_says
 from seamark.engine.advice_inputs import gather
 from seamark.engine.advice_notices import tell_change
@@ -16,18 +16,13 @@ from seamark.engine.live_arrivals import foresee
 from seamark.engine.services import Services
 
 ADVISED_EVERY_S = 10.0
-LAST_ADVICE = timedelta(days=1)
 
 
 def advise(services: Services, spec: ModelSpec, at: datetime) -> list[Condition]:
     """Make the replica recommendation of now and keep it; no alert goes by it yet."""
     assert spec.autoscale is not None
     inputs = gather(services, spec, at)
-    since = at - timedelta(seconds=autoscale.SCALE_IN_HOLD_S)
-    recent = services.catalog.findings.history(spec.name, "recommendation", Recommendation, since=since)
-    if not recent:  # after a pause the last one still tells what runs, where nothing else does
-        earlier = at - LAST_ADVICE
-        recent = services.catalog.findings.history(spec.name, "recommendation", Recommendation, since=earlier, limit=1)
+    recent = advice_store.recent(services, spec.name, at)
     gate, floor = own_history_says(services, spec.name, at)
     recommendation = autoscale.recommend(
         spec.name,
@@ -37,11 +32,11 @@ def advise(services: Services, spec: ModelSpec, at: datetime) -> list[Condition]
         forecast=foresee(inputs.arrivals, at, inputs.cold_start_s + autoscale.DECISION_LAG_S, inputs.history),
         capacity=inputs.capacity,
         current=inputs.replicas,
-        recent=[found.finding for found in recent],
+        recent=recent,
         inputs=inputs.told,
         warm_floor=floor,
     )
     recommendation = replace(recommendation, gate=gate)
-    services.catalog.findings.put(spec.name, "recommendation", at, recommendation)
-    tell_change(services, spec, recent[0].finding if recent else None, recommendation)
+    advice_store.keep(services, recommendation)
+    tell_change(services, spec, recent[0] if recent else None, recommendation)
     return []

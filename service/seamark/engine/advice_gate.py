@@ -9,6 +9,7 @@ from seamark.core.own_backtest import OwnBacktest
 from seamark.engine.services import Services
 
 BACKTEST = "backtest"  # the kind of finding; one is kept per model
+SAYS = "backtest_says"  # what is told of each, for the recommendations that were made with it
 HOLDS = timedelta(days=7)
 
 

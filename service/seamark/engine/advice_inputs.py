@@ -25,6 +25,10 @@ COLD_START_DEFAULT_S = 60.0
 COLD_START_LEAST_S = 1.0
 INSTANCES_S = 60.0
 DAY_S = 86_400.0
+ESTIMATED = (
+    "an estimate: arrivals x mean service time; servers that send http.server.active_requests are believed instead"
+)
+IN_SERVER = "time in the server, with what it waits there"
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,15 @@ def read_in_flight(
         return AdviceInput("in_flight", ACTIVE_REQUESTS, "fresh", sum(counted), newest, unit="requests")
     if arrivals.rate_rps is None or recent.mean_s is None:
         return AdviceInput("in_flight", None, "unknown", source="spans", unit="requests")
-    note = (
-        "an estimate: arrivals x mean service time; servers that send http.server.active_requests are believed instead"
-    )
     return AdviceInput(
-        "in_flight", None, "fresh", arrivals.rate_rps * recent.mean_s, arrivals.told.at, "spans", "requests", note=note
+        "in_flight",
+        None,
+        "fresh",
+        arrivals.rate_rps * recent.mean_s,
+        arrivals.told.at,
+        "spans",
+        "requests",
+        note=ESTIMATED,
     )
 
 
@@ -104,9 +112,8 @@ def read_cold_start(services: Services, spec: ModelSpec, at: datetime) -> Advice
 def _service_time(recent: RecentRequests, at: datetime) -> tuple[AdviceInput, AdviceInput]:
     state = "fresh" if recent.mean_s is not None else "unknown"
     came_at = at if recent.requests else None
-    note = "time in the server, with what it waits there"
     return (
-        AdviceInput("service_time", None, state, recent.mean_s, came_at, "spans", "s", note=note),
+        AdviceInput("service_time", None, state, recent.mean_s, came_at, "spans", "s", note=IN_SERVER),
         AdviceInput("service_time_cv", None, "unknown" if recent.cv is None else "fresh", recent.cv, came_at, "spans"),
     )
 

@@ -6,7 +6,7 @@ import hashlib
 from datetime import timedelta
 from urllib.parse import quote
 
-from seamark.core.advice import Recommendation
+from seamark.core.advice import PastAdvice, Recommendation
 from seamark.core.findings import AlertStatus, to_document
 from seamark.core.specs import ModelSpec
 from seamark.engine.services import Services
@@ -17,7 +17,9 @@ ALERT_NAME = "SeamarkReplicasChanged"
 _COUNT = "replicas"  # the annotation that holds what was told last
 
 
-def tell_change(services: Services, spec: ModelSpec, before: Recommendation | None, advice: Recommendation) -> None:
+def tell_change(
+    services: Services, spec: ModelSpec, before: PastAdvice | Recommendation | None, advice: Recommendation
+) -> None:
     """Put a message into the outbox where the count is another than the one told last; before any, than the last one.
 
     A hold tells nothing: it is no advice to change anything. What changes within a minute of the last message, or

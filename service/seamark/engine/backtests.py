@@ -13,10 +13,10 @@ from seamark.compute.backtest.sized import CAPACITY_RPS_MOST, capacity
 from seamark.core.advice import AdviceGate, AdviceRules, ArrivalHistory
 from seamark.core.backtest import Backtest, BoolArray, Fleet, Trace
 from seamark.core.errors import Invalid, NotFound, Problem, SeamarkError
-from seamark.core.own_backtest import DAYS, BacktestAsked, OwnBacktest, OwnState
+from seamark.core.own_backtest import DAYS, BacktestAsked, BacktestSays, OwnBacktest, OwnState
 from seamark.core.specs import AutoscaleSpec, ModelSpec
 from seamark.core.windows import Window, format_duration
-from seamark.engine.advice_gate import BACKTEST
+from seamark.engine.advice_gate import BACKTEST, SAYS
 from seamark.engine.advice_inputs import COLD_START_DEFAULT_S, read_cold_start
 from seamark.engine.capacity_input import read_capacity
 from seamark.engine.own_history import HeardDays, own_history
@@ -118,6 +118,9 @@ class Backtester:
 
 def _keep(services: Services, made: OwnBacktest) -> None:
     services.catalog.findings.put(made.model, WHAT_IF if made.what_if else BACKTEST, made.at, made, replace=True)
+    if made.state == OwnState.PLAYED and not made.what_if:
+        says = BacktestSays(made.gate, made.warm_floor)
+        services.catalog.findings.put(made.model, SAYS, made.at, says)
     if made.asked_at is not None:
         services.catalog.findings.drop(made.model, ASKED, made.asked_at)
 

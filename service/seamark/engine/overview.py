@@ -19,6 +19,7 @@ from seamark.core.findings import (
 )
 from seamark.core.quality import QualityFinding
 from seamark.core.windows import Window
+from seamark.engine.advice_store import whole
 from seamark.engine.evaluate import STALE_S, latest_estimate, latest_performance, slo_every_s
 from seamark.engine.live_arrivals import LIVE_S, read_arrivals
 from seamark.engine.monitors import drift_every_s, quality_every_s
@@ -97,10 +98,11 @@ def current_advice(services: Services, model: str, at: datetime) -> Recommendati
         return None
     age_s = (at - found.at).total_seconds()
     if age_s <= STALE_S:
-        return found.finding
+        return whole(services, found.finding)
     # Old advice is no advice: a scaler that polls must not follow it, KEDA's fallback takes over on null.
     reason = f"Hold: the last recommendation is {age_s:.0f} s old; no worker has evaluated {model} since."
-    return replace(found.finding, state="hold", replicas=None, current=None, headroom_ratio=None, reason=reason)
+    kept = whole(services, found.finding)
+    return replace(kept, state="hold", replicas=None, current=None, headroom_ratio=None, reason=reason)
 
 
 def recent_latency(services: Services, model: str, at: datetime) -> list[LatencyPoint]:

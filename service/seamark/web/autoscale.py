@@ -7,11 +7,13 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from seamark.compute.replay import departures, replay
 from seamark.core.advice import Recommendation
 from seamark.core.errors import Invalid, NotFound, Problem
 from seamark.core.findings import to_document
 from seamark.core.windows import format_duration
 from seamark.delivery.scalers import SCALERS
+from seamark.engine.advice_store import whole
 from seamark.engine.maintain import ADVICE_KEPT
 from seamark.engine.overview import current_advice
 from seamark.engine.services import Services
@@ -39,6 +41,25 @@ def router() -> APIRouter:
         found = latest(services, model) if not at else past(services, model, instant("at", at, services.clock.now()))
         document: dict[str, Any] = to_document(found)
         return document
+
+    @routes.get("/recommendation/replay")
+    def replayed(
+        request: Request, model: str, at: str | None = None, who: Principal = Depends(require("read"))
+    ) -> dict[str, Any]:
+        """The newest recommendation made by `at` (now), made again from what is stored of it, and what departs.
+
+        `again` and `departures` are null where it was stored by a version that did not keep what that takes.
+        """
+        who.check_model(model)
+        services = services_of(request)
+        now = services.clock.now()
+        stored = past(services, model, instant("at", at, now) if at else now)
+        again = replay(stored)
+        return {
+            "stored": to_document(stored),
+            "again": to_document(again),
+            "departures": None if again is None else list(departures(stored, again)),
+        }
 
     @routes.get("/recommendations")
     def recommendations(
@@ -100,7 +121,7 @@ def past(services: Services, model: str, at: datetime) -> Recommendation:
     if not found:
         kept = format_duration(ADVICE_KEPT.total_seconds())
         raise NotFound(f"{model[:100]} has no recommendation made by {to_document(at)}; they are kept for {kept}")
-    return found[0].finding
+    return whole(services, found[0].finding)
 
 
 def latest(services: Services, model: str) -> Recommendation:

@@ -75,6 +75,15 @@ class Findings:
             rows = connection.execute(query).all()
         return [Found(row.at, msgspec.convert(row.body, type_), row.run_id) for row in rows]
 
+    def since(self, model: str, kind: str, type_: type[Finding], since: datetime, *, limit: int = 200) -> list[Finding]:
+        """Findings made at `since` or later, newest first; only the fields of `type_` are made objects."""
+        query = sa.select(sa.cast(findings.c.body, sa.Text))
+        query = query.where(findings.c.model == model, findings.c.kind == kind, findings.c.at >= since)
+        query = query.order_by(findings.c.at.desc(), findings.c.id.desc()).limit(limit)
+        with self._db.read() as connection:
+            texts = connection.execute(query).scalars().all()
+        return [msgspec.json.decode(text, type=type_) for text in texts]
+
     def of_models(self, models: Sequence[str], kind: str, type_: type[Finding]) -> dict[str, Found[Finding]]:
         """The findings of a kind of which a model keeps one (`replace`), by model, oldest first."""
         rows: list[Any] = []
