@@ -19,7 +19,7 @@ from seamark.engine.live_arrivals import Arrivals, read_arrivals
 from seamark.engine.model_history import known_instances
 from seamark.engine.replicas import ACTIVE_REQUESTS, levels, read_replicas
 from seamark.engine.services import Services
-from seamark.store import spans, traffic
+from seamark.store import traffic
 
 COLD_START_DEFAULT_S = 60.0
 COLD_START_LEAST_S = 1.0
@@ -47,7 +47,7 @@ def gather(services: Services, spec: ModelSpec, at: datetime) -> AdviceInputs:
     """Return every input of a model's advice at an instant."""
     arrivals = read_arrivals(services, spec.name, at)
     recent = services.remembered.recent.get(spec.name, at, lambda: traffic.recent(services.lake, spec.name, at))
-    instances = spans.instances(services.lake, spec.name, Window.trailing(at, INSTANCES_S))
+    instances = services.remembered.live.instances(services.lake, spec.name, Window.trailing(at, INSTANCES_S))
     capacity, capacity_told = read_capacity(services, spec, at, recent.version)
     cold_start_told = read_cold_start(services, spec, at)
     history = history_of(services, spec.name, at)

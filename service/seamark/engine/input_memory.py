@@ -12,6 +12,7 @@ from seamark.compute.completeness import Completeness
 from seamark.core.advice import ArrivalHistory, ReplicaCapacity
 from seamark.core.specs import PrometheusInput
 from seamark.core.traffic import LevelReading, RecentRequests, SeenInstances
+from seamark.engine.live_steps import LiveSteps
 
 NAMES_MAX = 10_000  # kept of one kind; what is beyond is read anew
 
@@ -73,3 +74,4 @@ class InputMemory:
     lateness: ForAWhile[str, Completeness | None] = field(default_factory=lambda: ForAWhile(20.0))
     recent: ForAWhile[str, RecentRequests] = field(default_factory=lambda: ForAWhile(30.0))
     levels: ForAWhile[Any, list[LevelReading]] = field(default_factory=lambda: ForAWhile(10.0))
+    live: LiveSteps = field(default_factory=LiveSteps)

@@ -15,7 +15,7 @@ from seamark.core.backtest import BoolArray, FloatArray
 from seamark.core.windows import Window
 from seamark.engine.scheduler import slot
 from seamark.engine.services import Services
-from seamark.store import arrival_steps, spans, traffic
+from seamark.store import arrival_steps, traffic
 
 ARRIVAL_STEP_S = 10.0
 ARRIVAL_HISTORY_S = 7200.0  # rare misses are what the margin is made of: an hour has too few of them
@@ -39,7 +39,8 @@ def read_arrivals(services: Services, model: str, at: datetime) -> Arrivals:
     Silence is None and not 0: a minute of it may be an outage of telemetry.
     """
     end = slot(at, ARRIVAL_STEP_S)
-    steps = spans.arrivals(services.lake, model, Window.trailing(end, ARRIVAL_HISTORY_S), ARRIVAL_STEP_S)
+    window = Window.trailing(end, ARRIVAL_HISTORY_S)
+    steps = services.remembered.live.arrivals(services.lake, model, window, ARRIVAL_STEP_S)
     told = AdviceInput("arrivals", None, "unknown", source="spans", unit="requests/s")
     if not steps.any():
         return Arrivals(None, steps[:0], 0.0, replace(told, note="no request was heard of in two hours"))

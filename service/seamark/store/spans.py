@@ -126,9 +126,12 @@ def instances(lake: Lake, model: str, window: Window) -> int | None:
     return found["n"][0].as_py() or None
 
 
-def once(lake: Lake, window: Window) -> str:
-    """Return what makes a SELECT of the window's spans take each once: nothing, where each is stored once."""
-    return " DISTINCT ON (trace_id, span_id, start_at)" if lake.may_repeat(window.start, window.end) else ""
+def once(lake: Lake, window: Window, of: str = "trace_id, span_id, start_at") -> str:
+    """Return what makes a SELECT of the window's spans take each once: nothing, where each is stored once.
+
+    A SELECT of several models names `model` in `of` too: some tracers give a call's two sides one id.
+    """
+    return f" DISTINCT ON ({of})" if lake.may_repeat(window.start, window.end) else ""
 
 
 def _latency_sql(names: Sequence[str], distinct: str, *, synthetic: bool | None) -> str:

@@ -118,14 +118,26 @@ def tested_version(lake: Lake, model: str, window: Window) -> str | None:
 def counts(lake: Lake, window: Window, step_s: float) -> list[tuple[str, int, int]]:
     """Return (model, step, real requests) of every model and step of the window that had any."""
     step_us = round(step_s * 1e6)
+    distinct = once(lake, window, "model, trace_id, span_id, start_at")
     rows = lake.query(
         "SELECT model, (epoch_us(start_at) - epoch_us($start::TIMESTAMPTZ)) // $step_us AS step, count(*) AS n FROM"
-        f" (SELECT{once(lake, window)} model, start_at FROM lake.spans WHERE is_request AND NOT synthetic"
+        f" (SELECT{distinct} model, start_at FROM lake.spans WHERE is_request AND NOT synthetic"
         " AND start_at >= $start AND start_at < $end) GROUP BY ALL",
         {"start": window.start, "end": window.end, "step_us": step_us},
         within=window.bounds,
     ).to_pylist()
     return [(row["model"], row["step"], row["n"]) for row in rows]
+
+
+def instances(lake: Lake, window: Window) -> dict[str, int]:
+    """Return of every model how many instances answered requests of any kind; one that names none is not there."""
+    rows = lake.query(
+        "SELECT model, count(DISTINCT instance) AS n FROM lake.spans WHERE is_request"
+        " AND start_at >= $start AND start_at < $end AND instance IS NOT NULL GROUP BY model",
+        {"start": window.start, "end": window.end},
+        within=window.bounds,
+    ).to_pylist()
+    return {row["model"]: row["n"] for row in rows}
 
 
 def metric_steps(lake: Lake, window: Window, step_s: float) -> list[tuple[str, int]]:

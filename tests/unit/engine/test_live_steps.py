@@ -1,0 +1,102 @@
+"""What is put together from one read of all models is what a read of each gives: late, repeated, paused, restarted."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.lake_rows import AT, rows_of
+
+from seamark.core.windows import Window
+from seamark.engine.live_steps import LiveSteps
+from seamark.engine.services import Services
+from seamark.store import spans
+
+STEP_S, HISTORY_S, WARM_S = 10.0, 1800.0, 60.0
+MODELS = ("a", "b", "quiet")
+
+
+def sent(rng: np.random.Generator, tick: int) -> list[dict[str, Any]]:
+    """Spans that come in one tick: up to nine minutes late, some of them twice, some with an id of another model's."""
+    rows: list[dict[str, Any]] = []
+    for model in MODELS[:2]:
+        for _ in range(int(rng.poisson(6))):
+            now = AT + timedelta(seconds=10 * tick)
+            late_s = float(rng.choice([rng.uniform(0, 9), rng.uniform(0, 530)], p=[0.7, 0.3]))
+            rows.append(
+                {
+                    "model": model,
+                    "trace_id": int(rng.integers(1, 2**60)).to_bytes(16, "big"),
+                    "start_at": now - timedelta(seconds=late_s),
+                    "received_at": now,
+                    "instance": ("i", "j", "k", None)[rng.integers(4)],
+                    "synthetic": bool(rng.random() < 0.1),
+                }
+            )
+    twice = [row for row in rows if rng.random() < 0.2]
+    other = [{**row, "model": "b"} for row in rows if row["model"] == "a" and rng.random() < 0.1]
+    return [*rows, *twice, *other]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_it_is_what_each_model_reads_by_itself(shared: tuple[Services, object], seed: int) -> None:
+    lake, rng, live = shared[0].lake, np.random.default_rng(seed), LiveSteps()
+    tick = 1000 * seed
+    for turn in range(24):
+        tick += int(rng.choice([1, 1, 2, 9]))  # a tick late; a pause that is too long
+        lake.append({"spans": rows_of("spans", sent(rng, tick))})
+        if turn == 12:
+            live = LiveSteps()  # restarted
+        at = AT + timedelta(seconds=10 * tick)
+        window = Window.trailing(at, HISTORY_S)
+        for model in MODELS:
+            found = live.arrivals(lake, model, window, STEP_S)
+            assert found.tolist() == spans.arrivals(lake, model, window, STEP_S).tolist()
+            minute = Window.trailing(at, WARM_S)
+            assert live.instances(lake, model, minute) == spans.instances(lake, model, minute)
+
+
+def test_models_that_are_known_share_one_read(shared: tuple[Services, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    lake, live = shared[0].lake, LiveSteps()
+    query, asked = lake.query, list[str]()
+
+    def counted(sql: str, *given: Any, **named: Any) -> Any:
+        asked.append(sql)
+        return query(sql, *given, **named)
+
+    monkeypatch.setattr(lake, "query", counted)
+    reads = []
+    for tick in range(3):
+        at = AT + timedelta(days=1, seconds=10 * tick)
+        for number in range(20):
+            live.arrivals(lake, f"m{number}", Window.trailing(at, HISTORY_S), STEP_S)
+            live.instances(lake, f"m{number}", Window.trailing(at, WARM_S))
+        reads.append(len(asked))
+        asked.clear()
+    assert reads == [40, 2, 2]
+
+
+def test_what_comes_later_than_is_read_anew_is_there_after_the_whole_read(shared: tuple[Services, object]) -> None:
+    lake, live, model, at = shared[0].lake, LiveSteps(), "very-late", AT + timedelta(days=2)
+    late = {"model": model, "start_at": at - timedelta(seconds=1000), "received_at": at}
+    totals = []
+    for tick in range(62):
+        now = at + timedelta(seconds=10 * tick)
+        totals.append(round(live.arrivals(lake, model, Window.trailing(now, HISTORY_S), STEP_S).sum() * STEP_S))
+        if tick == 0:
+            lake.append({"spans": rows_of("spans", [late])})
+    assert totals[:30] == [0] * 30 and totals[60:] == [1, 1]
+
+
+def test_a_clock_that_goes_back_reads_again(shared: tuple[Services, object]) -> None:
+    lake, live, model, at = shared[0].lake, LiveSteps(), "back", AT + timedelta(days=3)
+    for seconds in (0, 10, 0, 10):
+        now = at + timedelta(seconds=seconds)
+        window = Window.trailing(now, HISTORY_S)
+        assert (
+            live.arrivals(lake, model, window, STEP_S).tolist() == spans.arrivals(lake, model, window, STEP_S).tolist()
+        )
+        row = {"model": model, "trace_id": bytes(15) + bytes([seconds + 1]), "start_at": at - timedelta(seconds=5)}
+        lake.append({"spans": rows_of("spans", [{**row, "received_at": now}])})
