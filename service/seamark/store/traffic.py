@@ -130,10 +130,10 @@ def counts(lake: Lake, window: Window, step_s: float) -> list[tuple[str, int, in
 
 
 def instances(lake: Lake, window: Window) -> dict[str, int]:
-    """Return of every model how many instances answered requests of any kind; one that names none is not there."""
+    """Return of every model how many instances answered real requests; one that names none is not there."""
     rows = lake.query(
         "SELECT model, count(DISTINCT instance) AS n FROM lake.spans WHERE is_request"
-        " AND start_at >= $start AND start_at < $end AND instance IS NOT NULL GROUP BY model",
+        " AND NOT synthetic AND start_at >= $start AND start_at < $end AND instance IS NOT NULL GROUP BY model",
         {"start": window.start, "end": window.end},
         within=window.bounds,
     ).to_pylist()
