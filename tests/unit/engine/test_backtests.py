@@ -15,11 +15,11 @@ from tests.lake_rows import rows_of
 from seamark.core.advice import AdviceGate, AdviceRules, Recommendation
 from seamark.core.errors import SeamarkError
 from seamark.core.findings import Capacity
-from seamark.core.own_backtest import BacktestAsked, OwnBacktest
+from seamark.core.own_backtest import BacktestAsked, BacktestSays, OwnBacktest
 from seamark.core.specs import StepLimit
 from seamark.engine import backtests
 from seamark.engine.advice import advise
-from seamark.engine.advice_gate import BACKTEST, gate
+from seamark.engine.advice_gate import BACKTEST, SAYS, gate
 from seamark.engine.backtests import Backtester
 from seamark.engine.own_history import HeardDays, own_history, unheard_as_unknown
 from seamark.engine.services import Services
@@ -193,6 +193,7 @@ def test_the_gate_goes_with_the_recommendation_and_is_kept_with_it(own: House) -
     advise(services, spec, AT + timedelta(seconds=10))
     told = read(own)
     assert (told["what_if"], told["asked_at"], told["capacity_source"]) == (False, None, "load_test")
+    assert services.catalog.findings.latest(model, SAYS, BacktestSays) is not None  # also when there is a newer one
     shown = own.client.get(f"{own.place}/recommendation", params={"at": "2026-03-01T12:00:10Z"}).json()
     assert shown["gate"] == told["gate"] and "0.3 days" in told["gate"]["sentence"]
     assert gate(services, model, AT + timedelta(days=8)).state == "unknown"
