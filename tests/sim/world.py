@@ -28,6 +28,7 @@ from seamark.app import create_app, open_services
 from seamark.core.advice import Recommendation
 from seamark.core.clock import ManualClock
 from seamark.core.findings import Capacity, to_document
+from seamark.engine import advice_store
 from seamark.engine.evaluate import Evaluator
 from seamark.engine.services import Services
 from seamark.settings import Settings
@@ -266,7 +267,7 @@ class World:
             Step(
                 at_s=self.now_s,
                 answer=answer,
-                stored=json.loads(json.dumps(to_document(stored.finding))),
+                stored=json.loads(json.dumps(to_document(advice_store.whole(self.services, stored.finding)))),
                 told_capacity_rps=capacity.finding.safe_rps if capacity else None,
                 true_rps=self._rates[-1],
                 lately_rps=max(self._rates),
