@@ -103,7 +103,7 @@ def labelled_by_step(
         "WITH predicted AS ("
         ' SELECT DISTINCT ON (prediction_id) prediction_id, "at", prediction_number, prediction_text, scores'
         ' FROM lake.predictions WHERE model = $model AND "at" >= $start AND "at" < $end AND NOT synthetic'
-        f" AND {condition} ORDER BY prediction_id, received_at, \"at\""
+        f' AND {condition} ORDER BY prediction_id, received_at, "at"'
         f"), truth AS ({TRUTH.format(ids='SELECT prediction_id FROM predicted')}), joined AS ("
         ' SELECT *, len(list_filter($starts::TIMESTAMPTZ[], start -> start <= "at")) - 1 AS step'
         " FROM predicted LEFT JOIN truth USING (prediction_id)"
