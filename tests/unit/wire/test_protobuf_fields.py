@@ -84,7 +84,11 @@ def test_a_large_honest_request_passes(kind: str) -> None:
         check_fields(body, kind, fields_max=50_000)
 
 
-@pytest.mark.parametrize("body", [os.urandom(MIB), b"\xff" * MIB, b"\x0a\xff\xff\xff\x7f" * MIB, b"\x0b" * MIB])
+@pytest.mark.parametrize(
+    "body",
+    [os.urandom(MIB), b"\xff" * MIB, b"\x0a\xff\xff\xff\x7f" * MIB, b"\x0b" * MIB],
+    ids=["noise", "ones", "lengths", "groups"],
+)
 def test_what_is_no_protobuf_comes_to_an_end(body: bytes) -> None:
     try:
         check_fields(body, "traces", fields_max=200_000)
