@@ -22,6 +22,7 @@ from seamark.engine.capacity_input import read_capacity
 from seamark.engine.own_history import HeardDays, own_history
 from seamark.engine.services import Services
 from seamark.runner import backtest as playing
+from seamark.runner.worker_process import Interrupted
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class Backtester:
         """Play and keep one; what fails is kept as failed, or it would be tried at each tick."""
         try:
             made = play(services, spec, at, asked, self.heard, stopping)
-        except playing.Interrupted:
+        except Interrupted:
             return  # what was asked for still waits
         except SeamarkError as error:
             log.warning("backtest of %s failed: %s", spec.name, error.message)

@@ -14,6 +14,7 @@ from seamark.engine import drift
 from seamark.engine.overview import overview
 from seamark.engine.services import Services
 from seamark.runner import evidently
+from seamark.runner.worker_process import Interrupted
 from seamark.store.catalog.conclusions import DriftReport
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ def make_reports(services: Services, at: datetime, stopping: Callable[[], bool] 
                 reference, current, kinds, out, TIMEOUT_S, methods=methods, thresholds=thresholds, stopping=stopping
             )
             services.catalog.drift_reports.finish(report.id, html=out.read_bytes())
-    except evidently.Interrupted:
+    except Interrupted:
         services.catalog.drift_reports.requeue(report.id)
     except SeamarkError as error:
         services.catalog.drift_reports.finish(report.id, html=None, reason=error.message)

@@ -8,12 +8,8 @@ harmless here first.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,28 +18,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-import seamark
-from seamark.core.errors import Invalid, SeamarkError
+from seamark.core.errors import Invalid
+from seamark.runner.worker_process import run_worker
 
 ROWS_MAX = 20_000
 COLUMNS_MAX = 200
 LEVELS_MAX = 100
 NAME_MAX = 100
 MEMORY_BYTES = 4 * 1024**3
-STDERR_BYTES_KEPT = 4096
 
 # What could end a script, an attribute or a template literal, as a look-alike that cannot.
 _HARMLESS = str.maketrans(
     {"<": "\u2039", ">": "\u203a", "&": "\uff06", '"': "\u201d", "'": "\u2019", "`": "\u2019", "\\": "\uff3c"}
 )
-_KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
-
-
-POLL_S = 0.25
-
-
-class Interrupted(SeamarkError):
-    """The service stops; the report can be made again."""
 
 
 def report(
@@ -197,53 +184,17 @@ def _values(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
 
 
 def _run(work_dir: Path, timeout_s: float, stopping: Callable[[], bool] = lambda: False) -> None:
-    command = [sys.executable, "-P", "-m", "seamark.runner.evidently_worker", str(work_dir)]
-    with (work_dir / "stderr").open("wb") as stderr:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            command,
-            cwd=work_dir,
-            env=_environment(work_dir),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
-            start_new_session=True,
-        )
-        try:
-            code = _wait(process, timeout_s, stopping)
-        finally:
-            with suppress(ProcessLookupError):
-                process.kill()
-            process.wait()
-    if code != 0 or not (work_dir / "report.html").exists():
-        raise SeamarkError(f"the drift report could not be made (code {code}): {_last_line(work_dir / 'stderr')}")
-
-
-def _wait(process: subprocess.Popen[bytes], timeout_s: float, stopping: Callable[[], bool]) -> int:
-    for _ in range(max(int(timeout_s / POLL_S), 1)):
-        if stopping():
-            raise Interrupted("the service stopped while the drift report was made")
-        with suppress(subprocess.TimeoutExpired):
-            return process.wait(POLL_S)
-    raise SeamarkError(f"the drift report was not done after {timeout_s:g} s")
-
-
-def _environment(work_dir: Path) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
-    root = str(Path(seamark.__file__).resolve().parent.parent)
-    paths = [root, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    return {
-        **kept,
-        "HOME": str(work_dir),
-        "MPLCONFIGDIR": str(work_dir),
-        "PYTHONPATH": os.pathsep.join(dict.fromkeys(str(Path(path).resolve()) for path in paths if path)),
-        "DO_NOT_TRACK": "1",  # Evidently reports its use otherwise
-        # One thread each: the report is no hurry, and every thread reserves address space that is limited here.
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "MALLOC_ARENA_MAX": "2",
-    }
-
-
-def _last_line(path: Path) -> str:
-    lines = [line.strip() for line in path.read_bytes()[-STDERR_BYTES_KEPT:].decode("utf-8", "replace").splitlines()]
-    return next((line[:500] for line in reversed(lines) if line), "it said nothing")
+    run_worker(
+        "seamark.runner.evidently_worker",
+        work_dir,
+        "report.html",
+        what="the drift report",
+        timeout_s=timeout_s,
+        stopping=stopping,
+        environment={
+            "HOME": str(work_dir),
+            "MPLCONFIGDIR": str(work_dir),
+            "DO_NOT_TRACK": "1",  # Evidently reports its use otherwise
+            "MALLOC_ARENA_MAX": "2",  # each arena reserves address space, which is limited here
+        },
+    )

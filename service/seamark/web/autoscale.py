@@ -53,13 +53,7 @@ def router() -> APIRouter:
         who.check_model(model)
         services = services_of(request)
         now = services.clock.now()
-        stored = past(services, model, instant("at", at, now) if at else now)
-        again = replay(stored)
-        return {
-            "stored": to_document(stored),
-            "again": to_document(again),
-            "departures": None if again is None else list(departures(stored, again)),
-        }
+        return _replayed(past(services, model, instant("at", at, now) if at else now))
 
     @routes.get("/recommendations")
     def recommendations(
@@ -102,6 +96,15 @@ def router() -> APIRouter:
         return Response(text, media_type="application/yaml")
 
     return routes
+
+
+def _replayed(stored: Recommendation) -> dict[str, Any]:
+    again = replay(stored)
+    return {
+        "stored": to_document(stored),
+        "again": to_document(again),
+        "departures": None if again is None else list(departures(stored, again)),
+    }
 
 
 def _point(advice: Recommendation) -> dict[str, Any]:

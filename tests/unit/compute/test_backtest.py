@@ -13,11 +13,20 @@ from seamark.compute.backtest.play import play
 from seamark.compute.backtest.policies import POLICIES, hpa, oracle
 from seamark.compute.backtest.policy import Policy, Seen
 from seamark.compute.backtest.queues import FluidQueue, RequestQueue
-from seamark.compute.backtest.ticks import instants_of, instants_per_tick, tick_rates
+from seamark.compute.backtest.ticks import instants_per_tick, tick_rates
 from seamark.core.backtest import Fleet, Instants, Trace
 
 FLEET = Fleet(capacity_rps=10.0, cold_start_s=60.0)
 STEERED = [name for name, policy in POLICIES.items() if policy.begin is not None]
+
+
+def instants_of(rates: np.ndarray, tick_s: float, seed: int) -> np.ndarray:
+    """Return instants with these rates, evenly spread at random within each tick; for short traces."""
+    rng = np.random.default_rng(seed)
+    numbers = np.floor(np.cumsum(rates) * tick_s + rng.random()).astype(np.int64)
+    numbers = np.diff(numbers, prepend=0)
+    ticks = np.repeat(np.arange(len(rates)), numbers)
+    return np.asarray(np.sort((ticks + rng.random(len(ticks))) * tick_s))
 
 
 def wave(hours: float, *, mean: float = 200.0, seed: int = 1, step_s: float = 15.0) -> np.ndarray:

@@ -320,7 +320,7 @@ def test_the_rules_in_force_go_through_the_worker_and_are_kept(own: House) -> No
 
 def test_a_worker_that_ends_without_an_answer_is_an_error(tmp_path: Path) -> None:
     trace, fleet = backtests.Trace(15.0, np.full(100, np.nan)), backtests.Fleet(1.0)
-    with pytest.raises(SeamarkError, match=r"could not be played \(code 1\): ValueError"):
+    with pytest.raises(SeamarkError, match=r"could not be made \(code 1\): ValueError"):
         playing.play(trace, fleet, cost_per_replica_hour=None, folder=tmp_path, timeout_s=60.0)
 
 

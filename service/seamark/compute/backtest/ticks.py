@@ -47,15 +47,6 @@ def instants_per_tick(instants: Instants, tick_s: float) -> FloatArray:
     return np.bincount((instants.at_s / tick_s).astype(np.int64), minlength=count).astype(np.float64) / tick_s
 
 
-def instants_of(rates: FloatArray, tick_s: float, seed: int) -> FloatArray:
-    """Return instants with these rates, evenly spread at random within each tick; for short traces."""
-    rng = np.random.default_rng(seed)
-    numbers = np.floor(np.cumsum(rates) * tick_s + rng.random()).astype(np.int64)
-    numbers = np.diff(numbers, prepend=0)
-    ticks = np.repeat(np.arange(len(rates)), numbers)
-    return np.asarray(np.sort((ticks + rng.random(len(ticks))) * tick_s))
-
-
 def _averaged(trace: Trace, tick_s: float, count: int) -> FloatArray:
     """The requests so far at each tick's edge, and what came between two."""
     so_far = np.concatenate(([0.0], np.cumsum(trace.rates) * trace.step_s))
