@@ -22,6 +22,8 @@ from seamark_load.recorder import Recorder
 from seamark_load.watch import CpuWatch
 
 SHIP_S = 0.2  # between two shipments of rows
+# What a worker that is done waits for Locust's master to let it go: that one may be killed before it has said so.
+LET_GO_S = 2.0
 WAITING_TOLD = 200  # of the oldest requests in flight their age
 
 
@@ -46,13 +48,17 @@ class WorkerMember:
         self._heard.put(said)
 
     def work(self, work_dir: Path, token: str, prepare: Callable[[], tuple[Order, Send]]) -> None:
-        """Join, send the shares that come, and return when the master says it is over.
+        """Join, send the shares that come, and return when the master says it is over; this process ends soon after.
 
         `prepare` reads the order that lies in `work_dir`; where none does, the master sends it.
         """
         if self._working:  # Locust gives the user of a lost worker to another one
             return
         self._working = True
+        self._take_part(work_dir, token, prepare)
+        gevent.spawn_later(LET_GO_S, self._runner.quit)
+
+    def _take_part(self, work_dir: Path, token: str, prepare: Callable[[], tuple[Order, Send]]) -> None:
         self._say({"kind": "hello", "token": token, "wants_order": not is_here(work_dir)})
         begin = self._heard.get()
         if begin["kind"] == "order":

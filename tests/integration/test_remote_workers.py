@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import pytest
 import yaml
 from tests.integration.test_locust_run import Dial, dial
 from tests.service_process import ServiceProcess, free_port
+
+from seamark.runner import remote_worker
 
 __all__ = ["dial"]  # the fixture
 pytestmark = [pytest.mark.slow, pytest.mark.serial]
@@ -48,6 +51,18 @@ def test_two_workers_join_a_run_and_strangers_get_nothing(dial: Callable[[], Dia
         assert set(server.set()["bodies"]) == {'{"x":1}', '{"x":2}'}
         assert codes == [0, 0]
         assert httpx.get(f"{service.url}/api/v1/loadtests/shared/join", trust_env=False).status_code == 404
+
+
+def test_a_worker_whose_master_is_gone_before_it_let_it_go_ends(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("vanishing_master.py")
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as master:
+        assert master.stdout is not None
+        port = int(master.stdout.readline())
+        began_s = time.monotonic()
+        assert remote_worker.join("127.0.0.1", port, "token") == 0
+        assert master.wait(timeout=5) == 0
+    # Locust by itself would wait a minute for the next heartbeat.
+    assert time.monotonic() - began_s < 40
 
 
 def joining(url: str, folder: Path) -> subprocess.Popen[bytes]:
