@@ -29,6 +29,13 @@ from seamark.telemetry import Telemetry
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
+def remember_nothing(services: Services) -> None:
+    """Have what advice reads of all models at once read anew: a test of the same instant has stored more."""
+    remembered = services.remembered
+    for kept in (remembered.levels, remembered.lateness, remembered.recent):
+        kept.forget()
+
+
 @contextmanager
 def opened_services(tmp_path: Path) -> Iterator[Services]:
     database, lake = put_catalog(tmp_path), put_lake(tmp_path)

@@ -28,6 +28,7 @@ DAY_S = 86_400.0
 ESTIMATED = (
     "an estimate: arrivals x mean service time; servers that send http.server.active_requests are believed instead"
 )
+NONE_CAME = RecentRequests(0, None, None, None)
 IN_SERVER = "time in the server, with what it waits there"
 
 
@@ -46,7 +47,7 @@ class AdviceInputs:
 def gather(services: Services, spec: ModelSpec, at: datetime) -> AdviceInputs:
     """Return every input of a model's advice at an instant."""
     arrivals = read_arrivals(services, spec.name, at)
-    recent = services.remembered.recent.get(spec.name, at, lambda: traffic.recent(services.lake, spec.name, at))
+    recent = services.remembered.recent.get(at, lambda: traffic.recent(services.lake, at)).get(spec.name, NONE_CAME)
     instances = services.remembered.live.instances(services.lake, spec.name, Window.trailing(at, INSTANCES_S))
     capacity, capacity_told = read_capacity(services, spec, at, recent.version)
     cold_start_told = read_cold_start(services, spec, at)

@@ -58,6 +58,33 @@ class ForAWhile(Generic[Key, Value]):
             self._kept[key] = (at, value)
         return value
 
+    def forget(self) -> None:
+        """Have all of it read anew."""
+        with self._lock:
+            self._kept.clear()
+
+
+class OfAll(Generic[Value]):
+    """Keeps for a while what one read found of all models: a read for each takes a thousand models seconds."""
+
+    def __init__(self, for_s: float) -> None:
+        self._for = timedelta(seconds=for_s)
+        self._found: tuple[datetime, Mapping[str, Value]] | None = None
+        self._lock = Lock()
+
+    def get(self, at: datetime, read: Callable[[], Mapping[str, Value]]) -> Mapping[str, Value]:
+        """Return what was read less than a while before `at`, else read it; who comes meanwhile waits for it."""
+        with self._lock:
+            found = self._found
+            if found is None or not timedelta(0) <= at - found[0] < self._for:
+                found = self._found = (at, read())
+            return found[1]
+
+    def forget(self) -> None:
+        """Have it read anew."""
+        with self._lock:
+            self._found = None
+
 
 @dataclass
 class InputMemory:
@@ -71,7 +98,7 @@ class InputMemory:
     stored_production: ForAWhile[str, Production | None] = field(default_factory=lambda: ForAWhile(60.0))
     stored_instances: ForAWhile[str, SeenInstances | None] = field(default_factory=lambda: ForAWhile(60.0))
     tested: ForAWhile[tuple[str, str], str | None] = field(default_factory=lambda: ForAWhile(3600.0))
-    lateness: ForAWhile[str, Completeness | None] = field(default_factory=lambda: ForAWhile(20.0))
-    recent: ForAWhile[str, RecentRequests] = field(default_factory=lambda: ForAWhile(30.0))
+    lateness: OfAll[Completeness | None] = field(default_factory=lambda: OfAll(20.0))
+    recent: OfAll[RecentRequests] = field(default_factory=lambda: OfAll(30.0))
     levels: ForAWhile[Any, list[LevelReading]] = field(default_factory=lambda: ForAWhile(10.0))
     live: LiveSteps = field(default_factory=LiveSteps)

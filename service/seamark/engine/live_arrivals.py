@@ -44,7 +44,7 @@ def read_arrivals(services: Services, model: str, at: datetime) -> Arrivals:
     told = AdviceInput("arrivals", None, "unknown", source="spans", unit="requests/s")
     if not steps.any():
         return Arrivals(None, steps[:0], 0.0, replace(told, note="no request was heard of in two hours"))
-    known = services.remembered.lateness.get(model, at, lambda: completeness(traffic.lags(services.lake, model, at)))
+    known = services.remembered.lateness.get(at, lambda: _completeness_of_all(services, at)).get(model)
     left_out, note = 0, "how late spans come is not known: what is on its way is not counted"
     if known is not None:
         shares = known.of_steps(len(steps), ARRIVAL_STEP_S, (at - end).total_seconds())
@@ -64,6 +64,10 @@ def read_arrivals(services: Services, model: str, at: datetime) -> Arrivals:
         )
     rate = float(last_minute.mean())
     return Arrivals(rate, since_first, behind_s, replace(told, state="fresh", value=rate, at=until, note=note))
+
+
+def _completeness_of_all(services: Services, at: datetime) -> dict[str, Completeness | None]:
+    return {model: completeness(lags) for model, lags in traffic.lags(services.lake, at).items()}
 
 
 def _without_outages(services: Services, steps: FloatArray, until: datetime) -> tuple[FloatArray, BoolArray]:

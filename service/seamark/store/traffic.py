@@ -17,41 +17,56 @@ CAME_S = 300.0  # spans that arrived so lately tell how long requests take and h
 BEGAN_S = 900.0  # and began no longer ago than this
 BIRTHS_MAX = 500
 
+_CAME = (
+    "FROM lake.spans WHERE is_request AND NOT synthetic AND start_at >= $start AND start_at < $end"
+    " AND received_at >= $came AND received_at <= $end"
+)
 _MODEL = "FROM lake.spans WHERE model = $model AND is_request AND start_at >= $start AND start_at < $end"
 
 
-def recent(lake: Lake, model: str, at: datetime) -> RecentRequests:
-    """Return durations of the requests whose spans came in the last CAME_S.
+def recent(lake: Lake, at: datetime) -> dict[str, RecentRequests]:
+    """Return of every model the durations of its requests whose spans came in the last CAME_S.
 
     Chosen by when the span came, not by when the request began: of those that began just now only the short ones
-    are known.
+    are known. A model of which none came is not there.
     """
     window = Window.trailing(at, BEGAN_S)
-    [row] = lake.query(
-        "SELECT count(*) AS n, avg(duration_ns) / 1e9 AS mean_s, stddev_pop(duration_ns) / 1e9 AS spread_s,"
-        " mode(version) AS version FROM"
-        f" (SELECT{once(lake, window)} duration_ns, version"
-        f" {_MODEL} AND NOT synthetic AND received_at >= $came AND received_at <= $end)",
-        {**_range(model, window), "came": at - timedelta(seconds=CAME_S)},
+    distinct = once(lake, window, "model, trace_id, span_id, start_at")
+    rows = lake.query(
+        "SELECT model, count(*) AS n, avg(duration_ns) / 1e9 AS mean_s, stddev_pop(duration_ns) / 1e9 AS spread_s,"
+        f" mode(version) AS version FROM (SELECT{distinct} model, duration_ns, version {_CAME}) GROUP BY model",
+        _came(window),
         within=window.bounds,
     ).to_pylist()
-    mean_s, spread_s = row["mean_s"], row["spread_s"]
-    cv = spread_s / mean_s if mean_s else None
-    return RecentRequests(row["n"], mean_s, cv, row["version"])
+    return {
+        row["model"]: RecentRequests(
+            row["n"], row["mean_s"], row["spread_s"] / row["mean_s"] if row["mean_s"] else None, row["version"]
+        )
+        for row in rows
+    }
 
 
-def lags(lake: Lake, model: str, at: datetime) -> Lags:
-    """Return how late the spans came that arrived in the last CAME_S; who claims to be ahead of us is not late."""
+def lags(lake: Lake, at: datetime) -> dict[str, Lags]:
+    """Return of every model how late its spans came that arrived in the last CAME_S.
+
+    Who claims to be ahead of us is not late. A model of which none came is not there.
+    """
     window = Window.trailing(at, BEGAN_S)
     found = lake.query(
-        f"SELECT epoch_us(received_at) // ({BLOCK_S} * 1000000) AS block,"
+        f"SELECT model, epoch_us(received_at) // ({BLOCK_S} * 1000000) AS block,"
         " greatest(epoch_us(received_at) - epoch_us(start_at), 0) // 1000000 AS lag_s, count(*) AS n"
-        f" {_MODEL} AND NOT synthetic AND received_at >= $came AND received_at <= $end GROUP BY ALL",
-        {**_range(model, window), "came": at - timedelta(seconds=CAME_S)},
+        f" {_CAME} GROUP BY ALL ORDER BY model",
+        _came(window),
         within=window.bounds,
     )
-    columns = (found[name].to_numpy().astype(np.int64) for name in ("block", "lag_s", "n"))
-    return Lags(*columns)
+    models = found["model"].combine_chunks().dictionary_encode()
+    # Both ends of each model's rows: they stand together, and the dictionary is in the order of first sight.
+    ends = np.searchsorted(models.indices.to_numpy(), np.arange(len(models.dictionary) + 1))
+    blocks, late, counts = (found[name].to_numpy().astype(np.int64) for name in ("block", "lag_s", "n"))
+    return {
+        model: Lags(blocks[start:end], late[start:end], counts[start:end])
+        for model, start, end in zip(models.dictionary.to_pylist(), ends[:-1].tolist(), ends[1:].tolist(), strict=True)
+    }
 
 
 def minutes(lake: Lake, model: str, window: Window, slow_ms: float | None) -> tuple[list[Minute], int | None]:
@@ -149,6 +164,10 @@ def metric_steps(lake: Lake, window: Window, step_s: float) -> list[tuple[str, i
         within=window.bounds,
     ).to_pylist()
     return [(row["model"], row["step"]) for row in rows]
+
+
+def _came(window: Window) -> dict[str, datetime]:
+    return {"start": window.start, "end": window.end, "came": window.end - timedelta(seconds=CAME_S)}
 
 
 def _range(model: str, window: Window) -> dict[str, str | datetime]:

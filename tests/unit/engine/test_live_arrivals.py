@@ -7,11 +7,11 @@ from itertools import count
 
 import numpy as np
 import pytest
+from tests.house import remember_nothing
 from tests.lake_rows import AT, rows_of
 
 from seamark.core.specs import AutoscaleSpec, ModelSpec
 from seamark.engine.advice_inputs import gather
-from seamark.engine.input_memory import ForAWhile
 from seamark.engine.live_arrivals import foresee, read_arrivals
 from seamark.engine.services import Services
 
@@ -20,7 +20,7 @@ IDS = count(1)
 
 @pytest.fixture
 def services(shared: tuple[Services, object]) -> Services:
-    shared[0].remembered.levels = ForAWhile(10.0)
+    remember_nothing(shared[0])
     return shared[0]
 
 
@@ -85,7 +85,7 @@ def test_what_a_sender_kept_during_an_outage_changes_nothing_of_now(services: Se
     before = read_arrivals(services, spec.name, AT).rate_rps
     kept = np.linspace(300, 900, 20_000)
     send(services, spec.name, kept, np.full(20_000, 0.01), kept - 60.0)  # all of it came a minute ago
-    services.remembered.lateness = ForAWhile(60.0)
+    remember_nothing(services)
     after = read_arrivals(services, spec.name, AT)
     assert after.rate_rps == pytest.approx(before, rel=0.05) and after.behind_s == 0
 

@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+from tests.house import remember_nothing
 from tests.lake_rows import AT, rows_of
 
 from seamark.core.advice import AdviceInput, Recommendation
@@ -39,6 +40,7 @@ class Model:
 
     def __init__(self, services: Services) -> None:
         self.services, self.name = services, next(NAMES)
+        remember_nothing(services)
         self.configure(YAML)
 
     def configure(self, text: str) -> None:

@@ -8,12 +8,12 @@ from itertools import count
 from typing import Any
 
 import pytest
+from tests.house import remember_nothing
 from tests.lake_rows import AT, rows_of
 
 from seamark.core.advice import AdviceInput
 from seamark.core.specs import AutoscaleSpec, ModelSpec
 from seamark.core.traffic import SeenInstances
-from seamark.engine.input_memory import ForAWhile
 from seamark.engine.inputs import FRESH_S
 from seamark.engine.replicas import AVAILABLE, DESIRED, SPANS_SEE, read_replicas
 from seamark.engine.services import Services
@@ -39,7 +39,7 @@ def put(services: Services, value: float | None, metric: str = AVAILABLE[0], ago
 
 
 def found(services: Services, model: str, in_spans: int | None = 7) -> AdviceInput:
-    services.remembered.levels = ForAWhile(10.0)
+    remember_nothing(services)
     return read_replicas(services, ModelSpec(model, autoscale=AutoscaleSpec()), AT, in_spans)
 
 
