@@ -62,7 +62,7 @@ def read_description(name: str, path: Path) -> NewFile:
     file = DataFile(str(path), footer.num_rows, path.stat().st_size, first, last)
     found = NewFile(file, _footer_bytes(path), _columns(footer))
     del footer
-    gc.collect()  # see described()
+    gc.collect(1)  # see described(); they were made just now
     return found
 
 

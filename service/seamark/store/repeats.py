@@ -9,8 +9,10 @@ hours such late spans began is remembered too, and only there must reads tell re
 from __future__ import annotations
 
 import hashlib
+import mmap
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 
 import numpy as np
@@ -31,7 +33,7 @@ HOURS_MAX = 100_000
 _HOUR_US = 3_600_000_000
 # A bucket of KEPT_S at RATE_MAX has 4 hashes on average, more than 16 once in a million.
 _WAYS = 16
-_BUCKETS = 2**20  # 128 MB in all; the system gives pages as they are used
+_BUCKETS = 2**20  # 128 MB in all, of which the system gives pages as they are used
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
@@ -41,7 +43,7 @@ class RecentSpans:
 
     def __init__(self, buckets: int = _BUCKETS) -> None:
         """`buckets` is a power of two."""
-        self._table: Hashes = np.zeros((buckets, _WAYS), dtype=np.uint64)
+        self._table = _zeros(buckets, _WAYS)
         self._next: npt.NDArray[np.uint8] = np.zeros(buckets, dtype=np.uint8)  # counts on from 255 at 0
         self._shift = np.uint64(64 - (buckets.bit_length() - 1))
         self._late_hours: set[int] | None = set()  # since 1970; None: more than can be remembered
@@ -103,6 +105,19 @@ class RecentSpans:
 
     def _bucket(self, hashes: Hashes) -> npt.NDArray[np.int64]:
         return (hashes >> self._shift).astype(np.int64)
+
+
+def _zeros(rows: int, columns: int) -> Hashes:
+    """Return zeros that take memory page by page.
+
+    NumPy asks for huge pages, of which a few spans in places without order touch each: a service that has received
+    one request holds all of the memory, and the first request waits for it.
+    """
+    memory = mmap.mmap(-1, rows * columns * 8)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        with suppress(OSError):  # a kernel that knows of none
+            memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, dtype=np.uint64).reshape(rows, columns)
 
 
 def hashes_of(spans: pa.Table) -> Hashes:
