@@ -166,6 +166,7 @@ def test_trouble_is_worth_a_retry(channel: Channel, receiver: Receiver, client: 
     assert not fail(channel, client, receiver.url).permanent
 
 
+@pytest.mark.slow
 @every_channel
 @pytest.mark.parametrize("answer", ["hang", "drop"])
 def test_no_answer_is_worth_a_retry(

@@ -147,6 +147,7 @@ def test_ks_is_the_distance_behind_evidentlys_p_value(name: str, theirs: dict[st
             assert score("ks", case) == pytest.approx(found.statistic, abs=1e-12), case.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 def test_scores_are_scipys(name: str) -> None:
     for case in cases(name):

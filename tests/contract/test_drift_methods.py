@@ -141,6 +141,7 @@ def test_a_method_says_what_it_is(method: DriftMethod) -> None:
     assert method.source
 
 
+@pytest.mark.slow
 @pairs
 def test_equal_samples_score_zero_and_more_shift_scores_more(method: DriftMethod, kind: str) -> None:
     rng = np.random.default_rng(1)
@@ -152,6 +153,7 @@ def test_equal_samples_score_zero_and_more_shift_scores_more(method: DriftMethod
     assert scores[0] < method.small < scores[-1]
 
 
+@pytest.mark.slow
 @pairs
 def test_a_score_does_not_grow_with_the_rows(method: DriftMethod, kind: str) -> None:
     rng = np.random.default_rng(2)

@@ -203,6 +203,7 @@ def without(text: str, script: str) -> dict[str, Any]:
     return read(done.stdout)
 
 
+@pytest.mark.slow
 @every_scaler
 def test_an_older_cluster_takes_it_without_the_lines_that_the_comments_name(scaler: Scaler) -> None:
     text = scaler.render(ADVICE, URL)

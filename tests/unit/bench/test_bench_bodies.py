@@ -64,6 +64,7 @@ def test_every_payload_is_read_by_the_services_own_functions(kind):
     assert (len(body) < plain_bytes) == payload.gzipped
 
 
+@pytest.mark.slow
 def test_bodies_made_by_several_processes_are_all_there_and_differ(tmp_path):
     bodies = make("protobuf", 5, tmp_path / "bodies")
     found = [bytes(body) for body in Reader(bodies.folder, bodies.parts)]

@@ -53,6 +53,7 @@ def test_what_comes_above_capacity_waits_and_is_carried_over() -> None:
     assert FluidQueue(np.array([1.0]), FLEET).advance(0, 0) == (0.0, float("inf"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [8, 19, 21, 26])
 def test_the_two_simulators_agree_where_both_can_run(replicas: int) -> None:
     """A burst of 10 minutes at twice the load: the same ticks are over the limit, and the waits are the same."""
@@ -156,6 +157,7 @@ def test_wishes_beyond_the_bounds_are_cut() -> None:
 # --- the policies ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEERED)
 def test_nobody_but_the_oracle_looks_ahead(name: str) -> None:
     rates = wave(2)
@@ -220,6 +222,7 @@ def test_the_fleet_a_trace_begins_with_is_kept_for_the_window_of_scaling_down(na
     assert course.paid[:19].min() == course.paid[0] == 28 and not course.wait_s.any()
 
 
+@pytest.mark.slow
 def test_the_forecast_of_the_day_before_comes_early_and_never_scales_in() -> None:
     step = np.where((np.arange(2 * 5760) % 5760) // 240 >= 12, 200.0, 50.0)  # every noon
     course = play(POLICIES["aws_predictive"], step, FluidQueue(step, FLEET), FLEET)
@@ -251,6 +254,7 @@ def test_it_is_the_same_each_time_and_another_with_another_seed() -> None:
     assert backtest(trace, FLEET, seed=2).policies != backtest(trace, FLEET).policies
 
 
+@pytest.mark.slow
 def test_the_gate_says_when_the_advice_loses_to_the_hpa() -> None:
     trace = Trace(15.0, wave(6))
     bad = {**POLICIES, "seamark": fixed(1000)}
@@ -311,6 +315,7 @@ def test_fine_steps_are_averaged_and_lose_no_request(step_s: float) -> None:
     assert ticks[:whole].sum() * 15 == pytest.approx(rates[: round(whole * 15 / step_s)].sum() * step_s, rel=0.01)
 
 
+@pytest.mark.slow
 def test_instants_are_served_one_by_one() -> None:
     at_s = instants_of(wave(1, mean=40), 15.0, 2)
     found = backtest(Instants(at_s - at_s[0]), replace(FLEET, capacity_rps=2.0))

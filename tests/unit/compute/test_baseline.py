@@ -97,6 +97,7 @@ def test_a_slower_run_on_a_noisy_machine_is_no_regression_and_the_finding_says_w
     assert held(level(0, 0.85)).state == BaselineState.IMPROVEMENT
 
 
+@pytest.mark.slow
 def test_what_is_said_to_be_found_in_nine_of_ten_cases_is() -> None:
     rng = np.random.default_rng(3)
     found, freedom = 0, 9.0
@@ -227,6 +228,7 @@ def test_equal_runs_one_request_runs_and_runs_without_any_are_no_trouble() -> No
     assert of(nothing).state == BaselineState.NOT_MEASURED
 
 
+@pytest.mark.slow
 def test_sampling_errors_are_those_of_repeated_runs() -> None:
     rng = np.random.default_rng(5)
     runs = [np.exp(0.4 * rng.standard_normal(2000)) for _ in range(200)]

@@ -20,6 +20,7 @@ def history(rates: np.ndarray, step_s: float = 60.0) -> ArrivalHistory:
     return ArrivalHistory(END, step_s, rates)
 
 
+@pytest.mark.slow
 def test_the_course_and_its_bill() -> None:
     hpa, own = beside(history(np.full(180, 70.0)), FLEET, cost_per_replica_hour=0.5)
     assert (hpa.name, own.name) == ("hpa", "seamark")
@@ -49,6 +50,7 @@ def test_short_holes_count_and_the_ends_do_not() -> None:
     assert runs(np.array([True, False, True, True])) == [(0, 1), (2, 4)]
 
 
+@pytest.mark.slow
 def test_a_burst_that_a_fleet_is_too_small_for_breaks_the_slo_for_as_long() -> None:
     rates = np.full(180, 20.0)
     rates[90:120] = 90.0

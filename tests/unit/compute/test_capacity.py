@@ -131,6 +131,7 @@ def test_a_target_that_carries_nothing_has_no_capacity() -> None:
     assert capacity is None and [step.asked_rps for step in steps] == [10, 10, 5, 2.5, 1.25, 0.625]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hiccup_at", [0, 1, 3, 6, 9])
 def test_one_hiccup_does_not_decide_a_search(hiccup_at: int) -> None:
     capacity, _ = search(333.0, hiccup_at=hiccup_at)

@@ -43,6 +43,7 @@ def searched(server: Server, seed: int, *thresholds: str, **plan: float) -> Capa
     return found
 
 
+@pytest.mark.slow
 def test_the_toy_obeys_the_law_its_capacity_is_computed_by() -> None:
     assert mmk_tail(1, 0.01, 60.0, 0.1) == pytest.approx(np.exp(-4.0))  # M/M/1: e^-(μ-λ)t
     assert pytest.approx(100 - np.log(20) / 0.15) == TRUE_RPS
@@ -55,6 +56,7 @@ def test_the_toy_obeys_the_law_its_capacity_is_computed_by() -> None:
     assert found == pytest.approx(TRUE_RPS, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(
     "server, limit, true_rps",
@@ -71,6 +73,7 @@ def test_the_capacity_is_found_within_five_percent(server: Server, limit: str, t
     assert (found.high - found.low) / 2 < 0.07 * found.rps and found.requests == sum(s.requests for s in found.steps)
 
 
+@pytest.mark.slow
 def test_a_search_is_the_same_for_a_seed_and_ends_in_time() -> None:
     first, second = (run(SHAPE, PLAN, [P95], ONE_SLOT, 11) for _ in range(2))
     assert [r.segment.asked_rps for r in first] == [r.segment.asked_rps for r in second]
@@ -82,6 +85,7 @@ def test_a_search_is_the_same_for_a_seed_and_ends_in_time() -> None:
     assert searched(ONE_SLOT, 3, step_s=0.5).high / searched(ONE_SLOT, 3, step_s=0.5).low > 1.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_search_looks_ahead_before_it_doubles(seed: int) -> None:
     """From 50 it does not go to 100 and beyond, where nothing can hold: latency at 25 and 50 shows what comes."""
@@ -90,6 +94,7 @@ def test_a_search_looks_ahead_before_it_doubles(seed: int) -> None:
     assert asked[:3] == [12.5, 25.0, 50.0] and max(asked) < 1.25 * TRUE_RPS
 
 
+@pytest.mark.slow
 def test_several_thresholds_are_met_by_the_first_that_breaks() -> None:
     loose = searched(ONE_SLOT, 1, "p95(latency_ms) < 150", "p50(latency_ms) < 900", "error_ratio < 0.01")
     assert loose.rps == pytest.approx(TRUE_RPS, rel=0.05)
@@ -131,6 +136,7 @@ def test_a_step_is_given_up_once_the_rest_could_not_bring_it_near_the_limit() ->
     assert not any(watch.hopeless(Ended(100, 500.0)) for _ in range(20))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_giving_up_spares_the_target_and_leaves_the_estimate(seed: int) -> None:
     """Eight slots hide what comes: the walk doubles to 160, where about 90 is all there is."""
@@ -159,6 +165,7 @@ def test_clumps_of_slow_requests_count_for_fewer_than_they_are() -> None:
     assert wide > narrow
 
 
+@pytest.mark.slow
 def test_heavy_tails_are_found_too() -> None:
     server = Server(4, lognormal(0.04, 1.5))
     found = searched(server, 2, "p95(latency_ms) < 200", "error_ratio < 0.01", step_s=60)

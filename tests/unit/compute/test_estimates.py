@@ -208,6 +208,7 @@ def test_features_tell_what_scores_do_not() -> None:
 # --- regressors ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_error_of_a_regression_is_estimated() -> None:
     runs, held, errors = 8, Counter[str](), {}
     for seed in range(runs):
@@ -230,6 +231,7 @@ def test_a_window_may_lack_features_and_hold_new_levels() -> None:
     assert np.isfinite([found.value, found.low, found.high]).all() and found.value == pytest.approx(whole, rel=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1e-9, 1e12])
 def test_units_do_not_matter(scale: float) -> None:
     columns, prediction, true = regressor_of(800)
@@ -239,6 +241,7 @@ def test_units_do_not_matter(scale: float) -> None:
         assert scaled[name].value == pytest.approx(one.value * scale, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_regression_without_errors_and_one_of_many_features() -> None:
     columns, prediction, _ = regressor_of(400)
     found = dle.estimate(dle.fit(columns, prediction, prediction), columns, prediction)
@@ -253,6 +256,7 @@ def test_a_regression_without_errors_and_one_of_many_features() -> None:
     assert "n7" in dict(fitted.binnings) and len(fitted.binnings) == dle.FEATURES_MAX + 1
 
 
+@pytest.mark.slow
 def test_trees_are_those_of_scikit_learn_in_what_they_find() -> None:
     """Not the same trees: about as near to a truth with interactions, on rows they have not seen."""
     rng = np.random.default_rng(5)

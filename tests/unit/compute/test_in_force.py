@@ -30,6 +30,7 @@ def over(courses: Courses, name: str) -> int:
     return int((courses.by_policy[name].wait_s > FLEET.slo_wait_s).sum())
 
 
+@pytest.mark.slow
 def test_a_step_limit_costs_what_it_breaks_and_only_the_advice_has_it() -> None:
     plain = play_all(TRACE, FLEET, policies=BOTH)
     slow = play_all(TRACE, ruled(scale_out_most=StepLimit(replicas=1)), policies=BOTH)
@@ -41,6 +42,7 @@ def test_a_step_limit_costs_what_it_breaks_and_only_the_advice_has_it() -> None:
     assert late.by_policy["seamark"].paid.sum() > plain.by_policy["seamark"].paid.sum()
 
 
+@pytest.mark.slow
 def test_the_floor_is_found_without_it_and_judged_with_it() -> None:
     fleet = ruled(warm=8, scale_out_most=StepLimit(replicas=5))
     bare = without_floor(fleet)
@@ -67,6 +69,7 @@ def test_auto_is_the_floor_just_found(fleet: Fleet, warm: int | None) -> None:
     assert with_floor(FLEET, FOUND) is FLEET
 
 
+@pytest.mark.slow
 def test_no_floor_worth_its_price_plays_nothing_anew() -> None:
     without = play_all(TRACE, FLEET, policies=BOTH)
     fleet = with_floor(ruled(warm_auto=True, warm=4), WarmFloor("not_needed", 1.0))

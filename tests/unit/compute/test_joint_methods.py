@@ -120,6 +120,7 @@ def test_a_correlation_that_no_column_shows_is_found() -> None:
     assert found >= 19 and silent >= 19
 
 
+@pytest.mark.slow
 def test_many_small_shifts_are_found_together() -> None:
     rng = np.random.default_rng(1)
     reference = {f"x{n:02}": rng.normal(size=3_000) for n in range(20)}
@@ -220,6 +221,7 @@ def test_vectors_with_a_gap_count_as_null() -> None:
 # --- texts -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method, change",
     [

@@ -30,6 +30,7 @@ def test_it_says_for_when_it_is_and_foresees_the_weekend() -> None:
     assert found[15].p50 == pytest.approx(rates[now + 15], rel=0.25) and found[15].p50 < 95
 
 
+@pytest.mark.slow
 def test_quantiles_cover_what_they_say() -> None:
     rates, covered = weeks(20), []
     for now in range(6 * 168, 20 * 168 - 24, 11):

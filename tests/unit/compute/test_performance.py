@@ -189,6 +189,7 @@ def test_one_score_of_two_classes_is_enough() -> None:
         assert found[name].value == pytest.approx(metric.value, abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong",
     [

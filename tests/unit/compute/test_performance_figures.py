@@ -91,6 +91,7 @@ def test_quantities(scale: float) -> None:
     assert found["r2"].value == pytest.approx(metrics.r2_score(true, predicted), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_delong_is_the_variance_of_the_area_over_samples() -> None:
     draws, widths = [], []
     for seed in range(300):

@@ -78,6 +78,7 @@ def test_regression(errors: str, rows: int) -> None:
     assert all(share >= 0.9 for share in found.values()), found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [300])
 def test_calibration_error_of_scores_that_are_too_sure(rows: int) -> None:
     def draw(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -160,6 +160,7 @@ def test_equal_versions_with_enough_rows_are_promoted() -> None:
     assert verdicts.count(PROMOTE) >= 7
 
 
+@pytest.mark.slow
 def test_a_slower_tail_is_held_at_the_rows_that_are_told() -> None:
     verdicts = [judge_requests(draw(CASES[0], 100_000, seed, slower=1.1, beyond=0.98)).verdict for seed in range(8)]
     assert verdicts.count(HOLD) >= 7

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -90,6 +91,7 @@ def stored(advice: Recommendation) -> Recommendation:
     return msgspec.json.decode(msgspec.json.encode(to_document(short_form(advice))), type=Recommendation)
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(sequences())
 def test_a_stored_sequence_gives_the_same_advice_again(made: list[Recommendation]) -> None:
@@ -104,6 +106,7 @@ def test_a_stored_sequence_gives_the_same_advice_again(made: list[Recommendation
         assert one.before is not None and len(one.before) <= 6
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(sequences())
 def test_whatever_came_before_advice_lies_within_its_bounds(made: list[Recommendation]) -> None:

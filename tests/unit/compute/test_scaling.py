@@ -107,6 +107,7 @@ def test_erlangs_formula_agrees_with_the_toys() -> None:
         assert queue_fit.erlang_c(slots, np.array([slots * 1.0, slots * 2.0])).tolist() == [1.0, 1.0]
 
 
+@pytest.mark.slow
 def test_one_more_replica_is_linear_and_pooling_brings_more() -> None:
     """M/M/4 with a limit: eight slots in one queue carry more than twice what four do, by the law 103 instead of 86."""
     true_rps, pooled_rps = mmk_capacity(4, 0.04, 0.25, 0.95), mmk_capacity(8, 0.04, 0.25, 0.95)

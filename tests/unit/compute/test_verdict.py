@@ -281,6 +281,7 @@ def test_a_soak_must_hold_in_each_of_its_parts() -> None:
     assert leaky.status == RunStatus.FAILED and "part 10 of 10" in leaky.reason
 
 
+@pytest.mark.slow
 def test_a_part_of_a_soak_does_not_fail_by_chance() -> None:
     rng = np.random.default_rng(5)
     parts = tuple(Ran(index, 100.0, index * 10.0, 10.0) for index in range(10))

@@ -84,6 +84,7 @@ def test_what_waits_is_not_carried_over_a_hole() -> None:
     assert found.minutes == pytest.approx(1.0 / found.days)
 
 
+@pytest.mark.slow
 def test_wild_numbers_stay_within_the_bounds() -> None:
     rng = np.random.default_rng(1)
     for _ in range(30):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import pytest
 from click.testing import CliRunner, Result
 from tests.house import AT, House
 
@@ -84,6 +85,7 @@ def asked(house: House, *words: str) -> Result:
     )
 
 
+@pytest.mark.slow
 def test_decisions_that_were_thinned_are_made_again(house: House) -> None:
     advice = kept(house, [50.0 + 30.0 * (place % 7) for place in range(62)])[:61]
     prune_catalog(house.services, AT + ADVICE_KEPT_WHOLE + timedelta(seconds=620))

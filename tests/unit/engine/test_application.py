@@ -18,6 +18,7 @@ from seamark.engine.services import Services
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method, path", [("PUT", "/api/v1/loadtests/x"), ("POST", "/api/v1/keys"), ("PUT", "/api/v1/config")]
 )
@@ -41,6 +42,7 @@ def test_instants_beyond_reason_are_refused_with_what_would_be_right(client: htt
     assert client.get("/api/v1/models/m/drift", params={"at": end}).status_code == 422
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["org/churn", "a b", "naïve", "x/latency/y", 'quo"te', "..."])
 def test_any_name_a_sender_uses_can_be_asked_for_and_configured(
     services: Services, client: httpx.Client, model: str
@@ -60,6 +62,7 @@ def test_any_name_a_sender_uses_can_be_asked_for_and_configured(
     assert client.get(f"/models/{quote(model, safe='')}").status_code == 200
 
 
+@pytest.mark.slow
 def test_what_no_longer_is_asked_for_or_made_is_not_shown_as_now(services: Services, client: httpx.Client) -> None:
     services.configuration.apply("models: [{name: m, drift: {}, autoscale: {min: 1}, slo: {availability: 0.9}}]", AT)
     evaluator = Evaluator()
@@ -92,6 +95,7 @@ def test_the_last_model_that_is_dropped_resolves_its_alerts(services: Services) 
     assert [alert.state.status for alert in services.catalog.alerts.all()] == [AlertStatus.RESOLVED]
 
 
+@pytest.mark.slow
 def test_a_plan_that_limits_no_errors_is_given_a_limit(services: Services, client: httpx.Client) -> None:
     assert client.put("/api/v1/config", content="models: [{name: m}]\ntargets: {allow: ['http://h.test']}").is_success
     plan = {

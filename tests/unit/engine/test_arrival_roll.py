@@ -88,6 +88,7 @@ def test_models_beyond_measure_are_counted(advised: Model, monkeypatch: pytest.M
     assert before is not None and after is not None and after >= before + 3, "others' models are there too"
 
 
+@pytest.mark.slow
 def test_an_outage_is_unknown_with_metrics_too_and_silence_while_others_are_heard_is_none(services: Services) -> None:
     advised = Model(services)
     spans(advised, AT - minutes(235), 600)
@@ -120,6 +121,7 @@ def test_silence_between_requests_is_none_where_others_are_heard_without_metrics
     assert rates(advised, AT)[2] == 0.0
 
 
+@pytest.mark.slow
 def test_days_nobody_counted_are_counted_one_a_tick(advised: Model) -> None:
     for back in (1, 5, 20):
         spans(advised, AT - back * DAY, 600)

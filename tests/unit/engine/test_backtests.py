@@ -65,6 +65,7 @@ def asked(own: House) -> House:
     return own
 
 
+@pytest.mark.slow
 def test_the_warm_floor_of_its_own_history_goes_with_the_advice(own: House) -> None:
     """Eight hours at 0.2 requests/s, and in each of them two minutes of five times that."""
     own.services.configuration.apply(
@@ -90,6 +91,7 @@ def test_the_warm_floor_of_its_own_history_goes_with_the_advice(own: House) -> N
 # --- its history ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_arrivals_are_read_from_the_first_request_on_across_midnights(services: Services) -> None:
     sent(services, 30, 10.0)
     sent(services, 30, 5.0, synthetic=True)
@@ -135,6 +137,7 @@ def test_what_was_heard_of_old_days_is_looked_up_once(services: Services, monkey
     assert len(looked) == 4 + 1  # of four days the newest goes on, so it is looked up again
 
 
+@pytest.mark.slow
 def test_holes_are_told(services: Services) -> None:
     services.configuration.apply(CONFIG.format("churn"), AT)
     sent(services, 12, 10.0, until_h=3)
@@ -163,6 +166,7 @@ def test_half_a_history_of_holes_is_too_little(services: Services) -> None:
 # --- played, kept, told -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_it_is_asked_for_played_and_read(asked: House) -> None:
     answer = asked.client.get(f"{asked.place}/backtest")
     assert (answer.status_code, "being played" in answer.json()["detail"]) == (404, True)
@@ -180,6 +184,7 @@ def test_it_is_asked_for_played_and_read(asked: House) -> None:
     assert gate(asked.services, asked.model, AT).state == "unknown"  # a what-if moves no gate
 
 
+@pytest.mark.slow
 def test_the_gate_goes_with_the_recommendation_and_is_kept_with_it(own: House) -> None:
     services, model = own.services, own.model
     sent(services, 8, 10.0, model=model)
@@ -301,6 +306,7 @@ def test_a_failure_leaves_the_last_gate_until_that_is_a_week_old(own: House, mon
     assert gate(own.services, own.model, AT + timedelta(days=7, seconds=1)).state == "unknown"
 
 
+@pytest.mark.slow
 def test_the_rules_in_force_go_through_the_worker_and_are_kept(own: House) -> None:
     config = CONFIG.format(own.model).replace("s: 90", "s: 90, scale_out_most: 50%, scale_in_most: 2, warm: 4")
     own.services.configuration.apply(config, AT)
@@ -318,6 +324,7 @@ def test_the_rules_in_force_go_through_the_worker_and_are_kept(own: House) -> No
     assert hours["seamark"] > 3.9 * 8 * 0.99  # one would carry 0.1 requests/s with room
 
 
+@pytest.mark.slow
 def test_a_worker_that_ends_without_an_answer_is_an_error(tmp_path: Path) -> None:
     trace, fleet = backtests.Trace(15.0, np.full(100, np.nan)), backtests.Fleet(1.0)
     with pytest.raises(SeamarkError, match=r"could not be made \(code 1\): ValueError"):

@@ -107,6 +107,7 @@ def go(services: Services, target: Target, request: pytest.FixtureRequest) -> Ca
     return once
 
 
+@pytest.mark.slow
 def test_each_run_is_held_against_the_passed_ones_before_it(
     client: httpx.Client, target: Target, go: Callable[..., RunRecord]
 ) -> None:
@@ -131,6 +132,7 @@ def test_each_run_is_held_against_the_passed_ones_before_it(
     assert set(document["sampling_errors"]) == set(NAMES[:3]) and len(document["parts"]) == 8
 
 
+@pytest.mark.slow
 def test_a_regression_fails_the_run_where_the_plan_says_so_and_does_not_become_the_baseline(
     client: httpx.Client, target: Target, go: Callable[..., RunRecord]
 ) -> None:
@@ -157,6 +159,7 @@ def test_a_regression_fails_the_run_where_the_plan_says_so_and_does_not_become_t
     assert go(**late).status == RunStatus.PASSED, "nothing is left to compare with"
 
 
+@pytest.mark.slow
 def test_what_is_told_without_failing_is_skipped_in_junit_and_stands_in_every_report(
     client: httpx.Client, target: Target, go: Callable[..., RunRecord]
 ) -> None:
@@ -183,6 +186,7 @@ def test_what_is_told_without_failing_is_skipped_in_junit_and_stands_in_every_re
     assert "The figures of the last 7 runs of the plan, oldest first." in report
 
 
+@pytest.mark.slow
 def test_a_lower_capacity_fails_the_run_and_is_still_what_replicas_are_advised_by(
     services: Services, target: Target, go: Callable[..., RunRecord]
 ) -> None:
@@ -204,6 +208,7 @@ def test_a_lower_capacity_fails_the_run_and_is_still_what_replicas_are_advised_b
     assert 60 <= known.finding.rps <= 66
 
 
+@pytest.mark.slow
 def test_another_shape_is_not_compared_and_another_threshold_is(go: Callable[..., RunRecord]) -> None:
     for _ in range(6):
         go()
@@ -214,6 +219,7 @@ def test_another_shape_is_not_compared_and_another_threshold_is(go: Callable[...
     assert back and back.baseline and (back.baseline.state, back.baseline.runs) == (BaselineState.NO_CHANGE, 6)
 
 
+@pytest.mark.slow
 def test_a_run_that_says_nothing_is_not_compared(target: Target, go: Callable[..., RunRecord]) -> None:
     for _ in range(6):
         go()
@@ -225,6 +231,7 @@ def test_a_run_that_says_nothing_is_not_compared(target: Target, go: Callable[..
     assert after and after.baseline and after.baseline.state == BaselineState.NO_CHANGE and after.baseline.runs == 6
 
 
+@pytest.mark.slow
 def test_runs_stored_before_comparisons_are_a_baseline_too(services: Services, go: Callable[..., RunRecord]) -> None:
     [*_, plan] = (go().plan for _ in range(7))
     with services.catalog.database.begin() as connection:

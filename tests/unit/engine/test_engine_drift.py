@@ -75,6 +75,7 @@ def findings(services: Services) -> dict[str, DriftFinding]:
     return {model: found.finding for model, found in latest.items() if found is not None}
 
 
+@pytest.mark.slow
 def test_a_tick_reads_all_models_at_once_and_judges_each_as_alone(watched: Services) -> None:
     at = watched.clock.now()
     Evaluator().tick(watched, at)
@@ -90,6 +91,7 @@ def test_a_tick_reads_all_models_at_once_and_judges_each_as_alone(watched: Servi
         assert found[model] == drift.judge(watched, model, None, Window.trailing(at, 3600.0))
 
 
+@pytest.mark.slow
 def test_a_reference_is_read_once(watched: Services) -> None:
     at = watched.clock.now()
     evaluator = Evaluator()
@@ -102,6 +104,7 @@ def test_a_reference_is_read_once(watched: Services) -> None:
     assert watched.lake.reads_of("numeric", "reference_rows") == 0, "whatever was made of it is kept"
 
 
+@pytest.mark.slow
 def test_where_reading_together_fails_each_model_is_read_alone(watched: Services) -> None:
     watched.lake.failing = "model, schema_id, numeric"
     evaluator, at = Evaluator(), watched.clock.now()
@@ -155,6 +158,7 @@ def test_a_feature_that_comes_as_another_kind_is_judged_as_the_references(watche
     assert found["active"] == ("categorical", "not_in_window", 0)
 
 
+@pytest.mark.slow
 def test_one_window_is_judged_at_a_time(watched: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     at_once, most = 0, 0
     real = drift.drift_window.judge

@@ -193,6 +193,7 @@ def test_halves_that_came_to_different_processes_are_joined_by_the_job(services:
     assert services.catalog.schemas.of("churn")
 
 
+@pytest.mark.slow
 def test_both_halves_at_the_same_instant(services: Services) -> None:
     async def scenario(node: Node) -> None:
         sends = [
@@ -212,6 +213,7 @@ def test_both_halves_at_the_same_instant(services: Services) -> None:
     assert all(row["numeric"] == [row["prediction_number"]] for row in found)
 
 
+@pytest.mark.slow
 def test_a_half_that_comes_again_counts_once(services: Services) -> None:
     async def scenario(node: Node) -> None:
         for half, document in [("request", {"instances": [[1]]}), ("response", {"predictions": [5]})] * 2:
@@ -259,6 +261,7 @@ def test_a_half_that_was_long_in_its_commit_is_found_at_the_next_search(services
     assert [row["prediction_id"] for row in predictions(services)] == ["i"]
 
 
+@pytest.mark.slow
 def test_a_backlog_is_joined_in_steps_and_goes_on_at_the_next_tick(services: Services, monkeypatch: Any) -> None:
     monkeypatch.setattr(inference, "PAIRS_LISTED", 3)
     monkeypatch.setattr(inference, "PAIRS_AT_ONCE", 2)
@@ -402,6 +405,7 @@ def test_a_key_in_the_url_opens_no_other_door(services: Services) -> None:
     assert answer.status_code == 401
 
 
+@pytest.mark.slow
 def test_drift_and_labels_over_what_kserve_sent(services: Services) -> None:
     async def scenario(node: Node) -> tuple[Any, Any]:
         url = f"{PATH}?features=age,plan&version=7"

@@ -40,6 +40,7 @@ def test_steps_are_taken_while_there_is_work_and_time(
     assert lake.taken == taken
 
 
+@pytest.mark.slow
 def test_many_small_files_become_one_and_old_rows_go(services: Services) -> None:
     for number in range(17):
         services.lake.append({"spans": spans(1, first=number, start_at=AT - timedelta(minutes=number))})

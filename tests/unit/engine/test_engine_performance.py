@@ -72,6 +72,7 @@ def ask(client: httpx.Client, **asked: Any) -> dict[str, Any]:
 ALL = ("prediction", "scores", "label")
 
 
+@pytest.mark.slow
 def test_from_nothing_to_measured(services: Services, client: httpx.Client) -> None:
     found = ask(client)
     assert (found["state"], found["coverage"], found["metrics"]) == ("no_predictions", None, {})
@@ -93,6 +94,7 @@ def test_from_nothing_to_measured(services: Services, client: httpx.Client) -> N
     assert found["label_lag_p50_s"] == 60.0 and found["estimated"]["state"] == "no_reference"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names, reference_rows, state",
     [
@@ -111,6 +113,7 @@ def test_estimates_and_why_there_are_none(
     assert (found["state"], bool(found["metrics"])) == (state, state == EstimateState.ESTIMATED)
 
 
+@pytest.mark.slow
 def test_too_few_rows_and_none_with_scores(services: Services, client: httpx.Client) -> None:
     put_reference(client, rows(400, seed=2), *ALL)
     send(client, services, rows(20, version="a"))
@@ -121,6 +124,7 @@ def test_too_few_rows_and_none_with_scores(services: Services, client: httpx.Cli
     assert ask(client, version="c")["estimated"]["state"] == EstimateState.NO_PREDICTIONS
 
 
+@pytest.mark.slow
 def test_estimated_and_measured_stand_side_by_side(services: Services, client: httpx.Client) -> None:
     put_reference(client, rows(2000, seed=2), *ALL)
     made = rows(1000, shift=1.5)
@@ -136,6 +140,7 @@ def test_estimated_and_measured_stand_side_by_side(services: Services, client: h
     assert (found["estimated"]["method"], found["estimated"]["reference_rows"]) == ("cbpe", 2000)
 
 
+@pytest.mark.slow
 def test_a_series_by_version_and_segment(services: Services, client: httpx.Client) -> None:
     put_reference(client, rows(400, seed=2), *ALL)
     old = rows(100, version="1", segment={"country": "de"})
@@ -171,6 +176,7 @@ def test_what_is_asked_wrongly_is_refused(client: httpx.Client, asked: dict[str,
     assert answer.status_code == 422 and sentence in answer.text
 
 
+@pytest.mark.slow
 def test_a_reference_of_live_traffic_learns_from_labels_that_come_later(
     services: Services, client: httpx.Client
 ) -> None:
@@ -187,6 +193,7 @@ def test_a_reference_of_live_traffic_learns_from_labels_that_come_later(
     assert (found["state"], found["reference_rows"]) == (EstimateState.ESTIMATED, 600)
 
 
+@pytest.mark.slow
 def test_a_regression_is_estimated_by_its_features(services: Services, client: httpx.Client) -> None:
     rng = np.random.default_rng(3)
 
@@ -216,6 +223,7 @@ def test_a_regression_is_estimated_by_its_features(services: Services, client: h
 CONFIG = "models: [{name: churn, performance: {window: 10m}}]"
 
 
+@pytest.mark.slow
 def test_ticks_keep_estimates_and_score_them_when_labels_come(services: Services, client: httpx.Client) -> None:
     assert client.put("/api/v1/config", content=CONFIG).status_code == 200
     put_reference(client, rows(1000, seed=2), *ALL)
@@ -249,6 +257,7 @@ def test_ticks_keep_estimates_and_score_them_when_labels_come(services: Services
     assert seen["performance"]["kind"] == "measured"
 
 
+@pytest.mark.slow
 def test_a_window_that_never_gets_all_labels_is_scored_in_the_end(services: Services, client: httpx.Client) -> None:
     put_reference(client, rows(1000, seed=2), *ALL)
     made = rows(200)

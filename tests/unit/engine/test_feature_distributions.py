@@ -101,6 +101,7 @@ OLDER = RNG.normal(55, 10, 400).tolist()
 PLANS = RNG.choice(["a", "b", "c"], 600).tolist()
 
 
+@pytest.mark.slow
 def test_both_sides_of_a_feature_with_the_decision(services: Services, ask: Ask) -> None:
     reference_id = hold(services, "churn", {"age": AGES, "plan": PLANS})
     send(services, "churn", {"age": [*OLDER, None], "plan": [*["a"] * 200, *["new"] * 200, None]})
@@ -147,6 +148,7 @@ def test_any_name_of_a_feature_can_be_asked_for(services: Services, ask: Ask) ->
             assert "Reference against window" in shown.text
 
 
+@pytest.mark.slow
 def test_paths_that_could_mean_two_things_and_what_cannot_be_shown(services: Services, ask: Ask) -> None:
     send(services, "org/churn", {"a/b": [1.0]})
     plainly = ask("/api/v1/models/org/churn/drift/a/b/distribution").json()
@@ -178,6 +180,7 @@ STATES: dict[str, tuple[Any, Any]] = {
 }
 
 
+@pytest.mark.slow
 def test_each_state_has_its_page_and_its_answer(services: Services, ask: Ask) -> None:
     for state, (reference, window) in STATES.items():
         if reference:
@@ -192,6 +195,7 @@ def test_each_state_has_its_page_and_its_answer(services: Services, ask: Ask) ->
         assert ("nothing is claimed" in shown.text) == (state != "no_drift")
 
 
+@pytest.mark.slow
 def test_a_version_is_asked_for_alone(services: Services, ask: Ask) -> None:
     hold(services, "churn", {"age": AGES})
     send(services, "churn", {"age": OLDER}, version="1")
@@ -242,6 +246,7 @@ def test_kept_findings_are_thinned_to_whole_windows(services: Services) -> None:
     assert [(column.newest, column.finding is None) for column in again] == [(False, False)], "it is there once"
 
 
+@pytest.mark.slow
 def test_a_kept_decision_is_shown_as_it_was_and_its_neighbours_too(services: Services, ask: Ask) -> None:
     configure(services, "churn", window="1h")
     first = hold(services, "churn", {"age": AGES})
@@ -267,6 +272,7 @@ def test_a_kept_decision_is_shown_as_it_was_and_its_neighbours_too(services: Ser
     assert drift_history.neighbours(services, "churn", window, AT)[1] is None
 
 
+@pytest.mark.slow
 def test_traffic_that_rolls_is_the_other_side(services: Services, ask: Ask) -> None:
     configure(services, "churn", window="1h", reference={"rolling": "2h"})
     for hours, ages in ((1, AGES), (2, AGES[:300]), (0, OLDER)):
@@ -282,6 +288,7 @@ def test_traffic_that_rolls_is_the_other_side(services: Services, ask: Ask) -> N
     assert "is not kept as a reference" in lost
 
 
+@pytest.mark.slow
 def test_a_finding_over_several_columns_is_told_without_bins(services: Services, ask: Ask) -> None:
     whole = FeatureDrift(
         "(all features)", "multivariate", "domain_classifier", DriftState.DRIFT, 400, 600, 0.8, 0.6, 1e-6

@@ -60,6 +60,7 @@ def test_the_first_rows_fix_types_and_later_rows_of_another_are_refused(
     assert len(stored(house)) == count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [5, 400], ids=["row by row", "in columns"])
 def test_of_mixed_rows_those_of_the_known_type_are_taken(house: House, count: int) -> None:
     house.send([row("a")])
@@ -74,6 +75,7 @@ def test_of_mixed_rows_those_of_the_known_type_are_taken(house: House, count: in
     assert sorted(map(str, values)) == sorted([*["a"], *(["b", "c", "None"] * count)])
 
 
+@pytest.mark.slow
 def test_a_null_fixes_no_type_and_is_refused_by_none(house: House) -> None:
     assert house.send([row(None)] * 3)["accepted"] == 3
     assert house.services.catalog.feature_types.of(house.model, "1") == {}

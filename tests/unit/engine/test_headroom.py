@@ -86,6 +86,7 @@ def at_noon(house: House) -> None:
     house.services.clock.advance((AT - house.services.clock.now()).total_seconds())  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_an_hour_of_everything(house: House) -> None:
     configure(house)
     tested = Capacity(0.8, 0.6, 0.9, "slo", (), True)
@@ -115,6 +116,7 @@ def test_an_hour_of_everything(house: House) -> None:
     assert found["capacity"]["source"] == "load_test"
 
 
+@pytest.mark.slow
 def test_an_outage_is_unknown_and_no_zero_but_silence_of_one_model_is(house: House) -> None:
     configure(house)
     long_ago = 20 * 86_400.0
@@ -163,6 +165,7 @@ def test_a_window_is_cut_out_of_a_history(end: int, count: int, wanted: list[flo
     assert [None if np.isnan(rate) else rate for rate in found.rates] == wanted
 
 
+@pytest.mark.slow
 def test_a_long_window_is_read_in_long_steps(house: House) -> None:
     configure(house)
     send(house, 9 * 86_400, 0, 300.0)
@@ -196,6 +199,7 @@ def test_an_unknown_model_is_not_found(client: httpx.Client) -> None:
     assert page.status_code == 404 and "there is no model" in page.text
 
 
+@pytest.mark.slow
 def test_a_node_that_does_not_lead_tells_the_same(house: House, services: Services) -> None:
     house = House(services, house.client, "churn")  # in stores of its own, of which no day is counted yet
     slo = 'slo: {latency: "p99(latency_ms) < 300", availability: 0.99}'

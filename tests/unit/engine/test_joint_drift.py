@@ -76,6 +76,7 @@ def ask(services: Services, client: httpx.Client, put: Any, rows: Any, **drift: 
     return {feature["feature"]: feature for feature in answer.json()["features"]}
 
 
+@pytest.mark.slow
 def test_nothing_moved_is_no_drift_in_any_kind(services: Services, client: httpx.Client) -> None:
     found = ask(services, client, rows_of(600, 1), rows_of(200, 2), multivariate=True)
     assert {name: (f["kind"], f["state"]) for name, f in found.items()} == {
@@ -90,6 +91,7 @@ def test_nothing_moved_is_no_drift_in_any_kind(services: Services, client: httpx
     assert found["emb"]["rows"] == 200 and found["emb"]["reference_rows"] == 600
 
 
+@pytest.mark.slow
 def test_what_moved_is_found_by_the_method_that_tells_most(services: Services, client: httpx.Client) -> None:
     current = rows_of(300, 2, shift=0.8, rho=0.8, fresh=0.3)
     found = ask(services, client, rows_of(900, 1), current, multivariate=True)
@@ -107,6 +109,7 @@ def test_what_moved_is_found_by_the_method_that_tells_most(services: Services, c
             assert feature["p_value"] <= len(feature["parts"]) * part["p_value"] * 1.0001
 
 
+@pytest.mark.slow
 def test_whole_rows_are_judged_only_when_asked_and_text_as_declared(services: Services, client: httpx.Client) -> None:
     found = ask(services, client, rows_of(300, 1), rows_of(100, 2), kinds={"comment": "categorical"})
     assert "(all features)" not in found and found["comment"]["kind"] == "categorical"
@@ -119,12 +122,14 @@ def test_whole_rows_are_judged_only_when_asked_and_text_as_declared(services: Se
     assert (comment["kind"], comment["method"], comment["parts"]) == ("text", "unseen_words", [])
 
 
+@pytest.mark.slow
 def test_another_dimension_than_the_reference_is_a_state(services: Services, client: httpx.Client) -> None:
     found = ask(services, client, rows_of(200, 1, dimension=8), rows_of(100, 2, dimension=12))
     assert found["emb"]["state"] == "other_dimension" and found["emb"]["drifted"] is None
     assert client.get("/api/v1/models/m/reference").json()["features"]["vectors"] == {"emb": 8}
 
 
+@pytest.mark.slow
 def test_a_version_with_another_dimension_is_judged_against_its_own_reference(
     services: Services, client: httpx.Client
 ) -> None:
@@ -137,6 +142,7 @@ def test_a_version_with_another_dimension_is_judged_against_its_own_reference(
         assert next(f for f in answer["features"] if f["feature"] == "emb")["state"] == state
 
 
+@pytest.mark.slow
 def test_states_of_a_vector(services: Services, client: httpx.Client) -> None:
     rows = rows_of(100, 1)
     assert ask(services, client, None, rows)["emb"]["state"] == "no_reference"
@@ -146,6 +152,7 @@ def test_states_of_a_vector(services: Services, client: httpx.Client) -> None:
     assert {f["feature"]: f["state"] for f in answer["features"]}["emb"] == "not_in_reference"
 
 
+@pytest.mark.slow
 def test_a_vector_that_is_not_sent_any_more_is_missing(services: Services, client: httpx.Client) -> None:
     reference = rows_of(200, 1)
     gone = [{name: value for name, value in row.items() if name != "emb"} for row in rows_of(100, 2)]
@@ -155,6 +162,7 @@ def test_a_vector_that_is_not_sent_any_more_is_missing(services: Services, clien
     assert ask(services, client, None, nulls)["emb"]["state"] == "too_few_rows"
 
 
+@pytest.mark.slow
 def test_live_traffic_with_vectors_becomes_a_reference(services: Services, client: httpx.Client) -> None:
     ask(services, client, None, rows_of(200, 1))
     now = services.clock.now()
@@ -164,6 +172,7 @@ def test_live_traffic_with_vectors_becomes_a_reference(services: Services, clien
     assert {f["state"] for f in client.get("/api/v1/models/m/drift").json()["features"]} == {"no_drift"}
 
 
+@pytest.mark.slow
 def test_a_vector_keeps_its_type_whatever_its_dimension(client: httpx.Client) -> None:
     def post(values: list[Any]) -> dict[str, Any]:
         records = [{"model": "typed", "features": {"emb": value, "x": 1.0}} for value in values]
@@ -187,6 +196,7 @@ def test_a_vector_keeps_its_type_whatever_its_dimension(client: httpx.Client) ->
     )
 
 
+@pytest.mark.slow
 def test_a_rolling_reference_is_read_by_rows_too(services: Services, client: httpx.Client) -> None:
     send(client, rows_of(200, 1), version="1")
     services.clock.advance(7300)  # type: ignore[attr-defined]
@@ -197,6 +207,7 @@ def test_a_rolling_reference_is_read_by_rows_too(services: Services, client: htt
     assert {f["reference_rows"] for f in features} == {200} and {f["rows"] for f in features} == {100}
 
 
+@pytest.mark.slow
 def test_a_segment_is_judged_by_rows_too(services: Services, client: httpx.Client) -> None:
     ask(services, client, rows_of(300, 1), rows_of(100, 2))
     shifted = rows_of(100, 3, shift=2.0)

@@ -49,6 +49,7 @@ def send(
     services.lake.append({"spans": rows_of("spans", rows)})
 
 
+@pytest.mark.slow
 def test_a_backlog_of_slow_requests_is_not_taken_for_less_traffic(services: Services, spec: ModelSpec) -> None:
     rng = np.random.default_rng(3)
     ages = rng.uniform(0, 900, 9_000)  # 10 requests/s
@@ -79,6 +80,7 @@ def test_failed_refused_and_cut_requests_arrived_too(services: Services, spec: M
     assert found.behind_s == 0
 
 
+@pytest.mark.slow
 def test_what_a_sender_kept_during_an_outage_changes_nothing_of_now(services: Services, spec: ModelSpec) -> None:
     ages = np.linspace(0.1, 600, 6_000)
     send(services, spec.name, ages, np.full(6_000, 0.01), np.full(6_000, 2.0))
@@ -146,6 +148,7 @@ def test_nothing_known_is_told_input_by_input(services: Services, spec: ModelSpe
     assert all(one.note for one in gather(services, spec, AT).told if one.name in ("capacity", "replicas", "history"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("others", [False, True], ids=["nobody heard", "another heard"])
 def test_an_outage_of_telemetry_is_no_fall_of_traffic(services: Services, spec: ModelSpec, others: bool) -> None:
     far = AT - timedelta(days=30 if others else 60)  # of its own: other tests' models are heard of around AT

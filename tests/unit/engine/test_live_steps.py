@@ -40,6 +40,7 @@ def sent(rng: np.random.Generator, tick: int) -> list[dict[str, Any]]:
     return [*rows, *twice, *other]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_it_is_what_each_model_reads_by_itself(shared: tuple[Services, object], seed: int) -> None:
     lake, rng, live = shared[0].lake, np.random.default_rng(seed), LiveSteps()

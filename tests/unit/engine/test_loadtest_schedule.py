@@ -53,6 +53,7 @@ def minutes(start: datetime, count: int, step: int = 1) -> Iterator[datetime]:
     return (start + timedelta(minutes=number * step) for number in range(count))
 
 
+@pytest.mark.slow
 def test_each_instant_makes_one_run_however_often_it_is_looked_at(services: Services) -> None:
     services.configuration.apply(CONFIG, AT)
     for at in minutes(AT - timedelta(minutes=1), 130):
@@ -76,6 +77,7 @@ def test_after_an_outage_the_newest_instant_is_made_up_for_if_it_is_not_long_ago
     assert missed(services)[:2] == (8, AT + timedelta(hours=8))
 
 
+@pytest.mark.slow
 def test_runs_do_not_pile_up_behind_one_that_has_not_begun(services: Services) -> None:
     services.configuration.apply(CONFIG, AT)
     for at in minutes(AT - timedelta(minutes=1), 240):
@@ -115,6 +117,7 @@ def test_the_look_back_is_bounded(services: Services) -> None:
     assert missed(services)[0] == days * 1440 - 1
 
 
+@pytest.mark.slow
 def test_many_workers_that_look_at_once_make_one_run_of_each_instant(services: Services) -> None:
     services.configuration.apply(CONFIG, AT)
     url = services.catalog.database.url.render_as_string(hide_password=False)

@@ -89,6 +89,7 @@ def told(model: Model) -> dict[str, AdviceInput]:
     return {one.name: one for one in gather(model.services, model.spec, AT + timedelta(minutes=1)).told}
 
 
+@pytest.mark.slow
 def test_where_no_load_test_ran_advice_goes_by_what_was_carried(advised: Model) -> None:
     for back in range(19):
         ten_minutes(advised, back, 360)
@@ -104,6 +105,7 @@ def test_where_no_load_test_ran_advice_goes_by_what_was_carried(advised: Model) 
     assert "was seen to carry" in made.reason and "(no load test has run)" in made.reason
 
 
+@pytest.mark.slow
 def test_a_floor_does_not_sink_because_advice_lowered_the_load(advised: Model) -> None:
     for back in range(1, 20):
         ten_minutes(advised, back, 360)
@@ -126,6 +128,7 @@ def test_a_floor_does_not_sink_because_advice_lowered_the_load(advised: Model) -
     assert risen is not None and risen.capacity.safe_rps == 9.0
 
 
+@pytest.mark.slow
 def test_another_versions_capacity_is_used_and_told(advised: Model) -> None:
     for back in range(1, 20):
         ten_minutes(advised, back, 360)
@@ -149,6 +152,7 @@ def test_without_either_it_holds(advised: Model, fields: dict[str, Any]) -> None
     assert (made.state, made.replicas) == ("hold", 2)
 
 
+@pytest.mark.slow
 def test_refused_requests_are_no_load(advised: Model) -> None:
     advised.configure(YAML.replace(", availability: 0.99", ""))
     for back in range(19):
@@ -195,6 +199,7 @@ def pods(model: Model, starts: dict[str, float], first_s: float) -> None:
     model.services.lake.append({"spans": rows_of("spans", rows)})
 
 
+@pytest.mark.slow
 def test_cold_starts_are_measured_and_default_until_then(advised: Model) -> None:
     ten_minutes(advised, 4, 60)
     roll = rolled(advised, 6)

@@ -50,6 +50,7 @@ def worse(found: dict[str, Any]) -> set[tuple[str, str]]:
     return {(f["feature"], c["check"]) for f in found["features"] for c in f["checks"] if c["worse"]}
 
 
+@pytest.mark.slow
 def test_quality_tells_what_is_worse_than_the_reference(house: House) -> None:
     kept = reference(house)
     house.send(rows(300, seed=1))
@@ -76,6 +77,7 @@ def test_quality_tells_what_is_worse_than_the_reference(house: House) -> None:
     assert nulls["low"] < nulls["ratio"] < nulls["high"] and nulls["difference_low"] > 0
 
 
+@pytest.mark.slow
 def test_quality_tells_of_changes_of_schema_with_and_without_a_reference(house: House) -> None:
     house.send(rows(120, seed=1, gone=1.0))
     found = asked(house, "quality")
@@ -106,6 +108,7 @@ def test_rows_sent_again_are_no_duplicates(house: House) -> None:
     assert (found["rows"], found["duplicates"]["ratio"]) == (200, 0.0)
 
 
+@pytest.mark.slow
 def test_segments_are_judged_alone_and_an_unknown_one_is_no_error(house: House) -> None:
     reference(house)
     house.send(rows(200, seed=1, segment={"country": "de", "a:b": "q\"uo'te", "tier": 1}))
@@ -129,6 +132,7 @@ def test_segments_are_judged_alone_and_an_unknown_one_is_no_error(house: House) 
             assert (answer.status_code, "segment" in answer.json()["detail"]) == (422, True), answer.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("written", ["{rolling: 3h}", "{same_weekday: 2}"])
 def test_a_reference_rolls_along_with_traffic(house: House, written: str) -> None:
     house.services.configuration.apply(
@@ -160,6 +164,7 @@ def test_a_reference_rolls_along_with_traffic(house: House, written: str) -> Non
     Evaluator().tick(house.services, house.services.clock.now())
 
 
+@pytest.mark.slow
 def test_segments_are_watched_at_ticks_with_alerts_of_their_own(house: House) -> None:
     text = f"models: [{{name: '{house.model}', drift: {{segments: [{{country: de}}, {{tier: 2, country: fr}}]}}}}]"
     house.services.configuration.apply(text, house.services.clock.now())

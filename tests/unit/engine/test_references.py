@@ -38,6 +38,7 @@ def predictions(count: int, *, yes: float, seed: int = 1, **more: Any) -> list[d
     ]
 
 
+@pytest.mark.slow
 def test_what_a_model_answers_is_judged_beside_its_features(house: House) -> None:
     training = predictions(500, yes=0.5, seed=2)
     flat = [{"x": row["features"]["x"], **{k: row[k] for k in ("prediction", "scores")}} for row in training]
@@ -149,6 +150,7 @@ def test_references_are_listed_promoted_and_rolled_back_and_all_of_it_is_noted(h
     assert {one["id"] for one in everything if one["in_force"]} == {first, own}
 
 
+@pytest.mark.slow
 def test_who_changed_a_reference_is_noted_by_key(services: Services, client: httpx.Client) -> None:
     house = House(services, client, "churn")
 
@@ -183,6 +185,7 @@ def test_types_are_told_and_a_wrong_first_row_can_be_taken_back(house: House) ->
     assert (found["type"], found["reference_id"]) == ("numeric", reference)
 
 
+@pytest.mark.slow
 def test_the_command_line_puts_lists_promotes_and_rolls_back(house: House, tmp_path: Path) -> None:
     url = str(house.client.base_url).rstrip("/")
 

@@ -106,6 +106,7 @@ class Outline(HTMLParser):
         assert self.open.pop() == tag
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scene", "path"), PAGES)
 def test_each_page_is_whole_and_runs_nothing_inline(client, scene, path):
     answer = client(scene).get(path)
@@ -119,6 +120,7 @@ def test_each_page_is_whole_and_runs_nothing_inline(client, scene, path):
     assert "None" not in re.sub(r"<script.*?</script>", "", answer.text, flags=re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scene", "path"), PAGES)
 def test_scripts_come_from_here_alone(client, scene, path):
     policy = client(scene).get(path).headers["content-security-policy"]
@@ -128,6 +130,7 @@ def test_scripts_come_from_here_alone(client, scene, path):
     assert ("'unsafe-inline'" in policy) == (path.startswith(("/models", "/runs")) and "/drift" not in path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scene", "path"), [page for page in PAGES if page[0] == "hostile"])
 def test_hostile_names_are_text(client, scene, path):
     page = client(scene).get(path).text
@@ -202,6 +205,7 @@ def test_alerts_are_grouped_by_where_they_stand(client):
 # --- static files -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_file_asked_for_by_its_version_never_changes(client):
     asked = client()
     for name in ("seamark.css", "refresh.js", "favicon.svg", "plotly.min.js"):

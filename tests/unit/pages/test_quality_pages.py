@@ -58,6 +58,7 @@ def test_each_state_has_its_look_and_its_words(state):
     assert row.cells[0].words.startswith("age, until 2026-03-04 14:30: ")
 
 
+@pytest.mark.slow
 def test_a_thousand_features_have_bounded_rows_and_the_rest_is_counted():
     found = heat_map("m", drift_history("m", drift("m"), "hostile"))
     assert len(found.rows) == FEATURES_SHOWN

@@ -131,6 +131,7 @@ def test_samples_come_back_as_they_were_recorded(tmp_path: Path) -> None:
     assert (third["sent_s"], third["latency_ms"], third["http_status"], third["ok"]) == (None, None, None, False)
 
 
+@pytest.mark.slow
 def test_a_torn_or_missing_file_gives_its_whole_chunks(tmp_path: Path) -> None:
     path = tmp_path / "s.bin"
     assert read_samples(path, "r1").equals(LOAD_SAMPLES.empty_table())

@@ -65,6 +65,7 @@ def slowly(seconds: float) -> Callable[[int, float], Answer]:
     return send
 
 
+@pytest.mark.slow
 def test_a_slow_target_delays_no_request_and_is_charged_from_the_due_instant(tmp_path: Path) -> None:
     results: list[SegmentResult] = []
     loop, rows = run(tmp_path, slowly(0.3), each(segment(0, 50, 0.4), results=results))
@@ -76,6 +77,7 @@ def test_a_slow_target_delays_no_request_and_is_charged_from_the_due_instant(tmp
     assert result.ok.all() and (result.latency_ms >= 300).all() and (result.lateness_ms >= 0).all()
 
 
+@pytest.mark.slow
 def test_in_flight_is_bounded_and_what_is_not_sent_is_counted(tmp_path: Path) -> None:
     results: list[SegmentResult] = []
     loop, rows = run(tmp_path, slowly(0.5), each(segment(0, 50, 0.4), results=results), in_flight_max=5)
@@ -121,6 +123,7 @@ def test_a_request_cut_off_by_the_timeout_has_a_latency_and_a_lost_one_has_none(
     assert list(np.isnan(results[0].latency_ms)) == [False, True, False] and not results[0].ok.any()
 
 
+@pytest.mark.slow
 def test_a_stopped_run_gives_every_request_that_was_handed_out_one_row(tmp_path: Path) -> None:
     def stop_soon(loop: OpenLoop) -> None:
         gevent.sleep(0.3)
@@ -133,6 +136,7 @@ def test_a_stopped_run_gives_every_request_that_was_handed_out_one_row(tmp_path:
     assert len({row["due_s"] for row in rows}) == len(rows)
 
 
+@pytest.mark.slow
 def test_a_generator_that_falls_behind_says_so_instead_of_sending_late(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +157,7 @@ def test_a_generator_that_falls_behind_says_so_instead_of_sending_late(
     assert len(rows) == 50 and late and all("fell 0.05 s behind" in row["error"] for row in late)
 
 
+@pytest.mark.slow
 def test_a_target_nobody_can_connect_to_is_given_up(tmp_path: Path) -> None:
     refused = Answer(None, "cannot connect: connection refused", connected=False)
     loop, rows = run(tmp_path, lambda number, due: refused, each(segment(0, 20, 60)))
@@ -165,6 +170,7 @@ def test_a_short_run_without_one_connection_is_unreachable_too(tmp_path: Path) -
     assert loop.unreachable == "no connection could be made to the target"
 
 
+@pytest.mark.slow
 def test_a_segment_without_arrivals_lasts_as_long_as_it_says(tmp_path: Path) -> None:
     loop, rows = run(tmp_path, lambda number, due: OK, each(Segment(0, 0.0, 0.2, np.array([])), segment(1, 50, 0.1)))
     assert len(rows) == 5 and loop.tracks[1].start_s >= 0.2
@@ -190,6 +196,7 @@ def test_cpu_is_saturated_only_after_three_busy_seconds_in_a_row(monkeypatch: py
     assert watch.ratio == pytest.approx(5.04 / 7)
 
 
+@pytest.mark.slow
 def test_users_wait_for_their_answers_and_are_started_one_after_the_other(tmp_path: Path) -> None:
     results: list[SegmentResult] = []
     closed = Segment(0, 0.0, 0.5, np.empty(0), users=Users(4, 20.0))
@@ -204,6 +211,7 @@ def test_users_wait_for_their_answers_and_are_started_one_after_the_other(tmp_pa
     assert loop.in_flight == 0
 
 
+@pytest.mark.slow
 def test_users_think_and_do_not_hammer_a_target_that_fails(tmp_path: Path) -> None:
     thinking = Segment(0, 0.0, 0.4, np.empty(0), users=Users(1, 100.0, wait_s=0.15))
     _, rows = run(tmp_path, slowly(0.0), each(thinking), feedback=False)
@@ -218,6 +226,7 @@ def test_processes_that_share_a_run_number_their_requests_apart(tmp_path: Path) 
     assert [row["number"] for row in rows] == [2, 5, 8, 11, 14]
 
 
+@pytest.mark.slow
 def test_a_request_that_takes_too_long_is_cut_off_and_counted_so(tmp_path: Path) -> None:
     loop, rows = run(tmp_path, slowly(30), each(segment(0, 10, 0.2)), drain_s=0.3)
     assert {row["error"] for row in rows} == {"no answer within 0.3 s"} and len(rows) == 2
@@ -274,6 +283,7 @@ def test_planned_arrivals_at_the_very_cap_are_sent_and_those_above_it_are_held_b
         assert len(rows) == len(arrivals) and bool(unsent) is lost and loop.held_back == len(unsent)
 
 
+@pytest.mark.slow
 def test_a_cut_that_is_named_beforehand_is_kept_and_users_are_never_cut(tmp_path: Path) -> None:
     def name_it(loop: OpenLoop) -> None:
         loop.cut(1, loop.tracks[0].start_s + 0.4)

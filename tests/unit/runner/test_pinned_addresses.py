@@ -119,6 +119,7 @@ class Watch:
         return self.now_s
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_rps", [0.5, 7.0, 200.0])
 @pytest.mark.parametrize("burst_s", [0.1, 2.0])
 def test_no_stretch_of_time_takes_more_than_the_cap_and_one_burst(max_rps: float, burst_s: float) -> None:

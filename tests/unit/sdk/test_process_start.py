@@ -13,6 +13,7 @@ import pytest
 from seamark_sdk.process_start import process_started_at
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux has /proc")
 def test_it_is_when_this_process_began() -> None:
     before_s = time.time()

@@ -70,6 +70,7 @@ def test_the_key_and_gzip(collector, connect, monkeypatch):
     assert {h["content-encoding"] for h in headers} == {"gzip"}
 
 
+@pytest.mark.slow
 def test_a_503_is_tried_again_and_nothing_is_lost(collector, connect):
     collector.statuses = [503]
     sea = connect()
@@ -132,6 +133,7 @@ def test_an_unusable_feature_is_left_out_and_counted(collector, connect):
     assert (sea.cut, sea.dropped) == (1, 0)
 
 
+@pytest.mark.slow
 def test_shutdown_keeps_its_time_when_the_other_side_hangs(collector, connect):
     collector.gate.clear()
     sea = connect()
@@ -146,6 +148,7 @@ def test_shutdown_keeps_its_time_when_the_other_side_hangs(collector, connect):
     assert sea.dropped == 3
 
 
+@pytest.mark.slow
 def test_nobody_there_costs_no_time_and_is_counted(connect):
     sea = connect(endpoint="http://127.0.0.1:9")
     began = time.monotonic()

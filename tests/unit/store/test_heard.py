@@ -38,6 +38,7 @@ class Watched:
         return self._lake.query(sql, parameters, **options)
 
 
+@pytest.mark.slow
 def test_small_looks_find_what_one_look_over_everything_finds(lake: LocalLake) -> None:
     rng = random.Random(3)
     watched = Watched(lake)

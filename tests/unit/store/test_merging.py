@@ -73,6 +73,7 @@ def test_large_files_are_left_alone() -> None:
     assert next_group([file(number, ROWS_DONE) for number in range(100)], NOW) == []
 
 
+@pytest.mark.slow
 def test_a_merged_file_covers_a_day_at_most_so_that_retention_drops_it_whole() -> None:
     rng = random.Random(1)
     files, _ = settle([file(number, rng.randrange(1, 3000), hours=number / 4) for number in range(2000)])

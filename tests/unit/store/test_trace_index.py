@@ -17,6 +17,7 @@ def data_file(tmp_path: Path) -> Path:
     return tmp_path / "a.parquet"
 
 
+@pytest.mark.slow
 def test_what_is_there_is_found_and_the_rest_is_not(data_file: Path) -> None:
     rng = np.random.default_rng(3)
     keys = rng.integers(0, 2**63 - 1, 50_000)

@@ -140,6 +140,7 @@ def test_alerts_of_one_name_share_a_series_that_tells_the_worst(telemetry, statu
     assert value(telemetry, "seamark_alert_state", found, state="firing", **labels) == firing
 
 
+@pytest.mark.slow
 def test_findings_beyond_the_limits_are_left_out_and_counted(telemetry):
     many = tuple(sample.feature(f"f{index}", DriftState.NO_DRIFT, 0.01) for index in range(FEATURES_MAX + 3))
     drift = DriftFinding(

@@ -115,6 +115,7 @@ def test_the_histogram_equals_a_recount_and_prometheus_client(telemetry, chunks)
         assert found["seamark_request_duration_seconds_bucket", tuple(sorted(labels.items()))] == one.value
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(
@@ -180,6 +181,7 @@ def test_eight_thousand_spans_take_milliseconds(telemetry):
 # --- bounds ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("label", "limit", "rows"),
     [
@@ -201,6 +203,7 @@ def test_beyond_the_limit_a_label_folds_into_other_and_is_counted(telemetry, lab
     assert value(telemetry, "seamark_label_values_folded_total", label=label) == 14
 
 
+@pytest.mark.slow
 def test_the_number_of_series_is_bounded_over_all_models(telemetry):
     rows = [
         {"model": f"m{m}", "version": f"v{v}", "route": f"/{r}"} for m in range(60) for v in range(5) for r in range(10)
@@ -256,6 +259,7 @@ def test_an_unknown_signal_is_refused(telemetry):
         telemetry.count_rows("smoke", 1, 0)
 
 
+@pytest.mark.slow
 def test_counts_from_many_threads_all_arrive(telemetry):
     table = sample.spans([{}] * 50)
 

@@ -146,6 +146,7 @@ class Counting:
         return read(*arguments)
 
 
+@pytest.mark.slow
 def test_reads_are_cached_and_the_cache_is_bounded(services) -> None:
     plain = add_key(services, "read")
     source = Counting(services.catalog.keys)

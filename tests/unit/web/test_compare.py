@@ -235,6 +235,7 @@ def test_a_key_bound_to_another_model_learns_nothing(configured: Ask, services: 
 # --- the page ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "candidate, words",
     [

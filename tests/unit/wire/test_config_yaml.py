@@ -225,6 +225,7 @@ def test_every_mistake_is_told_with_its_line():
     assert [line for line, _, _ in found] == sorted(line for line, _, _ in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text, line, message",
     [

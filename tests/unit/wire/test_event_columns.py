@@ -219,6 +219,7 @@ events = st.sampled_from(["seamark.prediction"] * 5 + ["seamark.label", "", "x"]
 resources = st.dictionaries(st.sampled_from(["service.name", "seamark.model.name", "service.version"]), texts)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(resources, st.lists(records_of(None, st.just("seamark.prediction")), max_size=12)), max_size=3)
 )
@@ -227,6 +228,7 @@ def test_any_usual_events_say_the_same_both_ways(groups):
     assert fast in (None, slow)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(resources, st.lists(records_of(odd, events), max_size=4)), max_size=2))
 def test_any_odd_events_say_the_same_both_ways(groups):
     fast, slow = both(request(*groups))

@@ -343,6 +343,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.sampled_from(["instances", "inputs", "predictions", "outputs"]), JSON, st.binary(max_size=8))
 def test_whatever_it_is_it_is_rows_or_a_refusal(name, value, tail):
     payload = body({name: value}, tail)

@@ -362,6 +362,7 @@ def metrics(draw):
     return made
 
 
+@pytest.mark.slow
 @given(st.lists(metrics(), max_size=4), maps)
 def test_a_message_gives_the_same_rows_through_protobuf_and_json(found, resource):
     message = request(*found, resource=resource)

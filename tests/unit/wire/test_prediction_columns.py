@@ -98,6 +98,7 @@ USUAL = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("records", USUAL)
 @pytest.mark.parametrize("media_type", [JSON, NDJSON[0]])
 def test_usual_records_are_read_in_columns_and_say_the_same(records, media_type):
@@ -105,6 +106,7 @@ def test_usual_records_are_read_in_columns_and_say_the_same(records, media_type)
     assert fast == slow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 3_000])
 def test_short_and_long_bodies_say_the_same(size):
     body = lines([FULL, {"model": "m", "at": "yesterday"}] * size)
@@ -224,6 +226,7 @@ def records_of(odd):
     return st.fixed_dictionaries({"model": fields.pop("model")}, optional=fields)
 
 
+@pytest.mark.slow
 @given(st.lists(records_of(None), min_size=1, max_size=40), st.sampled_from([JSON, NDJSON[0]]))
 def test_any_usual_records_say_the_same_both_ways(records, media_type):
     encode = msgspec.json.encode
@@ -311,6 +314,7 @@ def arrow_columns(rows):
     )
 
 
+@pytest.mark.slow
 @given(st.one_of(st.integers(1, 4), st.integers(16, 20)).flatmap(arrow_columns), st.booleans())
 def test_any_arrow_records_say_the_same_both_ways(columns, cut):
     table = pa.table(columns)

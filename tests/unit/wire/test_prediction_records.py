@@ -179,6 +179,7 @@ def test_known_types_decide_between_kinds_and_say_since_when():
     assert "by reference ref-7; send a string or boolean" in first.reason
 
 
+@pytest.mark.slow
 def test_sparse_requests_may_not_unfold_into_gigabytes(monkeypatch):
     wide = [{"model": "m", "features": {f"f{i}": 1}} for i in range(1_100)]
     decoded = decode(wide)

@@ -62,6 +62,7 @@ def test_a_body_of_tiny_messages_is_refused(signal: str, path: list[int], unit: 
         check_fields(body, signal, fields_max=20_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["traces", "logs", "metrics"])
 def test_a_large_honest_request_passes(kind: str) -> None:
     if kind == "traces":

@@ -42,6 +42,7 @@ def assert_same(one, other):
         assert table.to_pylist() == other.tables[name].to_pylist()
 
 
+@pytest.mark.slow
 @given(st.lists(requests(), min_size=1, max_size=3))
 def test_a_message_gives_the_same_rows_by_every_decoder_and_encoding(messages):
     by_columns = zip(together(*messages), together(*messages, encoding=Encoding.JSON), strict=True)

@@ -126,6 +126,7 @@ def test_what_is_not_read_is_refused_with_its_place(text: str, place: int, words
     assert words in refused.value.message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

@@ -126,6 +126,7 @@ def test_names_with_brackets_stay_names():
     assert decoded.tables["predictions"]["numeric"].to_pylist() == [[None, 7, 1, 2]]
 
 
+@pytest.mark.slow
 def test_sparse_vectors_do_not_unfold_into_gigabytes():
     wide = [{"model": "m", "features": {f"v{i}": [0.5] * 4_096}} for i in range(4)]
     records = wide + [{"model": "m"}] * 20_000
