@@ -54,6 +54,7 @@ def opened_services(tmp_path: Path) -> Iterator[Services]:
             url="http://127.0.0.1:8000",
             data_dir=tmp_path,
             loadtests_dir=tmp_path / "loadtests",
+            grpc_port=4317,
             loadtest_bind=("127.0.0.1", 5557),
             open_access=True,
             max_body_bytes=1 << 20,

@@ -34,7 +34,7 @@ from seamark.engine.prometheus_inputs import EVERY_S, Questions
 from seamark.engine.scheduler import Job, loop
 from seamark.engine.services import Services
 from seamark.runner.order import SCENARIOS
-from seamark.settings import Settings
+from seamark.settings import GRPC_PORT, Settings
 from seamark.store.buffer import WriteBuffer
 from seamark.store.catalog import Catalog
 from seamark.store.catalog.database import Database, Leadership
@@ -139,6 +139,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Iterator[Se
             http=client,
             url=settings.url,
             data_dir=settings.data_dir,
+            grpc_port=settings.grpc_port or GRPC_PORT,
             loadtests_dir=settings.loadtests_dir or settings.data_dir / "loadtests",
             loadtest_bind=settings.loadtest_address,
             open_access=open_access,

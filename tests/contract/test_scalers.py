@@ -21,10 +21,10 @@ import yaml
 from seamark.cli import MANIFESTS
 from seamark.core.advice import AdviceGate, Recommendation
 from seamark.delivery import scalers
-from seamark.delivery.scalers import SCALERS
+from seamark.delivery.scalers import SCALERS, Reached
 from seamark.delivery.scalers.scaler import NAME_MAX, Scaler, dns_name
 
-URL = "http://seamark.test:8000"
+REACHED = Reached("http://seamark.test:8000", 5317)
 ADVICE = Recommendation(
     model="churn",
     at=datetime(2026, 3, 1, 12, tzinfo=UTC),
@@ -122,7 +122,7 @@ def read(text: str) -> dict[str, Any]:
     ],
 )
 def test_the_crd_refuses_what_keda_would(path: str, value: Any) -> None:
-    document = read(SCALERS["keda"].render(ADVICE, URL))
+    document = read(SCALERS["keda"].render(ADVICE, REACHED))
     *parents, last = path.split(".")
     place: Any = document
     for name in parents:
@@ -147,7 +147,7 @@ def test_registry_and_folder_name_the_same_scalers() -> None:
 @every_name
 def test_any_model_name_gives_one_valid_manifest(scaler: Scaler, model: str) -> None:
     advice = dataclasses.replace(ADVICE, model=model, reason=f"because of {model}")
-    document = read(scaler.render(advice, URL))
+    document = read(scaler.render(advice, REACHED))
     assert document["kind"] == EXPECTED[scaler.name]
     assert document["metadata"]["name"] == document["spec"]["scaleTargetRef"]["name"] == dns_name(model)
     written = document["metadata"]["annotations"]["seamark.model"]
@@ -157,12 +157,12 @@ def test_any_model_name_gives_one_valid_manifest(scaler: Scaler, model: str) -> 
 @every_scaler
 def test_a_backtest_that_the_advice_lost_is_a_warning_at_the_head(scaler: Scaler) -> None:
     lost = AdviceGate("not_recommended", "Not recommended: no better\nthan the HPA in either figure.", ADVICE.at)
-    text = scaler.render(dataclasses.replace(ADVICE, gate=lost), URL)
-    assert read(text) == read(scaler.render(ADVICE, URL))
+    text = scaler.render(dataclasses.replace(ADVICE, gate=lost), REACHED)
+    assert read(text) == read(scaler.render(ADVICE, REACHED))
     warning = next(line for line in text.splitlines() if "WARNING" in line)
     assert warning == "# WARNING: Not recommended: no better\\nthan the HPA in either figure."
     unknown = AdviceGate("unknown", "Not backtested yet on this model's own history.")
-    text = scaler.render(dataclasses.replace(ADVICE, gate=unknown), URL)
+    text = scaler.render(dataclasses.replace(ADVICE, gate=unknown), REACHED)
     assert "Backtest:" not in text and "WARNING" not in text
 
 
@@ -173,7 +173,7 @@ def test_any_state_and_bounds_give_a_valid_manifest(
     scaler: Scaler, least: int, most: int, state: str, replicas: int | None, current: int | None
 ) -> None:
     advice = dataclasses.replace(ADVICE, min=least, max=most, state=state, replicas=replicas, current=current)
-    text = scaler.render(advice, URL)
+    text = scaler.render(advice, REACHED)
     read(text)
     assert ("unknown replicas (hold)" in text) == (replicas is None)
     assert ("WARNING: the advice was on hold" in text) == (state == "hold")
@@ -181,14 +181,14 @@ def test_any_state_and_bounds_give_a_valid_manifest(
 
 @every_scaler
 def test_the_manifest_says_why_and_is_the_same_each_time(scaler: Scaler) -> None:
-    text = scaler.render(ADVICE, URL)
-    assert text == scaler.render(ADVICE, URL)
+    text = scaler.render(ADVICE, REACHED)
+    assert text == scaler.render(ADVICE, REACHED)
     assert ADVICE.reason in text and "7 replicas" in text and "2026-03-01T12:00:00Z" in text
 
 
 @every_scaler
 def test_small_changes_are_not_swallowed(scaler: Scaler) -> None:
-    text = scaler.render(ADVICE, URL)
+    text = scaler.render(ADVICE, REACHED)
     spec = read(text)["spec"]
     behavior = spec.get("behavior") or spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
     assert {rule["tolerance"] for rule in behavior.values()} == {"0"}
@@ -206,7 +206,7 @@ def without(text: str, script: str) -> dict[str, Any]:
 @pytest.mark.slow
 @every_scaler
 def test_an_older_cluster_takes_it_without_the_lines_that_the_comments_name(scaler: Scaler) -> None:
-    text = scaler.render(ADVICE, URL)
+    text = scaler.render(ADVICE, REACHED)
     document = without(text, "/ tolerance: /d")
     full = json.dumps(read(text))
     assert '"tolerance"' in full and '"tolerance"' not in json.dumps(document)
@@ -219,7 +219,7 @@ def test_an_older_cluster_takes_it_without_the_lines_that_the_comments_name(scal
 
 @every_keda
 def test_a_keda_before_2_17_takes_it_without_its_fallback(kind: str) -> None:
-    text = SCALERS[kind].render(ADVICE, URL)
+    text = SCALERS[kind].render(ADVICE, REACHED)
     document = without(text, "/^  fallback:/,/^    behavior:/d")
     full = read(text)
     del full["spec"]["fallback"]
@@ -228,23 +228,23 @@ def test_a_keda_before_2_17_takes_it_without_its_fallback(kind: str) -> None:
 
 @every_name
 def test_keda_polls_exactly_this_models_advice(model: str) -> None:
-    document = read(SCALERS["keda"].render(dataclasses.replace(ADVICE, model=model), f"{URL}/"))
+    document = read(SCALERS["keda"].render(dataclasses.replace(ADVICE, model=model), Reached(f"{REACHED.url}/", 4317)))
     [trigger] = document["spec"]["triggers"]
     assert trigger["type"] == "metrics-api" and trigger["metricType"] == "AverageValue"
     assert trigger["metadata"]["valueLocation"] == "replicas" and trigger["metadata"]["targetValue"] == "1"
     head, _, tail = trigger["metadata"]["url"].rpartition("/")
     prefix, _, name = head.rpartition("/")
-    assert (prefix, tail) == (f"{URL}/api/v1/models", "recommendation")
+    assert (prefix, tail) == (f"{REACHED.url}/api/v1/models", "recommendation")
     assert unquote(name) == model.encode("utf-8", "replace").decode()
 
 
 @every_name
 def test_the_external_trigger_names_exactly_this_model(model: str) -> None:
-    document = read(SCALERS["keda-external"].render(dataclasses.replace(ADVICE, model=model), URL))
+    document = read(SCALERS["keda-external"].render(dataclasses.replace(ADVICE, model=model), REACHED))
     [trigger] = document["spec"]["triggers"]
     assert trigger["type"] == "external" and trigger["metricType"] == "AverageValue"
     assert trigger["metadata"] == {
-        "scalerAddress": "seamark.test:4317",
+        "scalerAddress": "seamark.test:5317",
         "model": model.encode("utf-8", "replace").decode(),
     }
 
@@ -253,13 +253,13 @@ def test_the_external_trigger_names_exactly_this_model(model: str) -> None:
     "url, address", [("http://[::1]:8000", "[::1]:4317"), ("https://x/y", "x:4317"), ("", "seamark:4317")]
 )
 def test_the_external_scaler_is_on_the_services_host(url: str, address: str) -> None:
-    [trigger] = read(SCALERS["keda-external"].render(ADVICE, url))["spec"]["triggers"]
+    [trigger] = read(SCALERS["keda-external"].render(ADVICE, Reached(url, 4317)))["spec"]["triggers"]
     assert trigger["metadata"]["scalerAddress"] == address
 
 
 @every_name
 def test_prometheus_is_asked_for_exactly_this_model_and_an_absent_metric_is_no_zero(model: str) -> None:
-    document = read(SCALERS["keda-prometheus"].render(dataclasses.replace(ADVICE, model=model), URL))
+    document = read(SCALERS["keda-prometheus"].render(dataclasses.replace(ADVICE, model=model), REACHED))
     [trigger] = document["spec"]["triggers"]
     metadata = trigger["metadata"]
     assert trigger["type"] == "prometheus" and trigger["metricType"] == "AverageValue"
@@ -276,7 +276,7 @@ def test_keda_keeps_what_runs_when_nobody_answers(
     kind: str, replicas: int | None, current: int | None, floor: int
 ) -> None:
     advice = dataclasses.replace(ADVICE, replicas=replicas, current=current)
-    text = SCALERS[kind].render(advice, URL)
+    text = SCALERS[kind].render(advice, REACHED)
     fallback = read(text)["spec"]["fallback"]
     assert fallback == {"failureThreshold": 3, "replicas": floor, "behavior": "currentReplicasIfHigher"}
     assert "# When Seamark is down, or does not know a number, the fleet stays as it is" in text
@@ -288,7 +288,7 @@ def test_the_command_offers_every_output() -> None:
 
 @every_name
 def test_the_hpa_selects_by_a_label_that_kubernetes_takes(model: str) -> None:
-    text = SCALERS["hpa"].render(dataclasses.replace(ADVICE, model=model), URL)
+    text = SCALERS["hpa"].render(dataclasses.replace(ADVICE, model=model), REACHED)
     external = read(text)["spec"]["metrics"][0]["external"]
     label = external["metric"]["selector"]["matchLabels"]["model"]
     assert external["metric"]["name"] == "seamark_recommended_replicas"
@@ -298,7 +298,7 @@ def test_the_hpa_selects_by_a_label_that_kubernetes_takes(model: str) -> None:
 
 
 def test_an_hpa_that_cannot_scale_to_zero_says_so() -> None:
-    text = SCALERS["hpa"].render(dataclasses.replace(ADVICE, min=0), URL)
+    text = SCALERS["hpa"].render(dataclasses.replace(ADVICE, min=0), REACHED)
     assert read(text)["spec"]["minReplicas"] == 1 and "does not scale to zero" in text
 
 

@@ -29,6 +29,18 @@ def refusal(host: str, address: str) -> str | None:
     return f"{host} resolves to {ip}, {reason}" if reason else None
 
 
+def refusal_as_written(host: str) -> str | None:
+    """Return why a host that is a numeric address is none a model is served from; None also for a name.
+
+    >>> refusal_as_written("169.254.169.254")
+    'a link-local or metadata address'
+    """
+    try:
+        return _refusal(_innermost(ipaddress.ip_address(host)))
+    except ValueError:
+        return None
+
+
 def plain_host(host: str) -> str:
     """Return a host as hosts are compared: lower case, without brackets and without the root's dot.
 

@@ -32,6 +32,7 @@ class Services:
     http: httpx.Client  # for alert channels; follows no redirects
     url: str  # where people reach this service; links start with it
     data_dir: Path
+    grpc_port: int  # on which clusters reach it over gRPC
     loadtests_dir: Path  # the only folder that plans may name payload files and locustfiles of
     loadtest_bind: tuple[str, int]  # where a run's master listens for workers of other machines
     open_access: bool  # loopback and no keys made yet, or --insecure

@@ -12,7 +12,7 @@ from seamark.core.advice import Recommendation
 from seamark.core.errors import Invalid, NotFound, Problem
 from seamark.core.findings import to_document
 from seamark.core.windows import format_duration
-from seamark.delivery.scalers import SCALERS
+from seamark.delivery.scalers import SCALERS, Reached
 from seamark.engine.advice_store import whole
 from seamark.engine.maintain import ADVICE_KEPT
 from seamark.engine.overview import current_advice
@@ -92,7 +92,7 @@ def router() -> APIRouter:
             raise Invalid(
                 f"kind={kind[:50]!r} is not a manifest; known are {known}", [Problem("kind", f"known: {known}")]
             )
-        text = SCALERS[kind].render(latest(services, model), services.url)
+        text = SCALERS[kind].render(latest(services, model), Reached(services.url, services.grpc_port))
         return Response(text, media_type="application/yaml")
 
     return routes

@@ -13,7 +13,7 @@ from seamark.core.headroom import Headroom
 from seamark.core.quality import FeatureQuality
 from seamark.core.specs import DriftSpec
 from seamark.core.windows import Window
-from seamark.delivery.scalers import SCALERS
+from seamark.delivery.scalers import SCALERS, Reached
 from seamark.engine import drift_history, loadtest_schedule, loadtests, performance_history, quality
 from seamark.engine import overview as glance
 from seamark.engine.configuration import PlanView
@@ -74,7 +74,7 @@ class EngineSource:
         services = self._services
         seen = glance.overview(services, name, at)
         window = Window.trailing(at, LATENCY_SPAN_S)
-        advice = seen.recommendation
+        advice, reached = seen.recommendation, Reached(services.url, services.grpc_port)
         return ModelFacts(
             overview=seen,
             latency=spans.latency_points(services.lake, name, window, LATENCY_STEP_S, by=("version",)),
@@ -83,7 +83,7 @@ class EngineSource:
             quality=self._quality(seen),
             drift_history=drift_history.columns(services, name, at, seen.drift),
             performance_history=performance_history.steps(services, name, at) if seen.performance else (),
-            manifests={kind: scaler.render(advice, services.url) for kind, scaler in SCALERS.items()} if advice else {},
+            manifests={kind: scaler.render(advice, reached) for kind, scaler in SCALERS.items()} if advice else {},
         )
 
     def feature(

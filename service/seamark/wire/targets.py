@@ -6,7 +6,9 @@ import re
 from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
+from seamark.core.addresses import plain_host, refusal_as_written
 from seamark.core.specs import PayloadSpec, ShapeSpec
 from seamark.core.targets import TargetSpec, own_locustfile
 from seamark.wire.checks import Checker, join, origin_of
@@ -89,6 +91,10 @@ def read_origin(checker: Checker, value: Any, path: str) -> str | None:
         return None
     if url.partition("://")[2].rstrip("/").find("/") >= 0 or "?" in url:
         checker.wrong(path, f"{shown(url)} has a path; write only the origin, {origin_of(url)}")
+        return None
+    reason = refusal_as_written(plain_host(urlsplit(url).hostname or ""))
+    if reason is not None:
+        checker.wrong(path, f"{shown(url)} names {reason}, where nothing is ever sent to; take it out")
         return None
     return origin_of(url)
 

@@ -6,7 +6,9 @@ from seamark.delivery.scalers.hpa import HPA
 from seamark.delivery.scalers.keda import KEDA
 from seamark.delivery.scalers.keda_external import KEDA_EXTERNAL
 from seamark.delivery.scalers.keda_prometheus import KEDA_PROMETHEUS
-from seamark.delivery.scalers.scaler import Scaler
+from seamark.delivery.scalers.scaler import Reached, Scaler
+
+__all__ = ["SCALERS", "Reached", "Scaler"]
 
 SCALERS: dict[str, Scaler] = {
     "keda": KEDA,

@@ -9,6 +9,7 @@ from seamark.core.advice import Recommendation
 from seamark.delivery.scalers.scaler import (
     NAME_MAX,
     TOLERANCE_NOTES,
+    Reached,
     Scaler,
     behavior,
     bounds,
@@ -28,15 +29,15 @@ _NOTES = (
 )
 
 
-def render(recommendation: Recommendation, url: str) -> str:
-    """Return the HorizontalPodAutoscaler (autoscaling/v2); `url` leads a reader to the advice's evidence."""
+def render(recommendation: Recommendation, reached: Reached) -> str:
+    """Return the HorizontalPodAutoscaler (autoscaling/v2); its URL leads a reader to the advice's evidence."""
     name = dns_name(recommendation.model)
     least, most = bounds(recommendation)
     label, notes = _label(recommendation.model, name)
     document: dict[str, Any] = {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": name, "annotations": {"seamark.model": recommendation.model, "seamark.url": url}},
+        "metadata": {"name": name, "annotations": {"seamark.model": recommendation.model, "seamark.url": reached.url}},
         "spec": {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
             "minReplicas": max(least, 1),

@@ -5,16 +5,16 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from seamark.core.advice import Recommendation
-from seamark.delivery.scalers.scaler import Scaler, scaled_object
+from seamark.delivery.scalers.scaler import Reached, Scaler, scaled_object
 
 _NOTES = (
     "Where API keys are in force, the trigger needs authMode: bearer and an authenticationRef (docs/autoscale.md).",
 )
 
 
-def render(recommendation: Recommendation, url: str) -> str:
+def render(recommendation: Recommendation, reached: Reached) -> str:
     """Return the ScaledObject (keda.sh/v1alpha1). One trigger: metrics-api, desired = ceil(replicas / 1)."""
-    trigger = {"type": "metrics-api", "metricType": "AverageValue", "metadata": _poll(recommendation, url)}
+    trigger = {"type": "metrics-api", "metricType": "AverageValue", "metadata": _poll(recommendation, reached.url)}
     return scaled_object(recommendation, trigger, _NOTES)
 
 

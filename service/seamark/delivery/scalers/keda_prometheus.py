@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from seamark.core.advice import Recommendation
-from seamark.delivery.scalers.scaler import Scaler, scaled_object
+from seamark.delivery.scalers.scaler import Reached, Scaler, scaled_object
 
 _SERVER = "http://prometheus.monitoring.svc:9090"
 _NOTES = (
@@ -15,8 +15,8 @@ _NOTES = (
 )
 
 
-def render(recommendation: Recommendation, url: str) -> str:
-    """Return the ScaledObject (keda.sh/v1alpha1). One trigger: prometheus, which asks nothing of `url`."""
+def render(recommendation: Recommendation, reached: Reached) -> str:
+    """Return the ScaledObject (keda.sh/v1alpha1). One trigger: prometheus, which asks nothing of this service."""
     trigger = {
         "type": "prometheus",
         "metricType": "AverageValue",

@@ -43,15 +43,23 @@ _Dumper.add_representer(_Quoted, lambda dumper, text: dumper.represent_scalar("t
 
 
 @dataclass(frozen=True)
+class Reached:
+    """Where a cluster reaches this service: over HTTP, and over gRPC on the same host."""
+
+    url: str
+    grpc_port: int
+
+
+@dataclass(frozen=True)
 class Scaler:
     """A scaler output: a record, registered by name in `delivery/scalers/__init__.py`.
 
-    render(recommendation, url) is a complete manifest as YAML text: valid for any model name and any state (bounds come
-    from the recommendation, `hold` included), the same for equal arguments; `url` is where this service is reached.
+    render(recommendation, reached) is a complete manifest as YAML text: valid for any model name and any state (bounds
+    come from the recommendation, `hold` included), the same for equal arguments.
     """
 
     name: str
-    render: Callable[[Recommendation, str], str]
+    render: Callable[[Recommendation, Reached], str]
 
 
 def dns_name(model: str) -> str:
