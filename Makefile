@@ -11,7 +11,8 @@ PYTEST := $(PY) -m pytest
 UV_VERSION := 0.13.9
 TWO := -n 2 --dist worksteal
 NO_UNITS := --ignore=tests/unit --ignore=tests/contract
-QUICK := not slow and not browser and not paced and not serial and not soak
+UNITS := not browser and not paced and not serial and not soak
+QUICK := not slow and $(UNITS)
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 .PHONY: check
@@ -96,12 +97,12 @@ lock: $(UV)  ## resolve anew into requirements-dev.lock and requirements.lock (h
 	$(COMPILE) --universal --custom-compile-command 'make lock' --group demo -c requirements-dev.lock -o requirements.lock
 
 .PHONY: test-lowest
-test-lowest: $(UV)  ## the quick tests on the oldest versions pyproject.toml allows
+test-lowest: $(UV)  ## the unit and contract tests on the oldest versions pyproject.toml allows
 	$(COMPILE) --resolution lowest-direct --group dev -o .build/lowest.lock
 	[ -x .build/lowest-venv/bin/python ] || $$(scripts/find_python) -m venv .build/lowest-venv
 	.build/lowest-venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 		-r .build/lowest.lock
-	.build/lowest-venv/bin/python -m pytest -q -n 2 -m "$(QUICK)" tests/unit tests/contract $(ARGS)
+	.build/lowest-venv/bin/python -m pytest -q $(TWO) -m "$(UNITS)" tests/unit tests/contract $(ARGS)
 
 # -------------------------------------------------------------------------------------------------------------------
 

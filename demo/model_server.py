@@ -136,6 +136,7 @@ def main() -> None:
     config = uvicorn.Config(
         create_app(model),
         log_level="warning",
+        ws="none",
         access_log=False,
         limit_concurrency=CONNECTIONS_MAX,
         timeout_graceful_shutdown=3,

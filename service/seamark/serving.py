@@ -95,6 +95,7 @@ def _serve(settings: Settings) -> None:
             config = uvicorn.Config(
                 app,
                 log_config=None,
+                ws="none",  # nothing here speaks WebSocket
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=max(int(settings.shutdown_grace_s), 1),

@@ -113,7 +113,7 @@ def serve(scene: str, *, port: int = 0, progress_every_s: float = 0.05) -> Itera
     source = LiveSource(scene)
     app = make_app(source, progress_every_s=progress_every_s)
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=port, log_level="warning", lifespan="off", timeout_graceful_shutdown=1
+        app, host="127.0.0.1", port=port, log_level="warning", lifespan="off", ws="none", timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
     socket = config.bind_socket()

@@ -104,7 +104,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
 @pytest.fixture(scope="module")
 def tempo(services: Services) -> Iterator[httpx.Client]:
     """A client of /tempo on a loopback port; the trace was sent twice, as a sender does that heard no answer."""
-    server = uvicorn.Server(uvicorn.Config(create_app(services, role="web"), log_config=None))
+    server = uvicorn.Server(uvicorn.Config(create_app(services, role="web"), log_config=None, ws="none"))
     with socket.create_server(("127.0.0.1", 0)) as bound:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
         thread.start()

@@ -70,13 +70,17 @@ def own_history(services: Services, model: str, at: datetime, days: float, heard
 
 
 def unheard_as_unknown(rates: FloatArray, heard: BoolArray) -> FloatArray:
-    """Return the rates with NaN in each silence in which requests should have come and nobody was heard."""
+    """Return the rates with NaN in each silence in which requests should have come and nobody was heard.
+
+    The ticks beside one that ends are heard in part, and would look like traffic that falls and rises: unknown, too.
+    """
     out = rates.copy()
     for start, end in runs(~heard):
         if (end - start) * TICK_S < SILENT_S:
             continue
         if (expected(rates, start, end, TICK_S, HOUR_S) or 0.0) >= EXPECTED_LEAST:
-            out[start:end] = np.nan
+            beside = 1 if 0 < start and end < len(rates) else 0
+            out[start - beside : end + beside] = np.nan
     return out
 
 

@@ -24,7 +24,7 @@ SHARES /= SHARES.sum()
 @pytest.fixture
 def client(services: Services) -> Iterator[httpx.Client]:
     """The application on a loopback port, without the engine's loops."""
-    server = uvicorn.Server(uvicorn.Config(create_app(services, role="web"), log_config=None))
+    server = uvicorn.Server(uvicorn.Config(create_app(services, role="web"), log_config=None, ws="none"))
     with socket.create_server(("127.0.0.1", 0)) as bound:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
         thread.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -18,7 +19,10 @@ from seamark_sdk.process_start import process_started_at
 def test_it_is_when_this_process_began() -> None:
     before_s = time.time()
     asked = "from seamark_sdk.process_start import process_started_at; print(process_started_at())"
-    told = subprocess.run([sys.executable, "-c", asked], check=True, capture_output=True, text=True).stdout.strip()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    told = subprocess.run(
+        [sys.executable, "-c", asked], check=True, capture_output=True, text=True, env=environment
+    ).stdout.strip()
     started_s = datetime.fromisoformat(told).timestamp()
     assert before_s - 1.5 <= started_s <= time.time() + 1.5  # the kernel tells its own start in whole seconds
 
