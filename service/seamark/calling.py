@@ -32,7 +32,10 @@ def _fail(error: SeamarkError) -> NoReturn:
     click.echo(f"seamark: {error}", err=True)
     if not isinstance(error, StartRefused):
         for problem in error.problems:
-            click.echo(f"  {problem}", err=True)
+            if problem.line is not None or problem.message not in str(
+                error
+            ):  # one that is the whole error is not told twice
+                click.echo(f"  {problem}", err=True)
     sys.exit(exit_code(error))
 
 

@@ -79,7 +79,7 @@ def unheard_as_unknown(rates: FloatArray, heard: BoolArray) -> FloatArray:
         if (end - start) * TICK_S < SILENT_S:
             continue
         if (expected(rates, start, end, TICK_S, HOUR_S) or 0.0) >= EXPECTED_LEAST:
-            beside = 1 if 0 < start and end < len(rates) else 0
+            beside = 1 if start > 0 and end < len(rates) else 0
             out[start - beside : end + beside] = np.nan
     return out
 

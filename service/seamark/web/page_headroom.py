@@ -17,8 +17,8 @@ from seamark.web.page_growth import GrowthView, growth_view
 from seamark.web.page_views import Chip, Tile, headroom_tile, model_url, replicas_tile
 from seamark.web.page_words import Moment, known, moment, number, plural, rate, span
 
-REFRESHED_S = {"6h": 60, "24h": 120, "14d": 600}
-WINDOWS = {"6h": 6 * 3600.0, "24h": 86_400.0, "14d": 14 * 86_400.0}
+REFRESHED_S = {"1h": 30, "6h": 60, "24h": 120, "14d": 600}
+WINDOWS = {"1h": 3600.0, "6h": 6 * 3600.0, "24h": 86_400.0, "14d": 14 * 86_400.0}
 DEFAULT_WINDOW = "6h"
 TABLE_ROWS = 75
 _TABLE_STEPS_S = (60.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 21_600.0, 43_200.0, 86_400.0)

@@ -80,7 +80,7 @@ def test_ways_lead_to_it(client):
         assert 'href="/models/churn/headroom"' in client("full").get(path).text
 
 
-@pytest.mark.parametrize("query", ["?range=6h", "?range=24h", "?range=14d"])
+@pytest.mark.parametrize("query", ["?range=1h", "?range=6h", "?range=24h", "?range=14d"])
 def test_the_chosen_range_is_marked(client, query):
     page = client("full").get(f"/models/churn/headroom{query}").text
     assert re.findall(r'<a href="([^"]+)" aria-current="true">', page) == [query]
