@@ -32,9 +32,8 @@ def _fail(error: SeamarkError) -> NoReturn:
     click.echo(f"seamark: {error}", err=True)
     if not isinstance(error, StartRefused):
         for problem in error.problems:
-            if problem.line is not None or problem.message not in str(
-                error
-            ):  # one that is the whole error is not told twice
+            # One that is the whole error is not told twice.
+            if problem.line is not None or problem.message not in str(error):
                 click.echo(f"  {problem}", err=True)
     sys.exit(exit_code(error))
 

@@ -114,7 +114,7 @@ def _feature_page(
 def _headroom_page(
     request: Request, source: Callable[[Request], PageSource], model: str, who: Principal
 ) -> HTMLResponse:
-    """Load and replicas over `range` (1h, 6h, 24h or 14d), or from `start` to `end` as the API's endpoint takes them."""
+    """Load and replicas over `range` (1h, 6h, 24h, 14d), or from `start` to `end` as the API's endpoint takes them."""
 
     def fill() -> dict[str, Any]:
         who.check_model(model)
