@@ -102,6 +102,8 @@ test-lowest: $(UV)  ## the unit and contract tests on the oldest versions pyproj
 	[ -x .build/lowest-venv/bin/python ] || $$(scripts/find_python) -m venv .build/lowest-venv
 	.build/lowest-venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 		-r .build/lowest.lock
+	.build/lowest-venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--editable . --editable sdk
 	.build/lowest-venv/bin/python -m pytest -q $(TWO) -m "$(UNITS)" tests/unit tests/contract $(ARGS)
 
 # -------------------------------------------------------------------------------------------------------------------
