@@ -26,6 +26,7 @@ from seamark.core.errors import DataFolderBusy, StartRefused
 from seamark.core.specs import ChannelSpec, Known
 from seamark.delivery.channels import CHANNELS
 from seamark.engine import backtests, dispatch, inference, loadtest_schedule, loadtests, maintain, reports
+from seamark.engine.advice import ADVISED_EVERY_S, advise_all
 from seamark.engine.arrival_history import ArrivalRoll
 from seamark.engine.configuration import Configuration
 from seamark.engine.evaluate import Evaluator
@@ -216,6 +217,7 @@ def jobs(services: Services, stopping: Callable[[], bool]) -> list[Job]:
 
     return [
         Job("evaluate", 1.0, led(evaluator.tick)),
+        Job("advise", ADVISED_EVERY_S, led(lambda s, at: advise_all(s, at, stopping))),
         Job("ask-prometheus", EVERY_S, led(lambda s, at: questions.tick(s, at, stopping))),
         Job("count-arrivals", 10.0, led(arrivals.tick)),
         Job("look-at-replicas", 30.0, led(lambda s, at: models.tick(s, at, stopping))),

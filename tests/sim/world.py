@@ -29,7 +29,7 @@ from seamark.core.advice import Recommendation
 from seamark.core.clock import ManualClock
 from seamark.core.findings import Capacity, to_document
 from seamark.engine import advice_store
-from seamark.engine.evaluate import Evaluator
+from seamark.engine.advice import advise_all
 from seamark.engine.services import Services
 from seamark.settings import Settings
 from seamark.store.catalog.tables import findings
@@ -134,7 +134,6 @@ class World:
         self._arrivals: list[float] = []
         self._changed_s = -1e9
         self._heard_s = 0.0
-        self._evaluator = Evaluator()
 
     async def run(self) -> Run:
         """Live through all of it."""
@@ -157,7 +156,6 @@ class World:
         with open_services(Settings(data_dir=self.folder), self.clock) as services:
             self.services: Services = services
             self.app: FastAPI = create_app(services, role="web")
-            self._evaluator = Evaluator()
             if self.now_s == 0.0:
                 bounds = {"min": MIN, "max": MAX, "cold_start_s": LAW.cold_start_s}
                 text = yaml.safe_dump({"models": [{"name": MODEL, "autoscale": bounds}]})
@@ -206,7 +204,7 @@ class World:
         before = len(self.fleet.replicas)
         advised = self.now_s % ADVISE_S == 0
         if advised:
-            self._evaluator.tick(self.services, self.clock.now())
+            advise_all(self.services, self.clock.now())
         if self.keda is not None and self.now_s % self.keda.every_s == 0:
             await self._poll(self.keda)
         if advised:

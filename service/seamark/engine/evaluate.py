@@ -1,4 +1,4 @@
-"""A tick -> what is due for each configured model: SLO, drift, performance, advice, and the alerts they imply."""
+"""A tick -> what is due for each configured model: SLO, drift, performance, and the alerts they imply."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from seamark.core.performance import Estimate, Performance
 from seamark.core.specs import ModelSpec
 from seamark.core.windows import Window, format_duration
 from seamark.engine import estimates
-from seamark.engine.advice import ADVISED_EVERY_S, advise
 from seamark.engine.alerts import Condition, advance, slo_rule
 from seamark.engine.drift import Together
 from seamark.engine.monitors import DriftWindows, drift_every_s, judge_drift, judge_quality, quality_every_s
@@ -83,8 +82,6 @@ def _parts(spec: ModelSpec, together: DriftWindows) -> list[tuple[str, float, Pa
         parts.append(("quality", quality_every_s(spec), partial(judge_quality, together=together)))
     parts.append(("performance", performance_every_s(spec), judge_performance))
     parts.append(("estimates", spec.performance.window_s, keep_estimates))
-    if spec.autoscale:
-        parts.append(("recommendation", ADVISED_EVERY_S, advise))
     return parts
 
 

@@ -11,6 +11,7 @@ import yaml
 
 from seamark.core.advice import Recommendation
 from seamark.core.findings import AlertStatus
+from seamark.engine.advice import advise_all
 from seamark.engine.alerts import Condition, advance, drift_rule
 from seamark.engine.evaluate import Evaluator
 from seamark.engine.services import Services
@@ -65,8 +66,8 @@ def test_any_name_a_sender_uses_can_be_asked_for_and_configured(
 @pytest.mark.slow
 def test_what_no_longer_is_asked_for_or_made_is_not_shown_as_now(services: Services, client: httpx.Client) -> None:
     services.configuration.apply("models: [{name: m, drift: {}, autoscale: {min: 1}, slo: {availability: 0.9}}]", AT)
-    evaluator = Evaluator()
-    evaluator.tick(services, AT)
+    Evaluator().tick(services, AT)
+    advise_all(services, AT)
     seen = client.get("/api/v1/models/m").json()
     assert seen["slo"] and seen["drift"] and seen["recommendation"]["state"] == "hold"
     services.catalog.findings.put(
