@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 
@@ -47,8 +48,10 @@ class AdviceInputs:
 def gather(services: Services, spec: ModelSpec, at: datetime) -> AdviceInputs:
     """Return every input of a model's advice at an instant."""
     arrivals = read_arrivals(services, spec.name, at)
-    recent = services.remembered.recent.get(at, lambda: traffic.recent(services.lake, at)).get(spec.name, NONE_CAME)
-    instances = services.remembered.live.instances(services.lake, spec.name, Window.trailing(at, INSTANCES_S))
+    read = partial(traffic.recent, services.lake, at=at)
+    recent = services.remembered.recent.get(spec.name, at, services.advised, read) or NONE_CAME
+    minute = Window.trailing(at, INSTANCES_S)
+    instances = services.remembered.live.instances(services.lake, spec.name, services.advised, minute)
     capacity, capacity_told = read_capacity(services, spec, at, recent.version)
     cold_start_told = read_cold_start(services, spec, at)
     history = history_of(services, spec.name, at)

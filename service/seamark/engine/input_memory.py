@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Lock
@@ -12,7 +12,7 @@ from seamark.compute.completeness import Completeness
 from seamark.core.advice import ArrivalHistory, ReplicaCapacity
 from seamark.core.specs import PrometheusInput
 from seamark.core.traffic import LevelReading, RecentRequests, SeenInstances
-from seamark.engine.live_steps import LiveSteps
+from seamark.engine.live_steps import LiveSteps, Models
 
 NAMES_MAX = 10_000  # kept of one kind; what is beyond is read anew
 
@@ -69,16 +69,22 @@ class OfAll(Generic[Value]):
 
     def __init__(self, for_s: float) -> None:
         self._for = timedelta(seconds=for_s)
-        self._found: tuple[datetime, Mapping[str, Value]] | None = None
+        self._found: tuple[datetime, frozenset[str], Mapping[str, Value]] | None = None
         self._lock = Lock()
 
-    def get(self, at: datetime, read: Callable[[], Mapping[str, Value]]) -> Mapping[str, Value]:
-        """Return what was read less than a while before `at`, else read it; who comes meanwhile waits for it."""
+    def get(
+        self, model: str, at: datetime, models: Models, read: Callable[[Collection[str]], Mapping[str, Value]]
+    ) -> Value | None:
+        """Return what was read of a model less than a while before `at`, else read it, together with `models`.
+
+        None where nothing was found of it. Who comes while it is read waits for it.
+        """
         with self._lock:
             found = self._found
-            if found is None or not timedelta(0) <= at - found[0] < self._for:
-                found = self._found = (at, read())
-            return found[1]
+            if found is None or not timedelta(0) <= at - found[0] < self._for or model not in found[1]:
+                names = frozenset((*models(), model))
+                found = self._found = (at, names, read(names))
+            return found[2].get(model)
 
     def forget(self) -> None:
         """Have it read anew."""

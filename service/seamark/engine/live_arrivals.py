@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import numpy as np
 
@@ -40,11 +42,11 @@ def read_arrivals(services: Services, model: str, at: datetime) -> Arrivals:
     """
     end = slot(at, ARRIVAL_STEP_S)
     window = Window.trailing(end, ARRIVAL_HISTORY_S)
-    steps = services.remembered.live.arrivals(services.lake, model, window, ARRIVAL_STEP_S)
+    steps = services.remembered.live.arrivals(services.lake, model, services.advised, window, ARRIVAL_STEP_S)
     told = AdviceInput("arrivals", None, "unknown", source="spans", unit="requests/s")
     if not steps.any():
         return Arrivals(None, steps[:0], 0.0, replace(told, note="no request was heard of in two hours"))
-    known = services.remembered.lateness.get(at, lambda: _completeness_of_all(services, at)).get(model)
+    known = services.remembered.lateness.get(model, at, services.advised, partial(_completeness, services, at))
     left_out, note = 0, "how late spans come is not known: what is on its way is not counted"
     if known is not None:
         shares = known.of_steps(len(steps), ARRIVAL_STEP_S, (at - end).total_seconds())
@@ -66,8 +68,8 @@ def read_arrivals(services: Services, model: str, at: datetime) -> Arrivals:
     return Arrivals(rate, since_first, behind_s, replace(told, state="fresh", value=rate, at=until, note=note))
 
 
-def _completeness_of_all(services: Services, at: datetime) -> dict[str, Completeness | None]:
-    return {model: completeness(lags) for model, lags in traffic.lags(services.lake, at).items()}
+def _completeness(services: Services, at: datetime, models: Collection[str]) -> dict[str, Completeness | None]:
+    return {model: completeness(lags) for model, lags in traffic.lags(services.lake, models, at).items()}
 
 
 def _without_outages(services: Services, steps: FloatArray, until: datetime) -> tuple[FloatArray, BoolArray]:

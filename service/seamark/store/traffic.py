@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 
@@ -17,15 +19,16 @@ CAME_S = 300.0  # spans that arrived so lately tell how long requests take and h
 BEGAN_S = 900.0  # and began no longer ago than this
 BIRTHS_MAX = 500
 
+_AMONG = "model IN (SELECT unnest($models))"
 _CAME = (
-    "FROM lake.spans WHERE is_request AND NOT synthetic AND start_at >= $start AND start_at < $end"
+    f"FROM lake.spans WHERE {_AMONG} AND is_request AND NOT synthetic AND start_at >= $start AND start_at < $end"
     " AND received_at >= $came AND received_at <= $end"
 )
 _MODEL = "FROM lake.spans WHERE model = $model AND is_request AND start_at >= $start AND start_at < $end"
 
 
-def recent(lake: Lake, at: datetime) -> dict[str, RecentRequests]:
-    """Return of every model the durations of its requests whose spans came in the last CAME_S.
+def recent(lake: Lake, models: Collection[str], at: datetime) -> dict[str, RecentRequests]:
+    """Return of each of the models the durations of its requests whose spans came in the last CAME_S.
 
     Chosen by when the span came, not by when the request began: of those that began just now only the short ones
     are known. A model of which none came is not there.
@@ -35,7 +38,7 @@ def recent(lake: Lake, at: datetime) -> dict[str, RecentRequests]:
     rows = lake.query(
         "SELECT model, count(*) AS n, avg(duration_ns) / 1e9 AS mean_s, stddev_pop(duration_ns) / 1e9 AS spread_s,"
         f" mode(version) AS version FROM (SELECT{distinct} model, duration_ns, version {_CAME}) GROUP BY model",
-        _came(window),
+        _came(models, window),
         within=window.bounds,
     ).to_pylist()
     return {
@@ -46,8 +49,8 @@ def recent(lake: Lake, at: datetime) -> dict[str, RecentRequests]:
     }
 
 
-def lags(lake: Lake, at: datetime) -> dict[str, Lags]:
-    """Return of every model how late its spans came that arrived in the last CAME_S.
+def lags(lake: Lake, models: Collection[str], at: datetime) -> dict[str, Lags]:
+    """Return of each of the models how late its spans came that arrived in the last CAME_S.
 
     Who claims to be ahead of us is not late. A model of which none came is not there.
     """
@@ -56,16 +59,16 @@ def lags(lake: Lake, at: datetime) -> dict[str, Lags]:
         f"SELECT model, epoch_us(received_at) // ({BLOCK_S} * 1000000) AS block,"
         " greatest(epoch_us(received_at) - epoch_us(start_at), 0) // 1000000 AS lag_s, count(*) AS n"
         f" {_CAME} GROUP BY ALL ORDER BY model",
-        _came(window),
+        _came(models, window),
         within=window.bounds,
     )
-    models = found["model"].combine_chunks().dictionary_encode()
+    names = found["model"].combine_chunks().dictionary_encode()
     # Both ends of each model's rows: they stand together, and the dictionary is in the order of first sight.
-    ends = np.searchsorted(models.indices.to_numpy(), np.arange(len(models.dictionary) + 1))
+    ends = np.searchsorted(names.indices.to_numpy(), np.arange(len(names.dictionary) + 1))
     blocks, late, counts = (found[name].to_numpy().astype(np.int64) for name in ("block", "lag_s", "n"))
     return {
         model: Lags(blocks[start:end], late[start:end], counts[start:end])
-        for model, start, end in zip(models.dictionary.to_pylist(), ends[:-1].tolist(), ends[1:].tolist(), strict=True)
+        for model, start, end in zip(names.dictionary.to_pylist(), ends[:-1].tolist(), ends[1:].tolist(), strict=True)
     }
 
 
@@ -130,26 +133,29 @@ def tested_version(lake: Lake, model: str, window: Window) -> str | None:
     return found["version"][0].as_py() or None
 
 
-def counts(lake: Lake, window: Window, step_s: float) -> list[tuple[str, int, int]]:
-    """Return (model, step, real requests) of every model and step of the window that had any."""
+def counts(
+    lake: Lake, window: Window, step_s: float, models: Collection[str] | None = None
+) -> list[tuple[str, int, int]]:
+    """Return (model, step, real requests) of every model, or each of `models`, and step of the window that had any."""
     step_us = round(step_s * 1e6)
     distinct = once(lake, window, "model, trace_id, span_id, start_at")
+    among, named = ("", {}) if models is None else (f"{_AMONG} AND ", {"models": list(models)})
     rows = lake.query(
         "SELECT model, (epoch_us(start_at) - epoch_us($start::TIMESTAMPTZ)) // $step_us AS step, count(*) AS n FROM"
-        f" (SELECT{distinct} model, start_at FROM lake.spans WHERE is_request AND NOT synthetic"
+        f" (SELECT{distinct} model, start_at FROM lake.spans WHERE {among}is_request AND NOT synthetic"
         " AND start_at >= $start AND start_at < $end) GROUP BY ALL",
-        {"start": window.start, "end": window.end, "step_us": step_us},
+        {"start": window.start, "end": window.end, "step_us": step_us, **named},
         within=window.bounds,
     ).to_pylist()
     return [(row["model"], row["step"], row["n"]) for row in rows]
 
 
-def instances(lake: Lake, window: Window) -> dict[str, int]:
-    """Return of every model how many instances answered real requests; one that names none is not there."""
+def instances(lake: Lake, models: Collection[str], window: Window) -> dict[str, int]:
+    """Return of each of the models how many instances answered real requests; one that names none is not there."""
     rows = lake.query(
-        "SELECT model, count(DISTINCT instance) AS n FROM lake.spans WHERE is_request"
+        f"SELECT model, count(DISTINCT instance) AS n FROM lake.spans WHERE {_AMONG} AND is_request"
         " AND NOT synthetic AND start_at >= $start AND start_at < $end AND instance IS NOT NULL GROUP BY model",
-        {"start": window.start, "end": window.end},
+        {"models": list(models), "start": window.start, "end": window.end},
         within=window.bounds,
     ).to_pylist()
     return {row["model"]: row["n"] for row in rows}
@@ -166,8 +172,13 @@ def metric_steps(lake: Lake, window: Window, step_s: float) -> list[tuple[str, i
     return [(row["model"], row["step"]) for row in rows]
 
 
-def _came(window: Window) -> dict[str, datetime]:
-    return {"start": window.start, "end": window.end, "came": window.end - timedelta(seconds=CAME_S)}
+def _came(models: Collection[str], window: Window) -> dict[str, Any]:
+    return {
+        "models": list(models),
+        "start": window.start,
+        "end": window.end,
+        "came": window.end - timedelta(seconds=CAME_S),
+    }
 
 
 def _range(model: str, window: Window) -> dict[str, str | datetime]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 
 from tests.lake_rows import AT
@@ -14,16 +15,22 @@ def after(seconds: float) -> timedelta:
 
 
 def test_one_read_of_all_models_serves_all_who_ask_for_a_while() -> None:
-    reads: list[int] = []
+    reads: list[set[str]] = []
 
-    def read() -> dict[str, int]:
-        reads.append(len(reads))
-        return {"m": len(reads)}
+    def read(models: Collection[str]) -> dict[str, int]:
+        reads.append(set(models))
+        return {name: len(reads) for name in models if name != "silent"}
 
     kept: OfAll[int] = OfAll(20.0)
-    assert [kept.get(AT + after(age), read)["m"] for age in (0, 0, 19.9, 20, 39, 10)] == [1, 1, 1, 2, 2, 3]
+
+    def ask(age: float, model: str = "m") -> int | None:
+        return kept.get(model, AT + after(age), lambda: ["m", "silent"], read)
+
+    assert [ask(age) for age in (0, 0, 19.9, 20, 39, 10)] == [1, 1, 1, 2, 2, 3]
+    assert ask(11, "silent") is None and len(reads) == 3
+    assert ask(12, "new") == 4 and reads[3] == {"m", "silent", "new"}
     kept.forget()
-    assert kept.get(AT + after(10), read)["m"] == 4
+    assert ask(12) == 5
 
 
 def test_each_key_is_kept_for_its_own_while() -> None:

@@ -94,6 +94,7 @@ def test_what_a_sender_kept_during_an_outage_changes_nothing_of_now(services: Se
 
 def test_silence_is_unknown_and_says_since_when(services: Services, spec: ModelSpec) -> None:
     assert read_arrivals(services, spec.name, AT).told.state == "unknown"
+    remember_nothing(services)
     ages = np.linspace(300, 900, 600)
     send(services, spec.name, ages, np.full(600, 0.01), np.full(600, 0.5))
     found = read_arrivals(services, spec.name, AT)

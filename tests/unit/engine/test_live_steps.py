@@ -53,10 +53,33 @@ def test_it_is_what_each_model_reads_by_itself(shared: tuple[Services, object], 
         at = AT + timedelta(seconds=10 * tick)
         window = Window.trailing(at, HISTORY_S)
         for model in MODELS:
-            found = live.arrivals(lake, model, window, STEP_S)
+            found = live.arrivals(lake, model, lambda: MODELS, window, STEP_S)
             assert found.tolist() == spans.arrivals(lake, model, window, STEP_S).tolist()
             minute = Window.trailing(at, WARM_S)
-            assert live.instances(lake, model, minute) == spans.instances(lake, model, minute)
+            assert live.instances(lake, model, lambda: MODELS, minute) == spans.instances(lake, model, minute)
+
+
+def test_a_model_that_is_advised_since_a_moment_ago_is_read_by_itself(shared: tuple[Services, object]) -> None:
+    lake, live, names, at = shared[0].lake, LiveSteps(), ["old"], AT + timedelta(days=4)
+    lake.append(
+        {
+            "spans": rows_of(
+                "spans",
+                [
+                    {"model": model, "start_at": at - timedelta(seconds=700), "received_at": at}
+                    for model in ("old", "new")
+                ],
+            )
+        }
+    )
+    for tick in range(4):
+        window = Window.trailing(at + timedelta(seconds=10 * tick), HISTORY_S)
+        for model in names:
+            found = live.arrivals(lake, model, lambda: names, window, STEP_S)
+            assert found.tolist() == spans.arrivals(lake, model, window, STEP_S).tolist()
+            assert found.sum() == pytest.approx(0.1)
+        if tick == 1:
+            names.append("new")
 
 
 def test_models_that_are_known_share_one_read(shared: tuple[Services, object], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,27 +91,31 @@ def test_models_that_are_known_share_one_read(shared: tuple[Services, object], m
         return query(sql, *given, **named)
 
     monkeypatch.setattr(lake, "query", counted)
-    reads = []
+    reads, names = [], [f"m{number}" for number in range(20)]
     for tick in range(3):
         at = AT + timedelta(days=1, seconds=10 * tick)
         for number in range(20):
-            live.arrivals(lake, f"m{number}", Window.trailing(at, HISTORY_S), STEP_S)
-            live.instances(lake, f"m{number}", Window.trailing(at, WARM_S))
+            live.arrivals(lake, f"m{number}", lambda: names, Window.trailing(at, HISTORY_S), STEP_S)
+            live.instances(lake, f"m{number}", lambda: names, Window.trailing(at, WARM_S))
         reads.append(len(asked))
         asked.clear()
-    assert reads == [40, 2, 2]
+    assert reads == [3 + 1, 2 + 1, 2 + 1], "all three parts at first, then the newest and one of the older ones"
 
 
-def test_what_comes_later_than_is_read_anew_is_there_after_the_whole_read(shared: tuple[Services, object]) -> None:
+def test_what_comes_later_than_the_newest_part_is_there_after_a_turn_of_the_older_ones(
+    shared: tuple[Services, object],
+) -> None:
     lake, live, model, at = shared[0].lake, LiveSteps(), "very-late", AT + timedelta(days=2)
     late = {"model": model, "start_at": at - timedelta(seconds=1000), "received_at": at}
     totals = []
-    for tick in range(62):
-        now = at + timedelta(seconds=10 * tick)
-        totals.append(round(live.arrivals(lake, model, Window.trailing(now, HISTORY_S), STEP_S).sum() * STEP_S))
-        if tick == 0:
-            lake.append({"spans": rows_of("spans", [late])})
-    assert totals[:30] == [0] * 30 and totals[60:] == [1, 1]
+    for tick in range(8):
+        window = Window.trailing(at + timedelta(seconds=10 * tick), HISTORY_S)
+        totals.append(round(live.arrivals(lake, model, lambda: [model], window, STEP_S).sum() * STEP_S))
+        if tick % 4 == 0:
+            rows = [{**late, "trace_id": bytes(15) + bytes([tick + 1])}]
+            rows += [{**rows[0], "start_at": at - timedelta(seconds=1500), "trace_id": bytes(15) + bytes([tick + 2])}]
+            lake.append({"spans": rows_of("spans", rows)})
+    assert totals == [0, 1, 2, 2, 2, 3, 4, 4], "each older part is read at every second tick"
 
 
 def test_a_clock_that_goes_back_reads_again(shared: tuple[Services, object]) -> None:
@@ -97,7 +124,8 @@ def test_a_clock_that_goes_back_reads_again(shared: tuple[Services, object]) -> 
         now = at + timedelta(seconds=seconds)
         window = Window.trailing(now, HISTORY_S)
         assert (
-            live.arrivals(lake, model, window, STEP_S).tolist() == spans.arrivals(lake, model, window, STEP_S).tolist()
+            live.arrivals(lake, model, lambda: MODELS, window, STEP_S).tolist()
+            == spans.arrivals(lake, model, window, STEP_S).tolist()
         )
         row = {"model": model, "trace_id": bytes(15) + bytes([seconds + 1]), "start_at": at - timedelta(seconds=5)}
         lake.append({"spans": rows_of("spans", [{**row, "received_at": now}])})

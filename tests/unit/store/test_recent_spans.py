@@ -22,7 +22,7 @@ def test_each_model_is_told_by_its_own_spans_that_came_lately(lake: LocalLake) -
     rng = np.random.default_rng(5)
     rows = [
         {
-            "model": MODELS[int(rng.integers(3))],
+            "model": [*MODELS, "of nobody's interest"][int(rng.integers(4))],
             "trace_id": number.to_bytes(16, "big"),
             "start_at": LATER - timedelta(seconds=float(rng.uniform(-5, 1_000))),
             "received_at": LATER - timedelta(seconds=float(rng.uniform(-5, 400))),
@@ -42,7 +42,7 @@ def test_each_model_is_told_by_its_own_spans_that_came_lately(lake: LocalLake) -
         and timedelta(0) < LATER - row["start_at"] <= timedelta(seconds=traffic.BEGAN_S)
         and timedelta(0) <= LATER - row["received_at"] <= timedelta(seconds=traffic.CAME_S)
     ]
-    recent, lags = traffic.recent(lake, LATER), traffic.lags(lake, LATER)
+    recent, lags = traffic.recent(lake, MODELS, LATER), traffic.lags(lake, MODELS, LATER)
     assert set(recent) == set(lags) == set(MODELS)
     for model in MODELS:
         mine = [row for row in counted if row["model"] == model]
@@ -64,4 +64,5 @@ def test_each_model_is_told_by_its_own_spans_that_came_lately(lake: LocalLake) -
 
 def test_where_nothing_came_no_model_is_told(lake: LocalLake) -> None:
     empty = LATER + timedelta(days=10)
-    assert traffic.recent(lake, empty) == traffic.lags(lake, empty) == {}
+    assert traffic.recent(lake, MODELS, empty) == traffic.lags(lake, MODELS, empty) == {}
+    assert set(traffic.recent(lake, ["a"], LATER)) == set(traffic.lags(lake, ["a"], LATER)) == {"a"}
