@@ -98,7 +98,10 @@ def _start_routes(routes: APIRouter) -> None:
         wait: float = Query(0.0, ge=0.0, le=WAIT_MAX_S, description="seconds to wait for the run's end"),
         who: Principal = Depends(require("run")),
     ) -> Response:
-        """Ask for a run. With `wait`, the answer is the ended run (200), or 202 where it has not ended by then."""
+        """Ask for a run. With `wait`, the answer is the ended run (200), or 202 where it has not ended by then.
+
+        Of a run whose worker went away it is the run that makes it again, where the plan has `retries`.
+        """
         services = services_of(request)
         await run_in_threadpool(_check_held, services, name, who)
         record = await run_in_threadpool(tests.enqueue, services, name, services.clock.now())
@@ -144,10 +147,14 @@ def _check_held(services: Services, name: str, who: Principal) -> None:
 
 
 async def _ended(services: Services, record: RunRecord, wait_s: float, stopping: asyncio.Event) -> RunRecord:
+    """Return the run when it has ended, or the run that makes it again, and so on; as it is where the wait is over."""
     deadline_s = services.clock.monotonic_s() + wait_s
-    while not record.status.final and services.clock.monotonic_s() < deadline_s and not stopping.is_set():
-        await services.clock.sleep(0.25)
-        record = await run_in_threadpool(services.catalog.runs.get, record.id)
+    while services.clock.monotonic_s() < deadline_s and not stopping.is_set():
+        if record.status.final and record.retried_as is None:
+            break
+        if not record.status.final:
+            await services.clock.sleep(0.25)
+        record = await run_in_threadpool(services.catalog.runs.get, record.retried_as or record.id)
     return record
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
+from tests.house import House
 from tests.lake_rows import rows_of
 
 from seamark.core.errors import Conflict, Invalid, NotFound, SeamarkError, StoreUnavailable
@@ -15,6 +18,7 @@ from seamark.core.records import LOAD_SAMPLES, FeatureSchema
 from seamark.engine import loadtests, payloads
 from seamark.engine.services import Services
 from seamark.runner.order import RunnerOutcome, SegmentRun
+from seamark.store.catalog.runs import RunRecord
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PLAN = {
@@ -45,6 +49,30 @@ def test_a_run_that_lost_its_lease_is_told_to_stop_and_ends_nothing(services: Se
     assert services.catalog.runs.renew(run.id, AT + timedelta(minutes=2)) is True
     assert not services.catalog.runs.finish(run.id, at=AT, status=RunStatus.PASSED, reason="late")
     assert services.catalog.runs.get(run.id).status == RunStatus.ABORTED
+
+
+def test_who_waits_for_a_run_is_given_the_one_that_makes_it_again(house: House) -> None:
+    services, runs = house.services, house.services.catalog.runs
+    services.configuration.apply(CONFIG + "    retries: 1\n", AT)
+    with ThreadPoolExecutor(1) as waiting:
+        answer = waiting.submit(house.client.post, "/api/v1/loadtests/hourly/runs", params={"wait": 3600})
+        lost = claimed(services)
+        assert runs.finish(lost.id, at=AT, status=RunStatus.ABORTED, reason="the worker went away", again=True)
+        again = claimed(services)
+        assert runs.finish(again.id, at=AT, status=RunStatus.PASSED, reason="all thresholds hold")
+        told = answer.result()
+    assert (told.status_code, told.json()["id"], told.json()["retry_of"]) == (200, again.id, lost.id)
+    assert told.json()["status"] == "passed" and told.headers["location"] == f"/api/v1/runs/{again.id}"
+
+
+def claimed(services: Services) -> RunRecord:
+    """Return the run that waits, as soon as one does."""
+    for _ in range(1_000):
+        found = services.catalog.runs.claim(AT, AT + timedelta(hours=9))
+        if found:
+            return found
+        time.sleep(0.005)
+    raise AssertionError("no run was asked for")
 
 
 def test_a_target_that_is_no_longer_allowed_is_not_sent_anything(services: Services) -> None:
