@@ -28,6 +28,11 @@ FLAGS = [
 ]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest: where it came last, one of the two workers would have nothing to do beside it."""
+    items.sort(key=lambda item: "test_walk_through_the_service" not in item.nodeid)
+
+
 @dataclass
 class Visit:
     """An open page on a running sample. `errors` and `outside` must be empty at the end of a test."""
