@@ -33,7 +33,7 @@ AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 def remember_nothing(services: Services) -> None:
     """Have what advice reads of all models at once read anew: a test of the same instant has stored more."""
     remembered = services.remembered
-    for kept in (remembered.levels, remembered.lateness, remembered.recent, remembered.live):
+    for kept in (remembered.levels, remembered.lateness, remembered.recent, remembered.running, remembered.live):
         kept.forget()
 
 

@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+
+def _no_word_of_upgrades(record: logging.LogRecord) -> bool:
+    """Anybody can ask for an upgrade, and nothing is wrong here: a log that they fill hides what is."""
+    told = record.getMessage()
+    return not told.startswith(("Unsupported upgrade request", "No supported WebSocket library"))
+
+
 _M_ARENA_MAX = -8  # malloc.h of the GNU C library
 _ARENAS = 2
 _M_MMAP_THRESHOLD = -3
@@ -102,6 +109,7 @@ def _serve(settings: Settings) -> None:
                 h11_max_incomplete_event_size=64 * 1024,
             )
             log.info("Seamark is at %s (data in %s, process %d)", settings.url, settings.data_dir, os.getpid())
+            logging.getLogger("uvicorn.error").addFilter(_no_word_of_upgrades)
             server = _Server(config)
             # What is loaded by now stays; and requests of many small parts should not set the collector off at each.
             gc.collect()

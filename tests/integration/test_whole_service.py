@@ -239,7 +239,10 @@ def test_hostile_requests_get_an_answer_and_the_service_lives(tmp_path: Path) ->
         assert service.http.get("/api/v1/models", headers={"Host": "evil.test"}).status_code in (400, 421)
         crossing = {"Origin": "http://evil.test"}
         assert service.http.put("/api/v1/config", content="models: []", headers=crossing).status_code == 403
+        upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+        assert service.http.get("/healthz", headers=upgrade).status_code == 200
         assert service.get("/readyz")["ready"] is True
+        assert "pgrade request" not in service.log and "WebSocket" not in service.log, "anybody could fill it"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")

@@ -24,14 +24,15 @@ def advise_all(services: Services, at: datetime, stopping: Callable[[], bool] = 
     A job of its own: what else is due at a tick may read windows of a million rows, and a fleet does not wait for that.
     """
     failure: Exception | None = None
-    for spec in services.configuration.current().models:
+    specs = [spec for spec in services.configuration.current().models if spec.autoscale is not None]
+    services.remembered.asked.note([spec.name for spec in specs], at)
+    for spec in specs:
         if stopping():
             break
-        if spec.autoscale is not None:
-            try:
-                advise(services, spec, at)
-            except Exception as error:  # noqa: BLE001 - the others go on; it is raised below
-                failure = failure or error
+        try:
+            advise(services, spec, at)
+        except Exception as error:  # noqa: BLE001 - the others go on; it is raised below
+            failure = failure or error
     if failure is not None:
         raise failure
 

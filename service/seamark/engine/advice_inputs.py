@@ -48,10 +48,11 @@ class AdviceInputs:
 def gather(services: Services, spec: ModelSpec, at: datetime) -> AdviceInputs:
     """Return every input of a model's advice at an instant."""
     arrivals = read_arrivals(services, spec.name, at)
-    read = partial(traffic.recent, services.lake, at=at)
-    recent = services.remembered.recent.get(spec.name, at, services.advised, read) or NONE_CAME
+    memory, lake = services.remembered, services.lake
+    lately = partial(memory.asked.lately, at)
+    recent = memory.recent.get(spec.name, at, lately, partial(traffic.recent, lake, at=at)) or NONE_CAME
     minute = Window.trailing(at, INSTANCES_S)
-    instances = services.remembered.live.instances(services.lake, spec.name, services.advised, minute)
+    instances = memory.running.get(spec.name, at, lately, partial(traffic.instances, lake, window=minute))
     capacity, capacity_told = read_capacity(services, spec, at, recent.version)
     cold_start_told = read_cold_start(services, spec, at)
     history = history_of(services, spec.name, at)

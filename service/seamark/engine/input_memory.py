@@ -15,6 +15,7 @@ from seamark.core.traffic import LevelReading, RecentRequests, SeenInstances
 from seamark.engine.live_steps import LiveSteps, Models
 
 NAMES_MAX = 10_000  # kept of one kind; what is beyond is read anew
+ASKED = timedelta(minutes=5)
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -64,32 +65,59 @@ class ForAWhile(Generic[Key, Value]):
             self._kept.clear()
 
 
+class AskedLately:
+    """Which models were asked for in the last ASKED_S, by advice or by a page: they are read together."""
+
+    def __init__(self) -> None:
+        self._asked: dict[str, datetime] = {}
+        self._lock = Lock()
+
+    def note(self, models: Collection[str], at: datetime) -> None:
+        """Take in that these are asked for."""
+        with self._lock:
+            if len(self._asked) + len(models) > NAMES_MAX:
+                self._asked.clear()
+            self._asked.update(dict.fromkeys(models, at))
+
+    def lately(self, at: datetime) -> list[str]:
+        """Return their names."""
+        with self._lock:
+            return [name for name, asked in self._asked.items() if abs(at - asked) <= ASKED]
+
+
 class OfAll(Generic[Value]):
     """Keeps for a while what one read found of all models: a read for each takes a thousand models seconds."""
 
     def __init__(self, for_s: float) -> None:
         self._for = timedelta(seconds=for_s)
-        self._found: tuple[datetime, frozenset[str], Mapping[str, Value]] | None = None
+        self._read_at: datetime | None = None
+        self._found: dict[str, Value | None] = {}  # of every model that was asked for, None where nothing was found
         self._lock = Lock()
 
     def get(
         self, model: str, at: datetime, models: Models, read: Callable[[Collection[str]], Mapping[str, Value]]
     ) -> Value | None:
-        """Return what was read of a model less than a while before `at`, else read it, together with `models`.
+        """Return what was read of a model less than a while from `at`, else read it, together with `models`.
 
-        None where nothing was found of it. Who comes while it is read waits for it.
+        None where nothing was found of it. One that nobody had named then is read by itself. Who comes while it is read
+        waits for it.
         """
         with self._lock:
-            found = self._found
-            if found is None or not timedelta(0) <= at - found[0] < self._for or model not in found[1]:
-                names = frozenset((*models(), model))
-                found = self._found = (at, names, read(names))
-            return found[2].get(model)
+            names: set[str] = set()
+            if self._read_at is None or abs(at - self._read_at) >= self._for:
+                names = {*models(), model}
+                self._read_at, self._found = at, {}
+            elif model not in self._found:
+                names = {model}
+            if names:
+                found = read(names)
+                self._found.update((name, found.get(name)) for name in names)
+            return self._found[model]
 
     def forget(self) -> None:
         """Have it read anew."""
         with self._lock:
-            self._found = None
+            self._read_at = None
 
 
 @dataclass
@@ -106,5 +134,7 @@ class InputMemory:
     tested: ForAWhile[tuple[str, str], str | None] = field(default_factory=lambda: ForAWhile(3600.0))
     lateness: OfAll[Completeness | None] = field(default_factory=lambda: OfAll(20.0))
     recent: OfAll[RecentRequests] = field(default_factory=lambda: OfAll(30.0))
+    running: OfAll[int] = field(default_factory=lambda: OfAll(5.0))  # instances that answered
+    asked: AskedLately = field(default_factory=AskedLately)
     levels: ForAWhile[Any, list[LevelReading]] = field(default_factory=lambda: ForAWhile(10.0))
     live: LiveSteps = field(default_factory=LiveSteps)

@@ -42,11 +42,14 @@ def read_arrivals(services: Services, model: str, at: datetime) -> Arrivals:
     """
     end = slot(at, ARRIVAL_STEP_S)
     window = Window.trailing(end, ARRIVAL_HISTORY_S)
-    steps = services.remembered.live.arrivals(services.lake, model, services.advised, window, ARRIVAL_STEP_S)
+    memory = services.remembered
+    memory.asked.note([model], at)
+    lately = partial(memory.asked.lately, at)
+    steps = memory.live.arrivals(services.lake, model, lately, window, ARRIVAL_STEP_S)
     told = AdviceInput("arrivals", None, "unknown", source="spans", unit="requests/s")
     if not steps.any():
         return Arrivals(None, steps[:0], 0.0, replace(told, note="no request was heard of in two hours"))
-    known = services.remembered.lateness.get(model, at, services.advised, partial(_completeness, services, at))
+    known = memory.lateness.get(model, at, lately, partial(_completeness, services, at))
     left_out, note = 0, "how late spans come is not known: what is on its way is not counted"
     if known is not None:
         shares = known.of_steps(len(steps), ARRIVAL_STEP_S, (at - end).total_seconds())

@@ -1,8 +1,9 @@
-"""Ticks over all advised models -> reads of the newest part for everybody, put behind what is in memory.
+"""Ticks over many models -> reads of the newest part for all of them, put behind what is in memory.
 
-A read of its own takes a model some milliseconds however little is in it. So all advised models are read together, in
-parts of PART_S: at each tick the newest part, and one of the older ones by turns, newest first, so that each step is
-read again at least every `window / PART_S` ticks: spans that come later than PART_S are missing until then.
+A read of its own takes a model some milliseconds however little is in it. So all that are advised, and those that a
+page asked for lately, are read together, in parts of PART_S: at each tick the newest part, and one of the older ones by
+turns, newest first, so that each step is read again at least every `window / PART_S` ticks: spans that come later than
+PART_S are missing until then.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from seamark.store.lake import Lake
 PART_S = 600.0
 PAUSE = timedelta(seconds=60)  # after a longer one nobody read again what came for the steps just before it
 
-# Returns the names of the models that are advised.
+# Returns the names of the models that are to be read together.
 Models = Callable[[], Collection[str]]
 
 
@@ -40,37 +41,30 @@ class LiveSteps:
 
     def __init__(self) -> None:
         self._kept: _Kept | None = None
-        self._instances: tuple[datetime, frozenset[str], dict[str, int]] | None = None
         self._lock = Lock()
 
     def arrivals(self, lake: Lake, model: str, models: Models, window: Window, step_s: float) -> FloatArray:
         """Return what spans.arrivals() does, of windows of one length whose ends are whole steps apart.
 
-        Shape (steps,), a copy. A window that ends before the last one, or long after it, is read whole.
+        Shape (steps,), a copy. A window long after the last one is read whole, with those of `models`; one that ends
+        before it, of a round that still goes on while a page was asked for, by itself.
         """
         with self._lock:
             kept = self._kept
-            if kept is None or not timedelta(0) <= window.end - kept.end <= PAUSE:
+            if kept is None or abs(window.end - kept.end) > PAUSE:
                 kept = self._kept = _whole(lake, {*models(), model}, window, step_s)
+            elif window.end < kept.end:
+                return spans.arrivals(lake, model, window, step_s)
             elif window.end > kept.end:
                 kept = self._kept = _carried_on(lake, models(), kept, window, step_s)
-            if model not in kept.rates:  # it is advised since a moment ago
+            if model not in kept.rates:  # nobody had asked for it
                 kept.rates[model] = spans.arrivals(lake, model, window, step_s)
             return kept.rates[model].copy()
-
-    def instances(self, lake: Lake, model: str, models: Models, window: Window) -> int | None:
-        """Return what spans.instances() does; all models are counted together."""
-        with self._lock:
-            found = self._instances
-            if found is None or found[0] != window.end or model not in found[1]:
-                names = frozenset((*models(), model))
-                found = self._instances = (window.end, names, traffic.instances(lake, names, window))
-            return found[2].get(model)
 
     def forget(self) -> None:
         """Have all of it read anew."""
         with self._lock:
-            self._kept = self._instances = None
+            self._kept = None
 
 
 def _whole(lake: Lake, names: Collection[str], window: Window, step_s: float) -> _Kept:

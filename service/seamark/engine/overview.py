@@ -37,6 +37,7 @@ def overviews(services: Services, at: datetime) -> list[ModelOverview]:
     for spec in services.configuration.current().models:
         seen.setdefault(spec.name, [])
     alerts = services.catalog.alerts.all((AlertStatus.PENDING, AlertStatus.FIRING))
+    services.remembered.asked.note([model for model, versions in seen.items() if _is_live(versions, at)], at)
     return [_overview(services, model, versions, alerts, at) for model, versions in sorted(seen.items())]
 
 
@@ -55,7 +56,7 @@ def _overview(
     services: Services, model: str, versions: list[ModelSeen], alerts: list[Alert], at: datetime
 ) -> ModelOverview:
     last_seen_at = max((version.last_seen_at for version in versions), default=None)
-    live = last_seen_at is not None and at - last_seen_at <= timedelta(seconds=LIVE_S)
+    live = _is_live(versions, at)
     spec = services.configuration.model(model)
     capacity = services.catalog.findings.latest(model, "capacity", Capacity)
     slo = services.catalog.findings.latest(model, "slo", tuple[SloStatus, ...]) if spec and spec.slo else None
@@ -83,6 +84,10 @@ def _overview(
         quality=fresh_quality.finding if fresh_quality else None,
         estimate=latest_estimate(services, spec, at) if spec else None,
     )
+
+
+def _is_live(versions: list[ModelSeen], at: datetime) -> bool:
+    return any(at - version.last_seen_at <= timedelta(seconds=LIVE_S) for version in versions)
 
 
 def _is_fresh(made_at: datetime, every_s: float, at: datetime) -> bool:

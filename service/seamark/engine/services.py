@@ -44,7 +44,3 @@ class Services:
     def __post_init__(self) -> None:
         object.__setattr__(self, "types", TypeGate(self.catalog, self.clock))
         object.__setattr__(self, "remembered", InputMemory())
-
-    def advised(self) -> list[str]:
-        """Return the names of the models that are advised."""
-        return [spec.name for spec in self.configuration.current().models if spec.autoscale is not None]

@@ -113,7 +113,7 @@ def _zeros(rows: int, columns: int) -> Hashes:
     NumPy asks for huge pages, of which a few spans in places without order touch each: a service that has received
     one request holds all of the memory, and the first request waits for it.
     """
-    memory = mmap.mmap(-1, rows * columns * 8)
+    memory = mmap.mmap(-1, rows * columns * 8, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_NOHUGEPAGE"):
         with suppress(OSError):  # a kernel that knows of none
             memory.madvise(mmap.MADV_NOHUGEPAGE)

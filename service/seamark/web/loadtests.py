@@ -149,13 +149,13 @@ def _check_held(services: Services, name: str, who: Principal) -> None:
 async def _ended(services: Services, record: RunRecord, wait_s: float, stopping: asyncio.Event) -> RunRecord:
     """Return the run when it has ended, or the run that makes it again, and so on; as it is where the wait is over."""
     deadline_s = services.clock.monotonic_s() + wait_s
-    while services.clock.monotonic_s() < deadline_s and not stopping.is_set():
-        if record.status.final and record.retried_as is None:
-            break
-        if not record.status.final:
+    while True:
+        if record.retried_as is None:
+            if record.status.final or stopping.is_set() or services.clock.monotonic_s() >= deadline_s:
+                return record
             await services.clock.sleep(0.25)
+        # One that is made again is no answer, whatever time it is: the next one is.
         record = await run_in_threadpool(services.catalog.runs.get, record.retried_as or record.id)
-    return record
 
 
 def _run_routes(routes: APIRouter) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from tests.lake_rows import AT
 
-from seamark.engine.input_memory import ForAWhile, OfAll
+from seamark.engine.input_memory import NAMES_MAX, AskedLately, ForAWhile, OfAll
 
 
 def after(seconds: float) -> timedelta:
@@ -26,11 +26,22 @@ def test_one_read_of_all_models_serves_all_who_ask_for_a_while() -> None:
     def ask(age: float, model: str = "m") -> int | None:
         return kept.get(model, AT + after(age), lambda: ["m", "silent"], read)
 
-    assert [ask(age) for age in (0, 0, 19.9, 20, 39, 10)] == [1, 1, 1, 2, 2, 3]
-    assert ask(11, "silent") is None and len(reads) == 3
-    assert ask(12, "new") == 4 and reads[3] == {"m", "silent", "new"}
+    assert [ask(age) for age in (0, 0, 19.9, 20, 39, 10, 19)] == [1, 1, 1, 2, 2, 2, 2], "a page may be ahead of a round"
+    assert ask(0) == 3, "the clock was set back"
+    assert ask(1, "silent") is None and len(reads) == 3
+    assert [ask(2, "new"), ask(3), ask(4, "new")] == [4, 3, 4] and reads[3] == {"new"}
     kept.forget()
     assert ask(12) == 5
+
+
+def test_who_was_asked_for_lately_is_known_for_five_minutes() -> None:
+    asked = AskedLately()
+    asked.note(["a", "b"], AT)
+    asked.note(["b", "c"], AT + after(200))
+    assert sorted(asked.lately(AT + after(300))) == ["a", "b", "c"]
+    assert sorted(asked.lately(AT + after(301))) == ["b", "c"]
+    asked.note([f"m{number}" for number in range(NAMES_MAX)], AT + after(302))
+    assert len(asked.lately(AT + after(302))) == NAMES_MAX
 
 
 def test_each_key_is_kept_for_its_own_while() -> None:
